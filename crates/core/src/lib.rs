@@ -1,1 +1,22 @@
-//! placeholder
+//! The decision, and the words in which it is made. Pure: no async, no I/O, no clock, no randomness; every input is
+//! an argument, so that every decision can be replayed from the log.
+//!
+//! The verbs are the files [`identify`], [`plan`], [`decide`] and [`label`], in the order in which a call meets them.
+
+pub mod arguments;
+pub mod bundle;
+pub mod call;
+pub mod claims;
+pub mod constraint;
+pub mod dpop;
+pub mod grant;
+pub mod hash;
+pub mod id;
+pub mod json;
+pub mod jws;
+pub mod label;
+pub mod manifest;
+pub mod number;
+pub mod registry;
+pub mod rejection;
+pub mod revoked;

@@ -1,0 +1,114 @@
+//! A call: what is asked of which server, and the exact bytes that ask it.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{ServerName, ToolName};
+
+/// Largest request body, in bytes.
+pub const CALL_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Largest arguments of one call, in bytes.
+pub const ARGS_BYTES_MAX: usize = 1024 * 1024;
+/// Longest resource URI, in bytes.
+pub const URI_BYTES_MAX: usize = 2048;
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// `tools/call`
+    CallTool(ToolName),
+    /// `prompts/get`
+    GetPrompt(ToolName),
+    /// `resources/read`
+    ReadResource(String),
+    /// Any other method: allowed where a decided one is.
+    Method(String),
+}
+
+impl Action {
+    /// The protocol's name of the method.
+    pub fn method(&self) -> &str {
+        match self {
+            Action::CallTool(_) => "tools/call",
+            Action::GetPrompt(_) => "prompts/get",
+            Action::ReadResource(_) => "resources/read",
+            Action::Method(name) => name,
+        }
+    }
+
+    /// The tool, where one is called.
+    pub fn tool(&self) -> Option<&ToolName> {
+        match self {
+            Action::CallTool(tool) => Some(tool),
+            _ => None,
+        }
+    }
+}
+
+/// A parsed call that owns the bytes it was parsed from. Nothing can change them; they are what is sent.
+#[derive(Debug)]
+pub struct Call {
+    server: ServerName,
+    action: Action,
+    body: Vec<u8>,
+    arguments: Range<usize>,
+    /// The client's id of this use of the tool, where it gives one.
+    pub tool_use_id: Option<String>,
+    /// The protocol revision that the client speaks.
+    pub revision: String,
+}
+
+/// Arguments that are larger than [`ARGS_BYTES_MAX`], or not within the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the arguments are larger than {ARGS_BYTES_MAX} bytes")]
+pub struct CallTooLarge;
+
+impl Call {
+    /// A call whose arguments are the bytes of `body` in `arguments`; an empty range stands for `{}`.
+    pub fn new(
+        server: ServerName,
+        action: Action,
+        body: Vec<u8>,
+        arguments: Range<usize>,
+    ) -> Result<Self, CallTooLarge> {
+        let within = body
+            .get(arguments.clone())
+            .is_some_and(|a| a.len() <= ARGS_BYTES_MAX);
+        if !within || body.len() > CALL_BYTES_MAX {
+            return Err(CallTooLarge);
+        }
+        Ok(Self {
+            server,
+            action,
+            body,
+            arguments,
+            tool_use_id: None,
+            revision: String::new(),
+        })
+    }
+
+    /// The server that is asked.
+    pub fn server(&self) -> &ServerName {
+        &self.server
+    }
+
+    /// What is asked.
+    pub fn action(&self) -> &Action {
+        &self.action
+    }
+
+    /// The exact bytes that are sent.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The exact bytes of the arguments.
+    pub fn arguments(&self) -> &[u8] {
+        match self.body.get(self.arguments.clone()) {
+            Some(bytes) if !bytes.is_empty() => bytes,
+            _ => b"{}",
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What was taken back: revocations and lockdowns, in the order in which the authority wrote them.
+
+use std::collections::{BTreeSet, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::claims::Claims;
+use crate::id::{ServerName, ToolName};
+
+/// Longest id in a revocation, in bytes.
+pub const REVOKED_ID_BYTES_MAX: usize = 512;
+
+/// What a revocation takes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// One token, by `jti`; its descendants with it.
+    Token,
+    /// One run.
+    Run,
+    /// A root and its whole tree.
+    Root,
+    /// A grant.
+    Grant,
+    /// An agent in all its versions, `<team>/<name>`, or one, `<team>/<name>@<version>`.
+    Agent,
+    /// A principal.
+    Principal,
+    /// A team.
+    Team,
+    /// A key, by thumbprint.
+    Key,
+    /// A server or a `<server>/<tool>` for everybody, until it is lifted.
+    Lockdown,
+    /// The end of a lockdown.
+    Lift,
+}
+
+impl Kind {
+    /// The kind's name, as it is written and logged.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Token => "token",
+            Kind::Run => "run",
+            Kind::Root => "root",
+            Kind::Grant => "grant",
+            Kind::Agent => "agent",
+            Kind::Principal => "principal",
+            Kind::Team => "team",
+            Kind::Key => "key",
+            Kind::Lockdown => "lockdown",
+            Kind::Lift => "lift",
+        }
+    }
+}
+
+/// One entry of the revocation feed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revocation {
+    /// Position in the feed: contiguous, from 1.
+    pub seq: u64,
+    /// What is taken back.
+    pub kind: Kind,
+    /// Which one.
+    pub id: String,
+    /// When, in seconds since 1970.
+    pub at: i64,
+}
+
+/// An entry that does not follow the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("revocation {found} does not follow {last}")]
+pub struct Gap {
+    /// The last one that was applied.
+    pub last: u64,
+    /// The one that was offered.
+    pub found: u64,
+}
+
+/// Everything that was taken back, up to one position of the feed.
+#[derive(Debug, Clone, Default)]
+pub struct Revoked {
+    seq: u64,
+    ids: HashSet<(Kind, String)>,
+    locked: BTreeSet<String>,
+}
+
+impl Revoked {
+    /// Position of the last entry.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Servers and tools that are locked down.
+    pub fn locked(&self) -> impl Iterator<Item = &str> {
+        self.locked.iter().map(String::as_str)
+    }
+
+    /// Applies the next entry; one that leaves a gap is refused, because what it skips might matter.
+    pub fn apply(&mut self, entry: Revocation) -> Result<(), Gap> {
+        if entry.seq != self.seq.saturating_add(1) {
+            return Err(Gap {
+                last: self.seq,
+                found: entry.seq,
+            });
+        }
+        self.seq = entry.seq;
+        match entry.kind {
+            Kind::Lockdown => {
+                self.locked.insert(entry.id);
+            }
+            Kind::Lift => {
+                self.locked.remove(&entry.id);
+            }
+            kind => {
+                self.ids.insert((kind, entry.id));
+            }
+        }
+        Ok(())
+    }
+
+    fn has(&self, kind: Kind, id: &str) -> bool {
+        self.ids.contains(&(kind, id.to_owned()))
+    }
+
+    /// What took the token back, if anything did: itself, an ancestor, its run, root, grant, agent, principal or key.
+    pub fn token(&self, claims: &Claims) -> Option<Kind> {
+        if self.ids.is_empty() {
+            return None;
+        }
+        let token = self.has(Kind::Token, &claims.jti)
+            || claims.lin.iter().any(|jti| self.has(Kind::Token, jti));
+        let agent = claims.lineage().any(|link| {
+            self.has(Kind::Run, link.run.as_str())
+                || self.has(Kind::Agent, &link.agent.short())
+                || self.has(
+                    Kind::Agent,
+                    &format!("{}/{}", link.agent.team, link.agent.name),
+                )
+                || self.has(Kind::Team, link.agent.team.as_str())
+        });
+        let key = claims
+            .cnf
+            .as_ref()
+            .is_some_and(|cnf| self.has(Kind::Key, &cnf.jkt));
+        [
+            (token, Kind::Token),
+            (self.has(Kind::Root, claims.root.as_str()), Kind::Root),
+            (agent, Kind::Agent),
+            (self.has(Kind::Grant, claims.gid.as_str()), Kind::Grant),
+            (
+                self.has(Kind::Principal, claims.sub.as_str()),
+                Kind::Principal,
+            ),
+            (key, Kind::Key),
+        ]
+        .into_iter()
+        .find_map(|(hit, kind)| hit.then_some(kind))
+    }
+
+    /// Whether a server, or one tool of it, is locked down.
+    pub fn is_locked(&self, server: &ServerName, tool: Option<&ToolName>) -> bool {
+        self.locked.contains(server.as_str())
+            || tool.is_some_and(|tool| self.locked.contains(&format!("{server}/{tool}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_feed_has_no_gaps_and_lockdowns_lift() {
+        let mut revoked = Revoked::default();
+        let entry = |seq, kind, id: &str| Revocation {
+            seq,
+            kind,
+            id: id.into(),
+            at: 0,
+        };
+        revoked
+            .apply(entry(1, Kind::Lockdown, "tickets/issue_refund"))
+            .unwrap();
+        assert_eq!(
+            revoked.apply(entry(3, Kind::Run, "r")),
+            Err(Gap { last: 1, found: 3 })
+        );
+        let server = ServerName::new("tickets").unwrap();
+        let tool = ToolName::new("issue_refund").unwrap();
+        assert!(revoked.is_locked(&server, Some(&tool)) && !revoked.is_locked(&server, None));
+        revoked
+            .apply(entry(2, Kind::Lift, "tickets/issue_refund"))
+            .unwrap();
+        assert!(!revoked.is_locked(&server, Some(&tool)));
+        revoked.apply(entry(3, Kind::Lockdown, "tickets")).unwrap();
+        assert!(revoked.is_locked(&server, Some(&tool)));
+    }
+}
