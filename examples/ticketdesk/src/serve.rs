@@ -29,7 +29,9 @@ const REQUEST_BYTES_MAX: usize = 256 * 1024;
 
 /// Serves MCP at `/mcp` and the ledger at `/ledger` until `shutdown` completes.
 ///
-/// Only hosts of the loopback interface are answered, and no browser's `Origin`.
+/// Only hosts of the loopback interface are answered, and no browser's `Origin`. A stateless call
+/// ends with its connection; in a legacy session the stream may be resumed, so there it takes
+/// `notifications/cancelled` or the end of the session.
 pub async fn serve_http(
     listener: TcpListener,
     desk: Desk,

@@ -28,14 +28,11 @@ async fn start() -> (Desk, String) {
 
 async fn send(address: &str, request: &str, headers: &[String], body: &str) -> Wire {
     let mut socket = TcpStream::connect(address).await.unwrap();
-    let headers: String = headers
-        .iter()
-        .map(|header| format!("{header}\r\n"))
-        .collect();
+    let headers = headers.join("\r\n");
     let length = body.len();
     let head = format!(
         "{request} HTTP/1.1\r\nContent-Length: {length}\r\nContent-Type: application/json\r\n\
-         Accept: application/json, text/event-stream\r\n{headers}\r\n{body}"
+         Accept: application/json, text/event-stream\r\n{headers}\r\n\r\n{body}"
     );
     socket.write_all(head.as_bytes()).await.unwrap();
     BufReader::new(socket)
@@ -202,4 +199,25 @@ async fn other_hosts_and_browsers_are_refused() {
         let mut wire = send(&address, "POST /mcp", headers, &body).await;
         expect_status(&mut wire, "403").await;
     }
+}
+
+#[tokio::test]
+async fn shutdown_ends_open_streams() {
+    let desk = Desk::open(None).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(serve_http(listener, desk.clone(), async {
+        stopped.await.unwrap();
+    }));
+    let headers = legacy_session(&address).await;
+    let mut wire = send(&address, "POST /mcp", &headers, &watch(&json!({}))).await;
+    read_until(&mut wire, |line| line.contains("notifications/progress")).await;
+    stop.send(()).unwrap();
+    tokio::time::timeout(PATIENCE, serving)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert_cancelled(&desk).await;
 }
