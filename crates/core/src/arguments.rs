@@ -1,6 +1,6 @@
 //! Arguments as policy sees them: each declared one with the type of the pinned schema, exactly.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 
@@ -29,6 +29,8 @@ pub enum Type {
 pub struct Declared {
     /// Types by name.
     pub types: BTreeMap<String, Type>,
+    /// Names that must be there, of those that policy can read.
+    pub required: BTreeSet<String>,
     /// Whether names that are not declared are accepted.
     pub open: bool,
 }
@@ -40,6 +42,8 @@ pub enum Invalid {
     NotAnObject,
     /// The named argument is not declared.
     Undeclared(String),
+    /// The named argument must be there and is not.
+    Missing(String),
     /// The named argument is of another type than declared.
     Type(String),
     /// The named argument is a number that Cedar cannot hold exactly.
@@ -66,17 +70,25 @@ impl Declared {
     /// is closed unless it says `additionalProperties` itself: a policy's author must be able to see every name.
     pub fn read(schema: &Json) -> Self {
         let properties = schema.get("properties").and_then(Json::as_object);
-        let types = properties
+        let types: BTreeMap<_, _> = properties
             .into_iter()
             .flatten()
             .map(|(name, schema)| (name.clone(), type_of(schema)))
             .collect();
+        let named = schema.get("required").and_then(Json::as_array);
+        let named = named.into_iter().flatten().filter_map(Json::as_str);
+        let readable = |name: &&str| types.get(*name).is_some_and(|kind| *kind != Type::Opaque);
+        let required = named.filter(readable).map(ToOwned::to_owned).collect();
         let open = match schema.get("additionalProperties") {
             None => properties.is_none(),
             Some(Json::Bool(allowed)) => *allowed,
             Some(_) => true,
         };
-        Self { types, open }
+        Self {
+            types,
+            required,
+            open,
+        }
     }
 
     /// The arguments that policy can read. `null` for a declared argument counts as absent.
@@ -103,7 +115,12 @@ impl Declared {
                 },
             }
         }
-        Ok((typed, inexact))
+        // A required number that does not fit would leave the policy's record incomplete, so it counts as read.
+        match self.required.iter().find(|name| !typed.contains_key(*name)) {
+            Some(name) if inexact.contains(name) => Err(Invalid::Inexact(name.clone())),
+            Some(name) => Err(Invalid::Missing(name.clone())),
+            None => Ok((typed, inexact)),
+        }
     }
 }
 
@@ -213,6 +230,18 @@ mod tests {
             Err(Invalid::Undeclared("Id".into())),
         );
         check(SCHEMA, "[]", Err(Invalid::NotAnObject));
+        let required = r#"{"properties":{"id":{"type":"integer"}},"required":["id"]}"#;
+        check(required, "{}", Err(Invalid::Missing("id".into())));
+        check(
+            required,
+            r#"{"id":null}"#,
+            Err(Invalid::Missing("id".into())),
+        );
+        check(
+            required,
+            r#"{"id":1e3}"#,
+            Err(Invalid::Inexact("id".into())),
+        );
         check(r#"{"type":"object"}"#, r#"{"x":1}"#, Ok((&[], &[])));
         check(
             r#"{"type":"object","additionalProperties":false}"#,

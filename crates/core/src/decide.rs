@@ -1,0 +1,162 @@
+//! The verdict: what the plan and the evidence amount to.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::Call;
+use crate::gate::{Evidence, Gate};
+use crate::hash::{Digest, leaf_hash};
+use crate::input::Input;
+use crate::plan::{Outcome, Plan, weigh};
+use crate::policy::Compiled;
+use crate::rejection::Code;
+
+/// The answer to a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It may be made.
+    Permit,
+    /// It may be made once these gates are lifted.
+    Pending(BTreeSet<Gate>),
+    /// It may not be made.
+    Forbid(Code),
+}
+
+impl Verdict {
+    /// The verdict's name, as events write it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Verdict::Permit => "permit",
+            Verdict::Pending(_) => "pending",
+            Verdict::Forbid(_) => "forbid",
+        }
+    }
+
+    /// The code of the refusal, where it is one.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Verdict::Permit => None,
+            Verdict::Pending(_) => Some(Code::GatePending),
+            Verdict::Forbid(code) => Some(*code),
+        }
+    }
+}
+
+/// A call on which there is a verdict. Its fields can be read and not changed; only [`decide`] makes one.
+#[derive(Debug)]
+pub struct Decided {
+    call: Call,
+    input: Input,
+    evidence: Evidence,
+    verdict: Verdict,
+    policies: BTreeSet<String>,
+    about: Option<String>,
+    leaf_hash: Option<Digest>,
+}
+
+/// Gives the verdict. Consumes the call and everything that it was decided by, so that nothing can be exchanged
+/// between the decision, its record, and the effect.
+pub fn decide(
+    bundle: &Compiled,
+    call: Call,
+    input: Input,
+    plan: Plan,
+    evidence: Evidence,
+) -> Decided {
+    // An input that is not this call's would be a decision about something else.
+    let same = input.server == *call.server()
+        && input.action == *call.action()
+        && input.arguments.as_bytes() == call.arguments();
+    let plan = if same {
+        close(bundle, &input, plan, &evidence)
+    } else {
+        Plan::forbid(Code::Internal)
+    };
+    let verdict = match plan.outcome {
+        Outcome::Permit => Verdict::Permit,
+        Outcome::Pending(gates) => Verdict::Pending(gates),
+        Outcome::Forbid(code) => Verdict::Forbid(code),
+    };
+    Decided {
+        call,
+        input,
+        evidence,
+        verdict,
+        policies: plan.policies,
+        about: plan.about,
+        leaf_hash: None,
+    }
+}
+
+/// A pending plan is weighed again with what the evidence proves; any other stands.
+fn close(bundle: &Compiled, input: &Input, plan: Plan, evidence: &Evidence) -> Plan {
+    if !matches!(plan.outcome, Outcome::Pending(_)) {
+        return plan;
+    }
+    let pin = input
+        .action
+        .tool()
+        .and_then(|tool| bundle.tool(&input.server, tool))
+        .map_or("", |e| e.tool.pin.as_str());
+    let lifted = evidence.lifted(input, pin);
+    weigh(bundle, input, &lifted).unwrap_or_else(|refused| refused)
+}
+
+/// Decides a recorded input again. The same bundle, input and evidence give the same verdict and policies.
+pub fn replay(
+    bundle: &Compiled,
+    input: &Input,
+    evidence: &Evidence,
+) -> (Verdict, BTreeSet<String>) {
+    let plan = close(bundle, input, crate::plan::plan(bundle, input), evidence);
+    let verdict = match plan.outcome {
+        Outcome::Permit => Verdict::Permit,
+        Outcome::Pending(gates) => Verdict::Pending(gates),
+        Outcome::Forbid(code) => Verdict::Forbid(code),
+    };
+    (verdict, plan.policies)
+}
+
+impl Decided {
+    /// The call.
+    pub fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// What it was decided by.
+    pub fn input(&self) -> &Input {
+        &self.input
+    }
+
+    /// The evidence that was looked at.
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    /// The verdict.
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// Ids of the determining policies.
+    pub fn policies(&self) -> &BTreeSet<String> {
+        &self.policies
+    }
+
+    /// Remembers the leaf in which the decision is recorded. The first record is the only one.
+    pub(crate) fn recorded(&mut self, leaf: &[u8]) {
+        self.leaf_hash.get_or_insert_with(|| leaf_hash(leaf));
+    }
+
+    /// Hash of the leaf in which the decision is recorded (RFC 6962 section 2.1).
+    pub fn leaf_hash(&self) -> Option<&Digest> {
+        self.leaf_hash.as_ref()
+    }
+
+    /// The argument or limit that the verdict is about.
+    pub fn about(&self) -> Option<&str> {
+        self.about.as_deref()
+    }
+}

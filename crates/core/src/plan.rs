@@ -1,0 +1,278 @@
+//! What the grant and the policy say of a call, and which gates it still depends on.
+//!
+//! The grant in the token *and* Cedar must both permit. A gate without evidence is never a permit.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::arguments::{Invalid, Typed};
+use crate::call::Action;
+use crate::claims::Claims;
+use crate::evaluate::{Answer, Question};
+use crate::gate::{Gate, Lifted};
+use crate::grant::{Detail, Uncovered};
+use crate::id::ToolId;
+use crate::identify::{Caller, identify};
+use crate::input::Input;
+use crate::json::Value;
+use crate::policy::{Compiled, Exposed};
+use crate::registry::Agent;
+use crate::rejection::Code;
+
+/// What was found, and by what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// What may happen.
+    pub outcome: Outcome,
+    /// Ids of the determining policies, or of those that could not be evaluated.
+    pub policies: BTreeSet<String>,
+    /// The argument or the limit that the outcome is about.
+    pub about: Option<String>,
+}
+
+/// What may happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The call may be made.
+    Permit,
+    /// It may be made once these gates are lifted.
+    Pending(BTreeSet<Gate>),
+    /// It may not be made.
+    Forbid(Code),
+}
+
+impl Plan {
+    pub(crate) fn forbid(code: Code) -> Self {
+        Self {
+            outcome: Outcome::Forbid(code),
+            policies: BTreeSet::new(),
+            about: None,
+        }
+    }
+
+    fn about(code: Code, about: impl Into<String>) -> Self {
+        Self {
+            about: Some(about.into()),
+            ..Self::forbid(code)
+        }
+    }
+
+    fn permit(policies: BTreeSet<String>) -> Self {
+        Self {
+            outcome: Outcome::Permit,
+            policies,
+            about: None,
+        }
+    }
+}
+
+/// What the grant and the policy say of the call. Pure: the same arguments give the same plan.
+pub fn plan(bundle: &Compiled, input: &Input) -> Plan {
+    weigh(bundle, input, &Lifted::default()).unwrap_or_else(|refused| refused)
+}
+
+/// The same with evidence; [`plan`] is this with none. `Err` is a refusal found on the way.
+pub(crate) fn weigh(bundle: &Compiled, input: &Input, lifted: &Lifted) -> Result<Plan, Plan> {
+    let (claims, agent) = match identify(bundle, input) {
+        Caller::Known(claims, agent) => (claims, agent),
+        Caller::Unknown(code) => return Err(Plan::forbid(code)),
+    };
+    if input.facts.locked {
+        return Err(Plan::forbid(Code::LockedDown));
+    }
+    let detail = detail(bundle, input, claims);
+    let Some(exposed) = covered(bundle, input, agent, detail)? else {
+        // A method that follows a decided one needs no more than a grant for the server.
+        return Ok(Plan::permit(BTreeSet::new()));
+    };
+    within_limits(agent, input)?;
+    let question =
+        Question::new(bundle, input, claims).ok_or_else(|| Plan::forbid(Code::PolicyError))?;
+    let arguments = match exposed {
+        Some(exposed) => arguments(exposed, input, &question)?,
+        None => BTreeMap::new(),
+    };
+    Ok(answer(&question, &arguments, lifted))
+}
+
+/// The part of the grant that speaks of the server that is asked.
+fn detail<'a>(bundle: &Compiled, input: &Input, claims: &'a Claims) -> Option<&'a Detail> {
+    let resource = bundle.resource(&input.server);
+    claims
+        .authorization_details
+        .iter()
+        .find(|detail| detail.locations.contains(&resource))
+}
+
+/// Whether the grant covers the action: `Ok(None)` for a method, else the tool where it is one.
+fn covered<'a>(
+    bundle: &'a Compiled,
+    input: &Input,
+    agent: &Agent,
+    detail: Option<&Detail>,
+) -> Result<Option<Option<&'a Exposed>>, Plan> {
+    let unknown = || Plan::forbid(Code::Unknown);
+    let server = bundle.server(&input.server).ok_or_else(unknown)?;
+    let text = &input.arguments;
+    let value = Value::parse(text).map_err(|_| Plan::forbid(Code::ArgumentsInvalid))?;
+    match &input.action {
+        Action::Method(_) => detail.map(|_| None).ok_or_else(unknown),
+        Action::ReadResource(uri) => {
+            let granted =
+                server.resources && detail.is_some_and(|d| d.covers_resource(uri).is_ok());
+            if granted {
+                Ok(Some(None))
+            } else {
+                Err(unknown())
+            }
+        }
+        Action::GetPrompt(prompt) => {
+            let covers = detail
+                .filter(|_| server.prompts.contains(prompt))
+                .map(|d| d.covers_prompt(prompt.as_str(), &value));
+            covers.ok_or_else(unknown)?.map_err(uncovered)?;
+            Ok(Some(None))
+        }
+        Action::CallTool(tool) => {
+            let exposed = bundle.tool(&input.server, tool).ok_or_else(unknown)?;
+            match detail.map_or(Err(Uncovered::NotGranted), |d| {
+                d.covers_tool(tool.as_str(), &value)
+            }) {
+                Err(Uncovered::NotGranted) => {
+                    let declared = agent.needs.contains(&ToolId {
+                        server: input.server.clone(),
+                        tool: tool.clone(),
+                    });
+                    return Err(if declared {
+                        Plan::forbid(Code::InsufficientScope)
+                    } else {
+                        unknown()
+                    });
+                }
+                _ if input.facts.drifted => return Err(Plan::forbid(Code::PinChanged)),
+                covers => covers.map_err(uncovered)?,
+            }
+            Ok(Some(Some(exposed)))
+        }
+    }
+}
+
+fn uncovered(why: Uncovered) -> Plan {
+    match why {
+        Uncovered::NotGranted => Plan::forbid(Code::Unknown),
+        Uncovered::Argument(name) => Plan::about(Code::ArgumentsOutsideGrant, name),
+        Uncovered::Inexact(name) => Plan::about(Code::NumberInexact, name),
+    }
+}
+
+fn within_limits(agent: &Agent, input: &Input) -> Result<(), Plan> {
+    let state = &input.state;
+    let over = [
+        (
+            state.calls > agent.calls_max,
+            Code::BudgetSpent,
+            agent.calls_max,
+        ),
+        (
+            state.calls_in_minute > agent.calls_per_minute_max,
+            Code::RateLimited,
+            agent.calls_per_minute_max,
+        ),
+        (
+            state.repeats > agent.repeats_max,
+            Code::LoopDetected,
+            agent.repeats_max,
+        ),
+    ];
+    match over.into_iter().find(|(over, ..)| *over) {
+        Some((_, code, limit)) => Err(Plan::about(code, limit.to_string())),
+        None => Ok(()),
+    }
+}
+
+fn arguments(
+    exposed: &Exposed,
+    input: &Input,
+    question: &Question<'_>,
+) -> Result<BTreeMap<String, Typed>, Plan> {
+    let value = Value::parse(&input.arguments).map_err(|_| Plan::forbid(Code::ArgumentsInvalid))?;
+    let (typed, inexact) = exposed
+        .declared
+        .typed(&value)
+        .map_err(|invalid| match invalid {
+            Invalid::NotAnObject => Plan::forbid(Code::ArgumentsInvalid),
+            Invalid::Undeclared(name) | Invalid::Missing(name) | Invalid::Type(name) => {
+                Plan::about(Code::ArgumentsInvalid, name)
+            }
+            Invalid::Inexact(name) => Plan::about(Code::NumberInexact, name),
+        })?;
+    match inexact.into_iter().find(|name| question.reads(name)) {
+        Some(name) => Err(Plan::about(Code::NumberInexact, name)),
+        None => Ok(typed),
+    }
+}
+
+fn answer(question: &Question<'_>, arguments: &BTreeMap<String, Typed>, lifted: &Lifted) -> Plan {
+    let forbid = |code, policies| Plan {
+        policies,
+        ..Plan::forbid(code)
+    };
+    match question.ask(arguments, lifted) {
+        Answer::Permit(policies) => Plan::permit(policies),
+        Answer::Error(policies) => forbid(Code::PolicyError, policies),
+        Answer::Forbid {
+            policies,
+            gates: None,
+        } => forbid(Code::PolicyForbid, policies),
+        Answer::Forbid {
+            policies,
+            gates: Some(gates),
+        } => {
+            // Asking a person is of use only where the answer could be yes.
+            match question.ask(
+                arguments,
+                &Lifted {
+                    approved: true,
+                    dual: true,
+                },
+            ) {
+                Answer::Permit(_) => Plan {
+                    outcome: Outcome::Pending(gates),
+                    policies,
+                    about: None,
+                },
+                Answer::Forbid { policies, .. } => forbid(Code::PolicyForbid, policies),
+                Answer::Error(policies) => forbid(Code::PolicyError, policies),
+            }
+        }
+    }
+}
+
+/// Whether a tool is shown to this run: some arguments of it would be permitted, or pending on gates.
+pub fn shows(bundle: &Compiled, input: &Input) -> bool {
+    let Caller::Known(claims, agent) = identify(bundle, input) else {
+        return false;
+    };
+    if input.facts.locked || input.facts.drifted {
+        return false;
+    }
+    let granted = match &input.action {
+        Action::CallTool(tool) => {
+            let detail = detail(bundle, input, claims);
+            let named = detail.is_some_and(|d| {
+                d.tools.contains_key(tool.as_str()) || d.tools.contains_key(crate::grant::WILDCARD)
+            });
+            named && bundle.tool(&input.server, tool).is_some()
+        }
+        Action::GetPrompt(prompt) => {
+            let detail = detail(bundle, input, claims);
+            let served = bundle
+                .server(&input.server)
+                .is_some_and(|server| server.prompts.contains(prompt));
+            served && detail.is_some_and(|d| d.prompts.contains_key(prompt.as_str()))
+        }
+        Action::ReadResource(_) | Action::Method(_) => {
+            covered(bundle, input, agent, detail(bundle, input, claims)).is_ok()
+        }
+    };
+    granted && Question::new(bundle, input, claims).is_none_or(|question| question.possible())
+}

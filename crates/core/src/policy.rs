@@ -1,0 +1,396 @@
+//! A bundle made ready to decide by: policies parsed, validated and indexed, agents and tools looked up by name.
+//!
+//! Whatever might fail later fails here: a bundle that does not compile is never decided by.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use cedar_policy::{
+    Effect, Entities, Entity, EntityId, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet,
+    PrincipalConstraint, RestrictedExpression, Schema, ValidationMode, Validator,
+};
+
+use crate::arguments::Declared;
+use crate::bundle::{PolicyFile, Versioned};
+use crate::gate::Gate;
+use crate::id::{AgentId, ServerName, Team, ToolName, TrustDomain};
+use crate::index::Index;
+use crate::reads::Reads;
+use crate::registry::{Agent, REGISTRY_ITEMS_MAX, Server, Tool};
+
+/// Why a bundle cannot be decided by.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// The registry contradicts itself or its limits.
+    #[error("registry: {0}")]
+    Registry(String),
+    /// A policy file does not parse.
+    #[error("policy file `{file}` does not parse: {why}")]
+    Parse {
+        /// The file.
+        file: String,
+        /// The parser's words.
+        why: String,
+    },
+    /// A policy does not fit the schema of the pinned tools.
+    #[error("policy does not fit the pinned tools: {0}")]
+    Validation(String),
+    /// A team's policy speaks of agents that are not the team's.
+    #[error(
+        "policy `{policy}` of team `{team}` must name its own agents: `principal in Team::\"{team}\"` or one of them"
+    )]
+    ForeignPrincipal {
+        /// The policy.
+        policy: String,
+        /// The team whose file it is in.
+        team: String,
+    },
+    /// A policy's annotations ask for something that does not exist.
+    #[error("policy `{policy}`: {why}")]
+    Annotation {
+        /// The policy.
+        policy: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// A tool, with what is derived from its pinned schema.
+#[derive(Debug)]
+pub struct Exposed {
+    /// As registered.
+    pub tool: Tool,
+    /// Its arguments' types.
+    pub declared: Declared,
+}
+
+/// A policy, with what is derived from its text.
+#[derive(Debug, Clone)]
+pub(crate) struct Rule {
+    pub(crate) policy: Policy,
+    pub(crate) gate: Option<Gate>,
+    pub(crate) reads: Reads,
+}
+
+/// A bundle by which calls are decided.
+pub struct Compiled {
+    /// What was compiled.
+    pub versioned: Versioned,
+    /// The domain whose agents it speaks of.
+    pub trust_domain: TrustDomain,
+    pub(crate) schema: Schema,
+    pub(crate) entities: Entities,
+    pub(crate) rules: HashMap<PolicyId, Rule>,
+    pub(crate) index: Index,
+    agents: HashMap<AgentId, Arc<Agent>>,
+    servers: HashMap<ServerName, Server>,
+    tools: HashMap<(ServerName, ToolName), Arc<Exposed>>,
+}
+
+impl Compiled {
+    /// The registered agent.
+    pub fn agent(&self, id: &AgentId) -> Option<&Arc<Agent>> {
+        self.agents.get(id)
+    }
+
+    /// The registered server.
+    pub fn server(&self, name: &ServerName) -> Option<&Server> {
+        self.servers.get(name)
+    }
+
+    /// The tool, where the server exposes it.
+    pub fn tool(&self, server: &ServerName, tool: &ToolName) -> Option<&Arc<Exposed>> {
+        self.tools.get(&(server.clone(), tool.clone()))
+    }
+
+    /// The URL of a server's endpoint at the gateway: the audience of its tokens.
+    pub fn resource(&self, server: &ServerName) -> String {
+        format!("{}/mcp/{server}", self.versioned.bundle.gateway)
+    }
+}
+
+/// Parses, validates and indexes a bundle.
+pub fn compile(versioned: Versioned, trust_domain: TrustDomain) -> Result<Compiled, PolicyError> {
+    let bundle = &versioned.bundle;
+    let schema = Schema::from_json_value(crate::schema::schema(&bundle.servers))
+        .map_err(|e| PolicyError::Registry(e.to_string()))?;
+    let rules = rules(&versioned)?;
+    validate(&schema, &rules)?;
+    let entities = entities(&versioned, &trust_domain, &schema)?;
+    let index = Index::build(rules.values().map(|rule| &rule.policy));
+    let agents = unique(
+        bundle
+            .agents
+            .iter()
+            .map(|a| (a.id.clone(), Arc::new(a.clone()))),
+        "agent",
+    )?;
+    let servers = unique(
+        bundle.servers.iter().map(|s| (s.name.clone(), s.clone())),
+        "server",
+    )?;
+    let exposed = bundle.servers.iter().flat_map(|server| {
+        server.tools.iter().map(|tool| {
+            let exposed = Exposed {
+                declared: Declared::read(&tool.input),
+                tool: tool.clone(),
+            };
+            ((server.name.clone(), tool.name.clone()), Arc::new(exposed))
+        })
+    });
+    let tools = unique(exposed, "tool")?;
+    Ok(Compiled {
+        schema,
+        entities,
+        rules,
+        index,
+        agents,
+        servers,
+        tools,
+        trust_domain,
+        versioned,
+    })
+}
+
+fn unique<K: std::hash::Hash + Eq + std::fmt::Debug, V>(
+    items: impl Iterator<Item = (K, V)>,
+    kind: &str,
+) -> Result<HashMap<K, V>, PolicyError> {
+    let mut map = HashMap::new();
+    for (key, value) in items {
+        if map.len() == REGISTRY_ITEMS_MAX {
+            return Err(PolicyError::Registry(format!(
+                "more than {REGISTRY_ITEMS_MAX} {kind}s"
+            )));
+        }
+        let shown = format!("{key:?}");
+        if map.insert(key, value).is_some() {
+            return Err(PolicyError::Registry(format!(
+                "the {kind} {shown} stands there twice"
+            )));
+        }
+    }
+    Ok(map)
+}
+
+fn rules(versioned: &Versioned) -> Result<HashMap<PolicyId, Rule>, PolicyError> {
+    let mut rules = HashMap::new();
+    let bundle = &versioned.bundle;
+    for file in &bundle.floor {
+        read_file(file, &format!("floor/{}", file.name), None, &mut rules)?;
+    }
+    for team in &bundle.teams {
+        for file in &team.files {
+            read_file(
+                file,
+                &format!("team/{}/{}", team.team, file.name),
+                Some(&team.team),
+                &mut rules,
+            )?;
+        }
+    }
+    Ok(rules)
+}
+
+fn read_file(
+    file: &PolicyFile,
+    prefix: &str,
+    team: Option<&Team>,
+    rules: &mut HashMap<PolicyId, Rule>,
+) -> Result<(), PolicyError> {
+    let parse = |why: String| PolicyError::Parse {
+        file: prefix.to_owned(),
+        why,
+    };
+    let set = PolicySet::from_str(&file.text).map_err(|e| parse(e.to_string()))?;
+    if set.templates().next().is_some() {
+        return Err(parse(
+            "templates are not used: write each policy out".into(),
+        ));
+    }
+    let mut policies: Vec<_> = set.policies().cloned().collect();
+    policies.sort_by_key(|policy| policy.id().to_string().len());
+    for policy in policies {
+        let name = policy
+            .annotation("id")
+            .map_or_else(|| policy.id().to_string(), ToOwned::to_owned);
+        let id = format!("{prefix}/{name}");
+        if let Some(team) = team
+            && !speaks_of(&policy, team)
+        {
+            return Err(PolicyError::ForeignPrincipal {
+                policy: id,
+                team: team.to_string(),
+            });
+        }
+        let gate = gate(&policy, &id)?;
+        let reads = Reads::of(&policy);
+        let policy_id = PolicyId::new(&id);
+        let rule = Rule {
+            policy: policy.new_id(policy_id.clone()),
+            gate,
+            reads,
+        };
+        if rules.insert(policy_id, rule).is_some() {
+            return Err(PolicyError::Annotation {
+                policy: id,
+                why: "another policy has this id".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A gate is a forbid that stated evidence lifts; which evidence, its annotation says.
+fn gate(policy: &Policy, id: &str) -> Result<Option<Gate>, PolicyError> {
+    let Some(name) = policy.annotation("gate") else {
+        return Ok(None);
+    };
+    let wrong = |why: String| PolicyError::Annotation {
+        policy: id.to_owned(),
+        why,
+    };
+    let gate = Gate::named(name).ok_or_else(|| wrong(format!("there is no gate `{name}`")))?;
+    match policy.effect() {
+        Effect::Forbid => Ok(Some(gate)),
+        Effect::Permit => Err(wrong(
+            "a gate is a `forbid`, so that no permit can weaken it".into(),
+        )),
+    }
+}
+
+/// Whether the policy's scope names only the team's own agents.
+fn speaks_of(policy: &Policy, team: &Team) -> bool {
+    let within = |uid: &EntityUid| {
+        let id = uid.id().unescaped();
+        match uid.type_name().to_string().as_str() {
+            "Team" => id == team.as_str(),
+            "AgentName" | "Agent" => id
+                .split_once('/')
+                .is_some_and(|(owner, _)| owner == team.as_str()),
+            _ => false,
+        }
+    };
+    match policy.principal_constraint() {
+        PrincipalConstraint::Any | PrincipalConstraint::Is(_) => false,
+        PrincipalConstraint::In(uid)
+        | PrincipalConstraint::Eq(uid)
+        | PrincipalConstraint::IsIn(_, uid) => within(&uid),
+    }
+}
+
+fn validate(schema: &Schema, rules: &HashMap<PolicyId, Rule>) -> Result<(), PolicyError> {
+    let invalid = |e: String| PolicyError::Validation(e);
+    let set = PolicySet::from_policies(rules.values().map(|rule| rule.policy.clone()))
+        .map_err(|e| invalid(e.to_string()))?;
+    let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
+    // A warning (a policy that can never apply, say) is a mistake as much as an error is.
+    let findings: BTreeSet<String> = result
+        .validation_errors()
+        .map(|e| format!("{}: {e}", e.policy_id()))
+        .collect();
+    if findings.is_empty() {
+        Ok(())
+    } else {
+        Err(invalid(findings.into_iter().collect::<Vec<_>>().join("; ")))
+    }
+}
+
+/// The entity types of our schema, parsed once.
+macro_rules! kinds {
+    ($($name:ident = $text:literal),+) => {
+        pub(crate) mod kind {
+            use cedar_policy::EntityTypeName;
+            use std::str::FromStr as _;
+            use std::sync::LazyLock;
+            $(
+                #[expect(clippy::expect_used, reason = "a constant of this file, read at the first test")]
+                pub(crate) static $name: LazyLock<EntityTypeName> =
+                    LazyLock::new(|| EntityTypeName::from_str($text).expect("an entity type"));
+            )+
+        }
+    };
+}
+
+kinds! {
+    ACTION = "Action", AGENT = "Agent", AGENT_NAME = "AgentName", HUMAN = "Human", ORG = "Org",
+    PROMPT = "Prompt", SERVER = "Server", TEAM = "Team", TOOL = "Tool"
+}
+
+pub(crate) fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
+}
+
+/// Everything that is known before a call comes in: agents, tools and servers with their parents.
+fn entities(
+    versioned: &Versioned,
+    domain: &TrustDomain,
+    schema: &Schema,
+) -> Result<Entities, PolicyError> {
+    let registry = |e: String| PolicyError::Registry(e);
+    let org = uid(&kind::ORG, domain.as_str());
+    let mut all = BTreeMap::new();
+    let mut add =
+        |uid: EntityUid, attributes: Vec<(&str, RestrictedExpression)>, parents: Vec<EntityUid>| {
+            let attributes = attributes
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect();
+            let entity = Entity::new(uid.clone(), attributes, parents.into_iter().collect())
+                .map_err(|e| registry(e.to_string()))?;
+            all.insert(uid.to_string(), entity);
+            Ok::<(), PolicyError>(())
+        };
+    add(org.clone(), vec![], vec![])?;
+    let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
+    for agent in &versioned.bundle.agents {
+        let (team, name) = (
+            uid(&kind::TEAM, agent.id.team.as_str()),
+            agent_name(&agent.id),
+        );
+        add(team.clone(), vec![], vec![org.clone()])?;
+        add(name.clone(), vec![], vec![team])?;
+        let attributes = vec![
+            ("team", text(agent.id.team.as_str())),
+            ("name", text(agent.id.name.as_str())),
+            ("version", text(agent.id.version.as_str())),
+            ("purpose", text(&agent.purpose)),
+            ("tier", text(agent.tier.name())),
+            ("environment", text(agent.environment.name())),
+            (
+                "tags",
+                RestrictedExpression::new_set(agent.tags.iter().map(|tag| text(tag))),
+            ),
+        ];
+        add(uid(&kind::AGENT, &agent.id.short()), attributes, vec![name])?;
+    }
+    for server in &versioned.bundle.servers {
+        let owner = uid(&kind::SERVER, server.name.as_str());
+        let environment = || ("environment", text(server.environment.name()));
+        add(owner.clone(), vec![environment()], vec![])?;
+        for tool in &server.tools {
+            let attributes = vec![
+                environment(),
+                ("tier", RestrictedExpression::new_long(tool.tier.level())),
+            ];
+            add(
+                uid(&kind::TOOL, &format!("{}/{}", server.name, tool.name)),
+                attributes,
+                vec![owner.clone()],
+            )?;
+        }
+        for prompt in &server.prompts {
+            add(
+                uid(&kind::PROMPT, &format!("{}/{prompt}", server.name)),
+                vec![],
+                vec![owner.clone()],
+            )?;
+        }
+    }
+    Entities::from_entities(all.into_values(), Some(schema)).map_err(|e| registry(e.to_string()))
+}
+
+pub(crate) fn agent_name(id: &AgentId) -> EntityUid {
+    uid(&kind::AGENT_NAME, &format!("{}/{}", id.team, id.name))
+}
