@@ -1,0 +1,254 @@
+//! Opening a log on any disk: choose the epoch, read it, publish what only its segments hold, begin a fresh segment.
+//!
+//! Recovered entries are written anew, into tiles, before anything is appended: what is read back after a failed sync
+//! may exist in the page cache alone. **Invariant:** a new run never appends to a segment of an earlier one.
+
+use std::{
+    collections::VecDeque,
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use crate::{
+    disk::{Disk, ensure_dir, list_if_there, remove_if_there},
+    epoch,
+    error::{Damage, ReadError, at},
+    log::OpenError,
+    note::Verifier,
+    publish::{Publisher, partials},
+    recover::{Tail, read_base, read_tail},
+    store::{State, Store},
+    tile::{TILE_WIDTH, Tile},
+    writer::{WriteError, Writer},
+};
+
+/// A log in its parts: for the threads that drive it, and for a simulation that drives it by itself.
+pub struct Parts<D: Disk> {
+    /// Appends.
+    pub writer: Writer<D>,
+    /// Publishes and recycles.
+    pub publisher: Publisher<D>,
+    /// What was found.
+    pub opened: Opened,
+    pub(crate) store: Arc<Store<D>>,
+    pub(crate) vkey: String,
+}
+
+/// What opening a log found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// `<trust domain>/log/<instance>/<epoch>`.
+    pub origin: String,
+    /// The epoch.
+    pub epoch: u64,
+    /// Entries in it. When there are none, the caller's first entry says what came before.
+    pub size: u64,
+    /// Final signed checkpoint of the epoch before, if there is one.
+    pub previous: Option<String>,
+    /// Whether this opening began the epoch.
+    pub new_epoch: bool,
+    /// Entries that were found in segments only, that is after anything but a clean end.
+    pub recovered: u64,
+}
+
+/// Sizes that opening needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// Length of a segment.
+    pub segment_bytes: u64,
+    /// Space held back for outcomes.
+    pub reserve_bytes: u64,
+}
+
+/// Opens the log under `dir` on this disk. `prefix` is the origin without its epoch, `now` seconds since 1970.
+pub fn open<D: Disk>(
+    disk: D,
+    dir: &Path,
+    prefix: &str,
+    seed: &[u8; 32],
+    sizes: Sizes,
+    now: u64,
+) -> Result<Parts<D>, OpenError> {
+    let chosen = epoch::choose(&disk, dir, prefix, seed, now)?;
+    let key = Verifier::parse(chosen.signer.vkey()).map_err(OpenError::Origin)?;
+    for name in ["tmp", "wal"] {
+        let path = chosen.dir.join(name);
+        ensure_dir(&disk, &path).map_err(at(&path))?;
+    }
+    disk.sync_dir(&chosen.dir).map_err(at(&chosen.dir))?;
+    let base = read_base(&disk, &chosen.dir, &key)?;
+    let tail = read_tail(&disk, &chosen.dir, chosen.epoch, &base, &key)?;
+    let opened = Opened {
+        origin: key.name().to_owned(),
+        epoch: chosen.epoch,
+        size: tail.head.size,
+        previous: chosen.previous.clone(),
+        new_epoch: chosen.new,
+        recovered: tail.places.len() as u64,
+    };
+    let crashed = !tail.segments.is_empty();
+    let (frontier, next_segment) = (tail.frontier.clone(), tail.segment_last + 1);
+    let store = Arc::new(store(disk, &chosen, base.head.size, tail, sizes));
+    let mut publisher = Publisher::new(Arc::clone(&store), base.edge, base.bundle, base.sealed_end);
+    publish_tail(&store, &mut publisher, crashed)?;
+    let vkey = chosen.signer.vkey().to_owned();
+    let mut writer = Writer::new(Arc::clone(&store), chosen.signer, frontier, next_segment);
+    make_ready(&store, &mut writer)?;
+    Ok(Parts {
+        writer,
+        publisher,
+        opened,
+        store,
+        vkey,
+    })
+}
+
+fn store<D: Disk>(
+    disk: D,
+    chosen: &epoch::Chosen,
+    published: u64,
+    tail: Tail<D>,
+    sizes: Sizes,
+) -> Store<D> {
+    let reserve = sizes.reserve_bytes.div_ceil(sizes.segment_bytes);
+    Store {
+        disk,
+        dir: chosen.dir.clone(),
+        epoch: chosen.epoch,
+        segment_bytes: sizes.segment_bytes,
+        reserve_segments: usize::try_from(reserve).unwrap_or(usize::MAX),
+        state: Mutex::new(State {
+            head: tail.head,
+            published,
+            tail: tail.places,
+            segments: tail.segments,
+            spares: Vec::new(),
+            spares_made: 0,
+            full: false,
+        }),
+    }
+}
+
+/// Publishes what only segments hold, then lets go of them.
+fn publish_tail<D: Disk>(
+    store: &Store<D>,
+    publisher: &mut Publisher<D>,
+    crashed: bool,
+) -> Result<(), ReadError> {
+    let size = store.state().head.size;
+    // First, because publishing may need the space that was held back.
+    store.drop_old_spares()?;
+    publisher.publish()?;
+    check_nothing_beyond(store, size)?;
+    if crashed {
+        sweep(store, size)?;
+    }
+    store.drop_segments()
+}
+
+/// Takes the reserve and the first segment. A full disk does not keep a log from being read.
+fn make_ready<D: Disk>(store: &Store<D>, writer: &mut Writer<D>) -> Result<(), ReadError> {
+    let ready = match store.fill_reserve() {
+        Ok(()) => writer.prepare(),
+        Err(error) if error.is_full() => Err(WriteError::Full),
+        Err(error) => return Err(error),
+    };
+    match ready {
+        Ok(()) => Ok(()),
+        Err(WriteError::Stopped(error)) => Err(error),
+        Err(WriteError::Full | WriteError::Ended) => {
+            store.state().full = true;
+            Ok(())
+        }
+    }
+}
+
+impl<D: Disk> Parts<D> {
+    /// Entries that are durable.
+    pub fn size(&self) -> u64 {
+        self.store.state().head.size
+    }
+
+    /// The newest signed checkpoint.
+    pub fn checkpoint(&self) -> String {
+        self.store.state().head.note.to_string()
+    }
+
+    /// The epoch's directory.
+    pub fn dir(&self) -> &Path {
+        &self.store.dir
+    }
+
+    /// One entry.
+    pub fn read(&self, index: u64) -> Result<crate::entry::Entry, ReadError> {
+        self.store.read(index)
+    }
+
+    /// Clean end: everything in tiles, no segments left, so that every byte that is left counts.
+    pub fn close(mut self) -> Result<(), ReadError> {
+        self.publisher.publish()?;
+        retire(&self.store)
+    }
+}
+
+/// Removes what a log needs only while it is open.
+pub(crate) fn retire<D: Disk>(store: &Store<D>) -> Result<(), ReadError> {
+    store.drop_segments()?;
+    for name in ["wal", "tmp"] {
+        let path = store.dir.join(name);
+        for left in list_if_there(&store.disk, &path).map_err(at(&path))? {
+            let path = path.join(left.name);
+            remove_if_there(&store.disk, &path).map_err(at(&path))?;
+        }
+        store.disk.remove_dir(&path).map_err(at(&path))?;
+    }
+    store.disk.sync_dir(&store.dir).map_err(at(&store.dir))
+}
+
+/// The next bundle must not be there: it would mean that an older checkpoint was put back beside newer tiles.
+fn check_nothing_beyond<D: Disk>(store: &Store<D>, size: u64) -> Result<(), ReadError> {
+    let next = size.div_ceil(TILE_WIDTH);
+    for level in [None, Some(0)] {
+        let path = store.dir.join(
+            Tile {
+                level,
+                index: next,
+                width: TILE_WIDTH,
+            }
+            .path(),
+        );
+        match store.disk.open(&path, false) {
+            Ok(_) => return Err(ReadError::damaged(&path, Damage::Beyond { size })),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(at(&path)(error)),
+        }
+    }
+    Ok(())
+}
+
+/// After a crash: partial tiles of earlier trees may be left, whose removal was not durable.
+fn sweep<D: Disk>(store: &Store<D>, size: u64) -> Result<(), ReadError> {
+    let kept: Vec<_> = partials(size)
+        .iter()
+        .map(|tile| store.dir.join(tile.path()))
+        .collect();
+    let mut open: VecDeque<_> = [store.dir.join("tile")].into();
+    while let Some(dir) = open.pop_front() {
+        let partial = dir.extension().is_some_and(|extension| extension == "p");
+        let mut left = 0;
+        for name in list_if_there(&store.disk, &dir).map_err(at(&dir))? {
+            let path = dir.join(&name.name);
+            if name.dir {
+                open.push_back(path);
+            } else if partial && !kept.contains(&path) {
+                remove_if_there(&store.disk, &path).map_err(at(&path))?;
+            } else {
+                left += 1;
+            }
+        }
+        if partial && left == 0 {
+            store.disk.remove_dir(&dir).map_err(at(&dir))?;
+        }
+    }
+    Ok(())
+}

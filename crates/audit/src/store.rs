@@ -1,0 +1,239 @@
+//! What the writer, the publisher and readers of one log share: where every entry is, and which segments there are.
+//!
+//! **Invariant:** an entry below `published` is in durable tiles and in the sealed store; every other one has a place
+//! in a segment that is not recycled before it is published. The lock is never held across I/O.
+
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::{
+    disk::Disk,
+    entry::Entry,
+    error::{Damage, ReadError, at},
+    sealed,
+    tile::{TILE_WIDTH, Tile, leaves, width_at},
+    tree::Hash,
+    wal::{self, Payload},
+};
+
+/// A segment in use.
+pub(crate) struct Segment<D: Disk> {
+    pub(crate) file: D::File,
+    pub(crate) path: PathBuf,
+    pub(crate) seed: u32,
+    pub(crate) first_index: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Where an entry is that is not in tiles yet.
+pub(crate) struct Place<D: Disk> {
+    pub(crate) hash: Hash,
+    pub(crate) segment: Arc<Segment<D>>,
+    pub(crate) offset: u64,
+    pub(crate) bytes: usize,
+}
+
+impl<D: Disk> Clone for Place<D> {
+    fn clone(&self) -> Self {
+        Self {
+            segment: Arc::clone(&self.segment),
+            ..*self
+        }
+    }
+}
+
+impl<D: Disk> Place<D> {
+    /// Reads the entry's frame into `buffer`, checks it, and gives the entry's two parts.
+    pub(crate) fn read<'a>(
+        &self,
+        disk: &D,
+        buffer: &'a mut Vec<u8>,
+    ) -> Result<(&'a [u8], &'a [u8]), ReadError> {
+        buffer.resize(self.bytes, 0);
+        disk.read_at(&self.segment.file, buffer, self.offset)
+            .map_err(at(&self.segment.path))?;
+        match wal::frame(buffer, self.segment.seed, self.offset).map(|frame| frame.payload) {
+            Some(Payload::Entry { leaf, sealed }) => Ok((leaf, sealed)),
+            _ => Err(ReadError::damaged(&self.segment.path, Damage::Malformed)),
+        }
+    }
+}
+
+/// A segment that is ready for use.
+pub(crate) struct Spare<D: Disk> {
+    pub(crate) file: D::File,
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+}
+
+/// The newest durable tree head.
+#[derive(Clone)]
+pub(crate) struct Head {
+    pub(crate) size: u64,
+    pub(crate) note: Arc<str>,
+}
+
+/// What changes.
+pub(crate) struct State<D: Disk> {
+    pub(crate) head: Head,
+    pub(crate) published: u64,
+    pub(crate) tail: VecDeque<Place<D>>,
+    pub(crate) segments: VecDeque<Arc<Segment<D>>>,
+    pub(crate) spares: Vec<Spare<D>>,
+    pub(crate) spares_made: u64,
+    pub(crate) full: bool,
+}
+
+/// What writer, publisher and readers share.
+pub(crate) struct Store<D: Disk> {
+    pub(crate) disk: D,
+    pub(crate) dir: PathBuf,
+    pub(crate) epoch: u64,
+    pub(crate) segment_bytes: u64,
+    pub(crate) reserve_segments: usize,
+    pub(crate) state: Mutex<State<D>>,
+}
+
+impl<D: Disk> Store<D> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State<D>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn wal(&self) -> PathBuf {
+        self.dir.join("wal")
+    }
+
+    /// One entry, from its segment or from the tiles.
+    pub(crate) fn read(&self, index: u64) -> Result<Entry, ReadError> {
+        // A publication may move the entry between the look-up and the read; it moves only once.
+        self.try_read(index).or_else(|_| self.try_read(index))
+    }
+
+    /// Every entry of the bundle that covers `index`, from `index` on.
+    pub(crate) fn read_bundle(&self, index: u64) -> Result<Vec<Entry>, ReadError> {
+        let published = self.state().published;
+        if index >= published {
+            return Ok(vec![self.read(index)?]);
+        }
+        let read = read_bundle(&self.disk, &self.dir, index, published);
+        read.or_else(|_| read_bundle(&self.disk, &self.dir, index, self.state().published))
+    }
+
+    fn try_read(&self, index: u64) -> Result<Entry, ReadError> {
+        let (published, place) = {
+            let state = self.state();
+            let offset = index
+                .checked_sub(state.published)
+                .and_then(|offset| usize::try_from(offset).ok());
+            (
+                state.published,
+                offset.map(|offset| state.tail.get(offset).cloned()),
+            )
+        };
+        match place {
+            None => read_published(&self.disk, &self.dir, index, published),
+            Some(None) => Err(ReadError::NoEntry(index)),
+            Some(Some(place)) => {
+                let mut buffer = Vec::new();
+                let (leaf, sealed) = place.read(&self.disk, &mut buffer)?;
+                Ok(Entry {
+                    leaf: leaf.to_vec(),
+                    sealed: sealed.to_vec(),
+                })
+            }
+        }
+    }
+}
+
+/// The bytes of a tile or bundle of a tree of this size. A directory in use may have gone on:
+/// then the full tile, or a wider partial one, begins with the same bytes.
+pub(crate) fn read_tile<D: Disk>(disk: &D, dir: &Path, tile: Tile) -> Result<Vec<u8>, ReadError> {
+    let path = dir.join(tile.path());
+    let exact = disk.read(&path).map_err(at(&path));
+    match exact {
+        Err(error) if error.is_missing() && tile.width < TILE_WIDTH => {
+            let mut wider = (tile.width + 1..=TILE_WIDTH)
+                .rev()
+                .map(|width| dir.join(Tile { width, ..tile }.path()));
+            let bytes = wider.find_map(|path| disk.read(&path).ok()).ok_or(error)?;
+            narrow(&bytes, tile).ok_or_else(|| ReadError::damaged(&path, Damage::Malformed))
+        }
+        result => result,
+    }
+}
+
+fn narrow(bytes: &[u8], tile: Tile) -> Option<Vec<u8>> {
+    let width = usize::try_from(tile.width).ok()?;
+    if tile.level.is_some() {
+        return Some(bytes.get(..32 * width)?.to_vec());
+    }
+    let mut bundle = Vec::new();
+    leaves(bytes)?
+        .get(..width)?
+        .iter()
+        .for_each(|leaf| crate::tile::push_leaf(&mut bundle, leaf));
+    Some(bundle)
+}
+
+fn read_published<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    index: u64,
+    published: u64,
+) -> Result<Entry, ReadError> {
+    let (path, bundle) = bundle_of(disk, dir, index, published)?;
+    let leaf = leaves(&bundle)
+        .and_then(|leaves| {
+            leaves
+                .get(usize::try_from(index % TILE_WIDTH).ok()?)
+                .map(|leaf| leaf.to_vec())
+        })
+        .ok_or_else(|| ReadError::damaged(&path, Damage::Malformed))?;
+    let mut reader = sealed::Reader::open(disk, dir, index)?;
+    reader.skip_to(index)?;
+    Ok(Entry {
+        leaf,
+        sealed: reader.next()?,
+    })
+}
+
+fn read_bundle<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    index: u64,
+    published: u64,
+) -> Result<Vec<Entry>, ReadError> {
+    let (path, bundle) = bundle_of(disk, dir, index, published)?;
+    let leaves = leaves(&bundle).ok_or_else(|| ReadError::damaged(&path, Damage::Malformed))?;
+    let mut reader = sealed::Reader::open(disk, dir, index)?;
+    reader.skip_to(index)?;
+    let skip = usize::try_from(index % TILE_WIDTH).unwrap_or(usize::MAX);
+    leaves
+        .iter()
+        .skip(skip)
+        .map(|leaf| {
+            Ok(Entry {
+                leaf: leaf.to_vec(),
+                sealed: reader.next()?,
+            })
+        })
+        .collect()
+}
+
+fn bundle_of<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    index: u64,
+    size: u64,
+) -> Result<(PathBuf, Vec<u8>), ReadError> {
+    let tile_index = index / TILE_WIDTH;
+    let tile = Tile {
+        level: None,
+        index: tile_index,
+        width: width_at(0, tile_index, size),
+    };
+    Ok((dir.join(tile.path()), read_tile(disk, dir, tile)?))
+}
