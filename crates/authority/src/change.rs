@@ -1,0 +1,285 @@
+//! What can change in the authority: each change is one entry of its log, and the database is what they add up to.
+//!
+//! **Invariant:** a change holds everything that applying it needs, so that applying is the same today and after a loss
+//! of the database.
+
+use std::collections::BTreeMap;
+
+use remit_core::grant::Detail;
+use remit_core::id::{AgentId, GrantId, PrincipalId, RunId, ServerName, ToolName};
+use remit_core::jws::Jwk;
+use remit_core::label::Label;
+use remit_core::manifest::Manifest;
+use remit_core::registry::{Environment, Role, ToolTier, Upstream};
+use remit_core::revoked::Revocation;
+use serde::{Deserialize, Serialize};
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Change {
+    /// A person or workload was met for the first time.
+    Principal(Principal),
+    /// An agent, or a new manifest of one, was registered.
+    Agent(AgentRecord),
+    /// A server was registered, or its registration changed.
+    Server(ServerRecord),
+    /// Tools of a server were reviewed: pinned, exposed, or taken from the menu.
+    Tools {
+        /// The server.
+        server: ServerName,
+        /// The tools, whole.
+        tools: Vec<ToolRecord>,
+        /// When, in seconds since 1970.
+        at: i64,
+        /// Who.
+        by: String,
+    },
+    /// A root run was launched with its ceiling.
+    Launched {
+        /// The run.
+        run: Box<Run>,
+        /// The grant that it can never exceed.
+        grant: Box<Grant>,
+    },
+    /// A run was granted something within its ceiling.
+    Granted(Box<Grant>),
+    /// A run ended.
+    Ended {
+        /// The run.
+        run: RunId,
+        /// When, in seconds since 1970.
+        at: i64,
+    },
+    /// A run has another key, because the authority was restarted and the old one existed in memory alone.
+    Rekeyed {
+        /// The run.
+        run: RunId,
+        /// Its new key.
+        key: Jwk,
+        /// When, in seconds since 1970.
+        at: i64,
+    },
+    /// A token was minted.
+    Token(TokenRecord),
+    /// Something was taken back, locked down or lifted.
+    Revoked {
+        /// The feed's entry.
+        revocation: Revocation,
+        /// Why.
+        why: String,
+        /// Who.
+        by: String,
+    },
+    /// A key for signing tokens was added.
+    Key(KeyRecord),
+    /// A key's last token has expired.
+    KeyRetired {
+        /// The key.
+        kid: String,
+        /// When, in seconds since 1970.
+        at: i64,
+    },
+    /// A bundle was issued.
+    Bundle {
+        /// Its version.
+        version: u64,
+        /// Its end, in seconds since 1970.
+        not_after: i64,
+        /// Digest of its content, `sha256:<hex>`.
+        digest: String,
+        /// When, in seconds since 1970.
+        at: i64,
+    },
+}
+
+/// A person or a workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Principal {
+    /// The pseudonym: 128 random bits.
+    pub id: PrincipalId,
+    /// The name that it stands for.
+    pub name: String,
+    /// When, in seconds since 1970.
+    pub at: i64,
+}
+
+/// A registered agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentRecord {
+    /// Its identity, with the version.
+    pub id: AgentId,
+    /// What its author declared.
+    pub manifest: Manifest,
+    /// Whether it declares more than the manifest that it replaces.
+    pub widened: bool,
+    /// When, in seconds since 1970.
+    pub at: i64,
+    /// Who.
+    pub by: String,
+}
+
+/// A registered server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerRecord {
+    /// Its name, in `/mcp/<name>`.
+    pub name: ServerName,
+    /// Where it belongs.
+    pub environment: Environment,
+    /// How it is reached.
+    pub upstream: Upstream,
+    /// Prompts that are exposed.
+    #[serde(default)]
+    pub prompts: Vec<ToolName>,
+    /// Whether resources may be read at all.
+    #[serde(default)]
+    pub resources: bool,
+    /// When, in seconds since 1970.
+    pub at: i64,
+    /// Who.
+    pub by: String,
+}
+
+/// A tool as it was reviewed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolRecord {
+    /// Its name.
+    pub name: ToolName,
+    /// Its definition, byte for byte as the server gave it.
+    pub definition: String,
+    /// Digest of the definition.
+    pub pin: String,
+    /// The harm it can do.
+    pub tier: ToolTier,
+    /// The worst label of what it returns.
+    pub returns: Label,
+    /// What each argument is for.
+    pub roles: BTreeMap<String, Role>,
+    /// Its input schema.
+    pub input: serde_json::Value,
+    /// Whether it is on the menu.
+    pub exposed: bool,
+}
+
+/// One execution of an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// The first run of its tree.
+    pub root: RunId,
+    /// The run that began it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<RunId>,
+    /// The agent.
+    pub agent: AgentId,
+    /// On whose behalf.
+    pub principal: PrincipalId,
+    /// Its public key.
+    pub key: Jwk,
+    /// Whether the authority holds the private key, in memory alone.
+    pub key_held: bool,
+    /// The process whose descendants are the run, with its time of start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
+    /// Its end, in seconds since 1970.
+    pub until: i64,
+    /// Whether it was launched in the prescribed way.
+    #[serde(default)]
+    pub golden: bool,
+    /// When, in seconds since 1970.
+    pub at: i64,
+}
+
+/// A process, told from a later one with the same number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Process {
+    /// Its number.
+    pub pid: i32,
+    /// When it began, in clock ticks since boot.
+    pub started: u64,
+}
+
+/// What a run may do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// Its id.
+    pub id: GrantId,
+    /// The run that holds it.
+    pub run: RunId,
+    /// The first run of its tree.
+    pub root: RunId,
+    /// The agent.
+    pub agent: AgentId,
+    /// On whose behalf.
+    pub principal: PrincipalId,
+    /// What may be done.
+    pub details: Vec<Detail>,
+    /// Why, in the words of whoever asked.
+    pub why: String,
+    /// Its end, in seconds since 1970.
+    pub until: i64,
+    /// What decided it: `policy`, or the pseudonym of an approver.
+    pub by: String,
+    /// Whether it is the ceiling of its run.
+    pub ceiling: bool,
+    /// Whether it holds a wildcard, by the manifest's exception.
+    pub wildcard: bool,
+    /// When, in seconds since 1970.
+    pub at: i64,
+}
+
+/// A minted token: never the token itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRecord {
+    /// Its id.
+    pub jti: String,
+    /// The grant that it states.
+    pub grant: GrantId,
+    /// The run that holds it.
+    pub run: RunId,
+    /// On whose behalf.
+    pub principal: PrincipalId,
+    /// Where it is accepted.
+    pub audience: Vec<String>,
+    /// The key to which it is bound, or none for a bearer token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jkt: Option<String>,
+    /// Its end, in seconds since 1970.
+    pub exp: i64,
+    /// When, in seconds since 1970.
+    pub at: i64,
+}
+
+/// A key that signs tokens. The private half lies in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyRecord {
+    /// The public half, with its name.
+    pub key: Jwk,
+    /// It signs from then on, in seconds since 1970: after gateways have had time to hear of it.
+    pub signs_from: i64,
+    /// When, in seconds since 1970.
+    pub at: i64,
+}
+
+impl Change {
+    /// The person whose data it holds, where it holds any.
+    pub fn subject(&self) -> Option<&PrincipalId> {
+        match self {
+            Change::Principal(principal) => Some(&principal.id),
+            Change::Launched { run, .. } => Some(&run.principal),
+            Change::Granted(grant) => Some(&grant.principal),
+            Change::Token(token) => Some(&token.principal),
+            _ => None,
+        }
+    }
+}

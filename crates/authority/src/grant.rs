@@ -1,0 +1,356 @@
+//! What may be granted: pure rules over the manifest, the registry, and what is asked.
+//!
+//! **Invariant:** a grant never exceeds the manifest's needs, the menu of its servers, or the ceiling of its run; it
+//! always has a reason and an end.
+
+use std::collections::BTreeMap;
+
+use remit_core::claims::TEXT_BYTES_MAX;
+use remit_core::constraint::Constraint;
+use remit_core::grant::{Arguments, DETAIL_TYPE, Detail, GRANT_TOOLS_MAX, WILDCARD};
+use remit_core::id::{ServerName, ToolId, ToolName};
+use remit_core::manifest::{self, Manifest};
+use remit_core::registry::Environment;
+use remit_core::rejection::{Code, Rejection};
+use serde::{Deserialize, Serialize};
+
+use crate::change::Grant;
+use crate::subset::details_within;
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// `<server>/<tool>` each, or `<server>/*` where the manifest makes that exception.
+    pub tools: Vec<String>,
+    /// Constraints of arguments.
+    #[serde(default, rename = "where")]
+    pub constraints: Vec<Where>,
+    /// For how long: `90s`, `15m`, `2h`.
+    #[serde(default, rename = "for")]
+    pub duration: String,
+    /// Why.
+    #[serde(default)]
+    pub why: String,
+}
+
+/// A constraint of one argument.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Where {
+    /// The one tool that is meant, or every tool that is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// The argument's name.
+    pub argument: String,
+    /// What its value must satisfy.
+    pub constraint: Constraint,
+}
+
+/// A server as the rules see it.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// Where it belongs.
+    pub environment: Environment,
+    /// The menu.
+    pub exposed: Vec<ToolName>,
+}
+
+/// What is granted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Granted {
+    /// What may be done, one element for each server.
+    pub details: Vec<Detail>,
+    /// For how long, in seconds.
+    pub seconds: i64,
+    /// Whether it holds a wildcard.
+    pub wildcard: bool,
+}
+
+/// Judges a request from outside every run. `gateway` is the gateway's URL, `offers` the registered servers.
+pub fn grant(
+    manifest: &Manifest,
+    offers: &BTreeMap<ServerName, Offer>,
+    gateway: &str,
+    asked: &Asked,
+) -> Result<Granted, Rejection> {
+    let seconds = reason_and_end(asked)?;
+    let tools = parse_tools(asked)?;
+    declared(manifest, &tools, asked)?;
+    for (server, tool) in &tools {
+        offered(manifest, offers, server, tool.as_ref())?;
+    }
+    short_enough(manifest, &tools, seconds)?;
+    let wildcard = tools.iter().any(|(_, tool)| tool.is_none());
+    let details = details(gateway, tools, asked)?;
+    Ok(Granted {
+        details,
+        seconds,
+        wildcard,
+    })
+}
+
+/// Judges a request from inside a run: besides all other rules, it stays within the ceiling.
+pub fn narrow(ceiling: &Grant, granted: &Granted, now: i64) -> Result<i64, Rejection> {
+    if !details_within(&granted.details, &ceiling.details) {
+        return Err(Rejection::new(
+            Code::InsufficientScope,
+            "this is more than the run was launched with, and a run's ceiling never widens",
+            "ask for it from outside the run: remit request … begins a new run",
+        ));
+    }
+    let until = now.saturating_add(granted.seconds);
+    if until > ceiling.until {
+        let left = ceiling.until.saturating_sub(now).max(0);
+        return Err(Rejection::new(
+            Code::InsufficientScope,
+            format!("the run ends in {left}s, before what is asked for would"),
+            format!("ask for at most that: --for {left}s"),
+        ));
+    }
+    Ok(until)
+}
+
+type Tools = Vec<(ServerName, Option<ToolName>)>;
+
+fn incomplete(message: impl Into<String>, help: impl Into<String>) -> Rejection {
+    Rejection::new(Code::GrantIncomplete, message, help)
+}
+
+fn reason_and_end(asked: &Asked) -> Result<i64, Rejection> {
+    if asked.why.trim().is_empty() {
+        return Err(incomplete(
+            "no reason is given, and there is no scope without one",
+            "say why: --why \"debugging INC-42\"",
+        ));
+    }
+    if asked.why.len() > TEXT_BYTES_MAX {
+        return Err(incomplete(
+            format!("the reason is longer than {TEXT_BYTES_MAX} bytes"),
+            "say why in a sentence: --why \"debugging INC-42\"",
+        ));
+    }
+    if asked.tools.is_empty() {
+        return Err(incomplete(
+            "no tool is named",
+            "name what is needed: remit request SERVER/TOOL --for 15m --why \"…\"",
+        ));
+    }
+    match manifest::seconds(&asked.duration) {
+        Some(seconds) if seconds > 0 => Ok(seconds),
+        _ => Err(incomplete(
+            "no end is given, and there is no scope without one",
+            "say for how long: --for 15m",
+        )),
+    }
+}
+
+fn parse_tools(asked: &Asked) -> Result<Tools, Rejection> {
+    let parse = |text: &String| {
+        let wrong = |error: remit_core::id::IdError| {
+            Rejection::new(Code::RequestInvalid, error.to_string(), "remit server list")
+        };
+        match text.strip_suffix("/*") {
+            Some(server) => Ok((ServerName::new(server).map_err(wrong)?, None)),
+            None => {
+                let id = ToolId::try_from(text.clone()).map_err(wrong)?;
+                Ok((id.server, Some(id.tool)))
+            }
+        }
+    };
+    let mut tools = asked
+        .tools
+        .iter()
+        .map(parse)
+        .collect::<Result<Tools, _>>()?;
+    tools.sort();
+    tools.dedup();
+    if tools.len() > GRANT_TOOLS_MAX {
+        let message = format!("more than {GRANT_TOOLS_MAX} tools are asked for at once");
+        return Err(Rejection::new(
+            Code::RequestInvalid,
+            message,
+            "ask for fewer",
+        ));
+    }
+    Ok(tools)
+}
+
+/// Everything must be declared; what is not is answered with the lines that declare it.
+fn declared(manifest: &Manifest, tools: &Tools, asked: &Asked) -> Result<(), Rejection> {
+    let missing: Vec<String> = tools
+        .iter()
+        .filter(|(server, tool)| need(manifest, server, tool.as_ref()).is_none())
+        .map(|(server, tool)| name(server, tool.as_ref()))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = missing.iter().map(|tool| need_lines(tool, asked)).collect();
+    let agent = &manifest.agent;
+    Err(Rejection::new(
+        Code::ScopeUndeclared,
+        format!(
+            "agent.toml of {}/{} does not declare {}",
+            agent.team,
+            agent.name,
+            missing.join(", ")
+        ),
+        format!(
+            "add to agent.toml, then: remit agent register agent.toml\n\n{}",
+            lines.join("\n")
+        ),
+    ))
+}
+
+fn need<'a>(
+    manifest: &'a Manifest,
+    server: &ServerName,
+    tool: Option<&ToolName>,
+) -> Option<&'a manifest::Need> {
+    let Some(tool) = tool else {
+        let wanted = format!("{server}/*");
+        return manifest
+            .needs
+            .iter()
+            .find(|need| need.wildcard && need.tool == wanted);
+    };
+    manifest.need(&ToolId {
+        server: server.clone(),
+        tool: tool.clone(),
+    })
+}
+
+fn name(server: &ServerName, tool: Option<&ToolName>) -> String {
+    tool.map_or_else(|| format!("{server}/*"), |tool| format!("{server}/{tool}"))
+}
+
+/// The exact lines of `agent.toml` that declare a need.
+fn need_lines(tool: &str, asked: &Asked) -> String {
+    let reason = toml::Value::String(asked.why.clone());
+    let longest = toml::Value::String(asked.duration.clone());
+    let wildcard = if tool.ends_with("/*") {
+        "wildcard = true\n"
+    } else {
+        ""
+    };
+    format!("[[need]]\ntool = \"{tool}\"\nreason = {reason}\nlongest = {longest}\n{wildcard}")
+}
+
+fn offered(
+    manifest: &Manifest,
+    offers: &BTreeMap<ServerName, Offer>,
+    server: &ServerName,
+    tool: Option<&ToolName>,
+) -> Result<(), Rejection> {
+    let Some(offer) = offers.get(server) else {
+        return Err(Rejection::new(
+            Code::ServerUnknown,
+            format!("no server `{server}` is registered"),
+            "see what is: remit server list",
+        ));
+    };
+    let agent = &manifest.agent;
+    if agent.environment == Environment::Staging && offer.environment == Environment::Production {
+        return Err(Rejection::new(
+            Code::PolicyForbid,
+            format!(
+                "`{server}` is of production, and {}/{} is of staging",
+                agent.team, agent.name
+            ),
+            "register the agent with `environment = \"production\"` once it is ready for it",
+        ));
+    }
+    if tool.is_none_or(|tool| offer.exposed.contains(tool)) {
+        return Ok(());
+    }
+    Err(Rejection::new(
+        Code::Unknown,
+        format!("`{}` is not exposed by its server", name(server, tool)),
+        format!("see what is: remit server show {server}"),
+    ))
+}
+
+fn short_enough(manifest: &Manifest, tools: &Tools, seconds: i64) -> Result<(), Rejection> {
+    let longest = tools
+        .iter()
+        .filter_map(|(server, tool)| need(manifest, server, tool.as_ref()))
+        .min_by_key(|need| need.longest_s());
+    match longest {
+        Some(need) if seconds > need.longest_s() => Err(incomplete(
+            format!(
+                "agent.toml allows `{}` for at most {}",
+                need.tool, need.longest
+            ),
+            format!("ask for less: --for {}", need.longest),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn details(gateway: &str, tools: Tools, asked: &Asked) -> Result<Vec<Detail>, Rejection> {
+    let mut unused: Vec<&Where> = asked.constraints.iter().collect();
+    let mut servers: BTreeMap<ServerName, BTreeMap<String, Arguments>> = BTreeMap::new();
+    for (server, tool) in tools {
+        let full = name(&server, tool.as_ref());
+        let mut arguments = Arguments::new();
+        for entry in &asked.constraints {
+            if entry.tool.as_ref().is_none_or(|meant| *meant == full) {
+                unused.retain(|other| !std::ptr::eq(*other, entry));
+                add(&mut arguments, entry);
+            }
+        }
+        let tool = tool.map_or_else(|| WILDCARD.to_owned(), String::from);
+        servers.entry(server).or_default().insert(tool, arguments);
+    }
+    if let Some(Where {
+        tool: Some(tool), ..
+    }) = unused.first()
+    {
+        let message = format!("a constraint is for `{tool}`, which is not asked for");
+        return Err(Rejection::new(
+            Code::RequestInvalid,
+            message,
+            "name the tool, or drop the constraint",
+        ));
+    }
+    let detail = |(server, tools)| Detail {
+        kind: DETAIL_TYPE.into(),
+        locations: vec![location(gateway, &server)],
+        tools,
+        prompts: BTreeMap::new(),
+        resources: Vec::new(),
+    };
+    let details: Vec<Detail> = servers.into_iter().map(detail).collect();
+    if details.iter().all(Detail::well_formed) {
+        return Ok(details);
+    }
+    Err(Rejection::new(
+        Code::RequestInvalid,
+        "a constraint is empty, too wide or too deep",
+        "a range needs a number as `min` or `max`, a list needs a value",
+    ))
+}
+
+/// A second constraint of the same argument narrows the first.
+fn add(arguments: &mut Arguments, entry: &Where) {
+    let constraint = match arguments.remove(&entry.argument) {
+        None => entry.constraint.clone(),
+        Some(Constraint::All { mut constraints }) => {
+            constraints.push(entry.constraint.clone());
+            Constraint::All { constraints }
+        }
+        Some(other) => Constraint::All {
+            constraints: vec![other, entry.constraint.clone()],
+        },
+    };
+    arguments.insert(entry.argument.clone(), constraint);
+}
+
+/// The URL of a server at the gateway: what tokens name as their audience.
+pub(crate) fn location(gateway: &str, server: &ServerName) -> String {
+    format!("{gateway}/mcp/{server}")
+}
+
+#[cfg(test)]
+mod tests;

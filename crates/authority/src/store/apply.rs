@@ -1,0 +1,161 @@
+//! What each change does to the tables. Applying the same change to the same tables always gives the same tables.
+
+use remit_core::id::ServerName;
+use rusqlite::{Transaction, params};
+use serde::Serialize;
+
+use crate::change::{
+    AgentRecord, Change, Grant, KeyRecord, Principal, Run, ServerRecord, TokenRecord, ToolRecord,
+};
+use crate::error::AuthorityError;
+
+type Applied = Result<(), AuthorityError>;
+
+pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Applied {
+    match change {
+        Change::Principal(record) => principal(tx, record),
+        Change::Agent(record) => agent(tx, record),
+        Change::Server(record) => server(tx, record),
+        Change::Tools { server, tools, .. } => tools.iter().try_for_each(|t| tool(tx, server, t)),
+        Change::Launched {
+            run: begun,
+            grant: ceiling,
+        } => {
+            run(tx, begun)?;
+            grant(tx, ceiling)
+        }
+        Change::Granted(record) => grant(tx, record),
+        Change::Ended { run, at } => {
+            let sql = "UPDATE runs SET ended = ?2 WHERE id = ?1 AND ended IS NULL";
+            done(tx.execute(sql, params![run.as_str(), at]))
+        }
+        Change::Rekeyed { run, key, .. } => {
+            let sql = "UPDATE runs SET jkt = ?2, record = json_set(record, '$.key', json(?3)) WHERE id = ?1";
+            done(tx.execute(sql, params![run.as_str(), key.thumbprint(), json(key)?]))
+        }
+        Change::Token(record) => token(tx, record),
+        Change::Revoked { revocation, .. } => {
+            let sql =
+                "INSERT INTO revocations (seq, kind, id, at, record) VALUES (?1, ?2, ?3, ?4, ?5)";
+            let kind = revocation.kind.name();
+            done(tx.execute(
+                sql,
+                params![
+                    int(revocation.seq),
+                    kind,
+                    revocation.id,
+                    revocation.at,
+                    json(revocation)?
+                ],
+            ))
+        }
+        Change::Key(record) => key(tx, record),
+        Change::KeyRetired { kid, at } => done(tx.execute(
+            "UPDATE keys SET retired = ?2 WHERE kid = ?1",
+            params![kid, at],
+        )),
+        Change::Bundle {
+            version,
+            not_after,
+            digest,
+            at,
+        } => {
+            let sql =
+                "INSERT INTO bundles (version, not_after, digest, at) VALUES (?1, ?2, ?3, ?4)";
+            done(tx.execute(sql, params![int(*version), not_after, digest, at]))
+        }
+    }
+}
+
+fn principal(tx: &Transaction<'_>, record: &Principal) -> Applied {
+    let sql = "INSERT INTO principals (id, name, at) VALUES (?1, ?2, ?3)";
+    done(tx.execute(sql, params![record.id.as_str(), record.name, record.at]))
+}
+
+fn agent(tx: &Transaction<'_>, record: &AgentRecord) -> Applied {
+    let name = format!("{}/{}", record.id.team, record.id.name);
+    let sql = "INSERT INTO agents (id, short, name, record, at) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT (id) DO UPDATE SET record = excluded.record, at = excluded.at";
+    let id = record.id.to_string();
+    done(tx.execute(
+        sql,
+        params![id, record.id.short(), name, json(record)?, record.at],
+    ))
+}
+
+fn server(tx: &Transaction<'_>, record: &ServerRecord) -> Applied {
+    let sql = "INSERT INTO servers (name, record, at) VALUES (?1, ?2, ?3)
+               ON CONFLICT (name) DO UPDATE SET record = excluded.record, at = excluded.at";
+    done(tx.execute(sql, params![record.name.as_str(), json(record)?, record.at]))
+}
+
+fn tool(tx: &Transaction<'_>, server: &ServerName, record: &ToolRecord) -> Applied {
+    let sql = "INSERT INTO tools (server, name, pin, exposed, record) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT (server, name) DO UPDATE
+               SET pin = excluded.pin, exposed = excluded.exposed, record = excluded.record";
+    let (server, name) = (server.as_str(), record.name.as_str());
+    done(tx.execute(
+        sql,
+        params![server, name, record.pin, record.exposed, json(record)?],
+    ))
+}
+
+fn run(tx: &Transaction<'_>, record: &Run) -> Applied {
+    let sql = "INSERT INTO runs (id, root, parent, agent, principal, jkt, until, record, at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    done(tx.prepare_cached(sql)?.execute(params![
+        record.id.as_str(),
+        record.root.as_str(),
+        record.parent.as_ref().map(|parent| parent.as_str()),
+        record.agent.to_string(),
+        record.principal.as_str(),
+        record.key.thumbprint(),
+        record.until,
+        json(record)?,
+        record.at
+    ]))
+}
+
+fn grant(tx: &Transaction<'_>, record: &Grant) -> Applied {
+    let sql = "INSERT INTO grants (id, run, root, ceiling, until, record, at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    done(tx.prepare_cached(sql)?.execute(params![
+        record.id.as_str(),
+        record.run.as_str(),
+        record.root.as_str(),
+        record.ceiling,
+        record.until,
+        json(record)?,
+        record.at
+    ]))
+}
+
+fn token(tx: &Transaction<'_>, record: &TokenRecord) -> Applied {
+    // What has expired needs no row: the log keeps it.
+    tx.prepare_cached("DELETE FROM tokens WHERE exp < ?1")?
+        .execute([record.at])?;
+    let sql = "INSERT INTO tokens (jti, gid, exp) VALUES (?1, ?2, ?3)";
+    let row = params![record.jti, record.grant.as_str(), record.exp];
+    done(tx.prepare_cached(sql)?.execute(row))
+}
+
+fn key(tx: &Transaction<'_>, record: &KeyRecord) -> Applied {
+    let sql = "INSERT INTO keys (kid, signs_from, record) VALUES (?1, ?2, ?3)";
+    done(tx.execute(
+        sql,
+        params![record.key.kid, record.signs_from, json(record)?],
+    ))
+}
+
+fn json(value: &impl Serialize) -> Result<String, AuthorityError> {
+    Ok(serde_json::to_string(value)?)
+}
+
+/// SQLite's integers have 63 bits; a count that does not fit was never reached.
+fn int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn done(result: rusqlite::Result<usize>) -> Applied {
+    Ok(result.map(|_| ())?)
+}

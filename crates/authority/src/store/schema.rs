@@ -1,0 +1,92 @@
+//! The tables, and how an older file becomes a newer one. Structures that are only read whole stand as JSON.
+
+use rusqlite::Connection;
+
+use crate::error::AuthorityError;
+
+/// One step each, in order; a file of `user_version` n has had the first n of them.
+const MIGRATIONS: &[&str] = &[FIRST];
+
+const FIRST: &str = "
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE principals (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, at INTEGER NOT NULL) STRICT;
+CREATE TABLE agents (
+    id TEXT PRIMARY KEY, short TEXT NOT NULL UNIQUE, name TEXT NOT NULL, record TEXT NOT NULL,
+    at INTEGER NOT NULL) STRICT;
+CREATE INDEX agents_name ON agents (name);
+CREATE TABLE servers (name TEXT PRIMARY KEY, record TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE TABLE tools (
+    server TEXT NOT NULL REFERENCES servers (name), name TEXT NOT NULL, pin TEXT NOT NULL,
+    exposed INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (server, name)) STRICT;
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY, root TEXT NOT NULL, parent TEXT REFERENCES runs (id),
+    agent TEXT NOT NULL REFERENCES agents (id), principal TEXT NOT NULL, jkt TEXT NOT NULL,
+    until INTEGER NOT NULL, ended INTEGER, record TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE INDEX runs_live ON runs (until) WHERE ended IS NULL;
+CREATE TABLE grants (
+    id TEXT PRIMARY KEY, run TEXT NOT NULL REFERENCES runs (id), root TEXT NOT NULL,
+    ceiling INTEGER NOT NULL, until INTEGER NOT NULL, record TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE INDEX grants_run ON grants (run);
+CREATE INDEX grants_until ON grants (until);
+CREATE TABLE tokens (
+    jti TEXT PRIMARY KEY, gid TEXT NOT NULL REFERENCES grants (id), exp INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX tokens_exp ON tokens (exp);
+CREATE TABLE revocations (
+    seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL,
+    record TEXT NOT NULL) STRICT;
+CREATE TABLE keys (
+    kid TEXT PRIMARY KEY, signs_from INTEGER NOT NULL, retired INTEGER, record TEXT NOT NULL) STRICT;
+CREATE TABLE bundles (
+    version INTEGER PRIMARY KEY, not_after INTEGER NOT NULL, digest TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+";
+
+/// Brings the file to the newest version; refuses one that is newer.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), AuthorityError> {
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if found > known {
+        return Err(AuthorityError::Newer { found, known });
+    }
+    let done = usize::try_from(found).unwrap_or(0);
+    for (step, sql) in MIGRATIONS.iter().enumerate().skip(done) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(sql)?;
+        let version = i64::try_from(step.saturating_add(1)).unwrap_or(i64::MAX);
+        transaction.pragma_update(None, "user_version", version)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_brought_up_and_a_newer_one_is_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        migrate(&mut connection).unwrap();
+        let tables: i64 = connection
+            .query_row(
+                "SELECT count(*) FROM sqlite_schema WHERE type = 'table'",
+                [],
+                |r| r.get(0),
+            )
+            .unwrap();
+        assert_eq!(tables, 11);
+        connection.pragma_update(None, "user_version", 99).unwrap();
+        let refused = migrate(&mut connection).unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                AuthorityError::Newer {
+                    found: 99,
+                    known: 1
+                }
+            ),
+            "{refused}"
+        );
+    }
+}
