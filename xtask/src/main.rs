@@ -1,2 +1,56 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask`: what the project's own machinery needs and no user of Remit ever sees.
+
+mod ci;
+mod docs;
+mod tidy;
+
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  ci     everything that must pass: format, lints, tests, doc tests, supply chain, tidy
+  tidy   the house rules that no compiler knows: lengths, directions, links, generated docs
+  docs   write the generated pages of docs/ again";
+
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = match arguments
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
+        ["ci"] => ci::run(root()),
+        ["tidy"] => tidy::run(root()),
+        ["docs"] => docs::write(root()).map(|()| true),
+        _ => {
+            say(USAGE);
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("xtask: {error}"));
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+/// The root of the repository that this program was built from.
+fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
+
+/// One line to whoever watches; flushed, so that it stands before what a child prints next.
+fn say(line: &str) {
+    let mut out = io::stdout().lock();
+    // When nobody reads any more, the exit code still speaks.
+    drop(writeln!(out, "{line}").and_then(|()| out.flush()));
+}
