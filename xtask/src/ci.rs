@@ -41,34 +41,61 @@ struct Step {
 /// True if every step passed.
 pub(crate) fn run(root: &Path) -> io::Result<bool> {
     let began = Instant::now();
-    let mut summary = Vec::new();
-    for step in steps(root)? {
-        let command = format!("cargo {}", step.cargo.join(" "));
-        if let Some(reason) = step.skipped {
-            say(&format!("== {}: skipped, {reason}", step.name));
-            summary.push(row(step.name, "skipped", reason));
-            continue;
-        }
-        say(&format!("== {}: {command}", step.name));
-        let step_began = Instant::now();
-        let passed = perform(root, &step)?;
-        let took = seconds(step_began.elapsed());
-        if !passed {
-            say(&format!(
-                "== {}: FAILED after {took}; repeat it with\n\n    {command}",
-                step.name
-            ));
-            return Ok(false);
-        }
-        say(&format!("== {}: passed in {took}", step.name));
-        summary.push(row(step.name, "passed", &took));
-    }
+    let report = perform_all(root, &steps(root)?)?;
+    let took = seconds(began.elapsed());
+    let result = if report.failed.is_none() {
+        "passed"
+    } else {
+        "FAILED"
+    };
     say(&format!(
-        "\nci passed in {}\n{}",
-        seconds(began.elapsed()),
-        summary.join("\n")
+        "\nci {result} in {took}\n{}",
+        report.rows.join("\n")
     ));
-    Ok(true)
+    if let Some(command) = &report.failed {
+        say(&format!(
+            "\nrepeat the step that failed with\n\n    {command}\n"
+        ));
+    }
+    Ok(report.failed.is_none())
+}
+
+struct Report {
+    /// A line for each step.
+    rows: Vec<String>,
+    /// The command of the step that failed.
+    failed: Option<String>,
+}
+
+fn perform_all(root: &Path, steps: &[Step]) -> io::Result<Report> {
+    let mut report = Report {
+        rows: Vec::new(),
+        failed: None,
+    };
+    for step in steps {
+        let (result, detail) = match (&report.failed, step.skipped) {
+            (Some(_failed), _) => ("not run", String::new()),
+            (None, Some(reason)) => ("skipped", reason.to_owned()),
+            (None, None) => {
+                let command = format!("cargo {}", step.cargo.join(" "));
+                say(&format!("== {}: {command}", step.name));
+                let began = Instant::now();
+                let passed = perform(root, step)?;
+                report.failed = (!passed).then_some(command);
+                (
+                    if passed { "passed" } else { "FAILED" },
+                    seconds(began.elapsed()),
+                )
+            }
+        };
+        say(&format!("== {}: {result} {detail}", step.name));
+        report.rows.push(
+            format!("  {:<13} {result:<8} {detail}", step.name)
+                .trim_end()
+                .to_owned(),
+        );
+    }
+    Ok(report)
 }
 
 fn steps(root: &Path) -> io::Result<Vec<Step>> {
@@ -121,10 +148,57 @@ fn cargo(root: &Path) -> Command {
     command
 }
 
-fn row(name: &str, result: &str, detail: &str) -> String {
-    format!("  {name:<13} {result:<8} {detail}")
-}
-
 fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSES: Step = Step {
+        name: "passes",
+        cargo: &["--version"],
+        skipped: None,
+    };
+    const FAILS: Step = Step {
+        name: "fails",
+        cargo: &["no-such-command"],
+        skipped: None,
+    };
+    const LEFT_OUT: Step = Step {
+        name: "left out",
+        cargo: &["--version"],
+        skipped: Some("why"),
+    };
+
+    #[test]
+    fn passing_steps_are_all_run() {
+        let report = perform_all(crate::root(), &[PASSES, LEFT_OUT, PASSES]).unwrap();
+        assert_eq!(report.failed, None);
+        assert!(
+            report.rows[0].starts_with("  passes        passed"),
+            "{:?}",
+            report.rows
+        );
+        assert_eq!(report.rows[1], "  left out      skipped  why");
+        assert!(
+            report.rows[2].starts_with("  passes        passed"),
+            "{:?}",
+            report.rows
+        );
+    }
+
+    #[test]
+    fn first_failure_stops_and_names_its_command() {
+        let report = perform_all(crate::root(), &[FAILS, PASSES, LEFT_OUT]).unwrap();
+        assert_eq!(report.failed.as_deref(), Some("cargo no-such-command"));
+        assert!(
+            report.rows[0].starts_with("  fails         FAILED"),
+            "{:?}",
+            report.rows
+        );
+        assert_eq!(report.rows[1], "  passes        not run");
+        assert_eq!(report.rows[2], "  left out      not run");
+    }
 }
