@@ -38,6 +38,15 @@ impl Action {
         }
     }
 
+    /// What the method is applied to: the tool, the prompt or the resource; nothing for any other method.
+    pub fn object(&self) -> &str {
+        match self {
+            Action::CallTool(name) | Action::GetPrompt(name) => name.as_str(),
+            Action::ReadResource(uri) => uri,
+            Action::Method(_) => "",
+        }
+    }
+
     /// The tool, where one is called.
     pub fn tool(&self) -> Option<&ToolName> {
         match self {

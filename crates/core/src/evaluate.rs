@@ -16,6 +16,17 @@ use crate::gate::{Gate, Lifted};
 use crate::input::Input;
 use crate::policy::{Compiled, Rule, agent_name, kind, uid};
 
+/// A call's arguments as policy sees them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    /// Those that policy can read.
+    pub(crate) typed: BTreeMap<String, Typed>,
+    /// Numbers that no policy reads, because they cannot be held exactly. Their trust is still known.
+    pub(crate) inexact: Vec<String>,
+    /// The name of every argument, declared or not.
+    pub(crate) names: BTreeSet<String>,
+}
+
 /// What Cedar says, with errors turned into forbids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -99,7 +110,7 @@ impl<'a> Question<'a> {
     }
 
     /// Asks with the arguments and the evidence as they are.
-    pub(crate) fn ask(&self, arguments: &BTreeMap<String, Typed>, lifted: &Lifted) -> Answer {
+    pub(crate) fn ask(&self, arguments: &Arguments, lifted: &Lifted) -> Answer {
         let failed = || Answer::Error(BTreeSet::new());
         let Ok(context) = Context::from_pairs(self.context(Some(arguments), lifted)) else {
             return failed();
@@ -170,11 +181,7 @@ impl<'a> Question<'a> {
             && response.decision() != Some(Decision::Deny)
     }
 
-    fn context(
-        &self,
-        arguments: Option<&BTreeMap<String, Typed>>,
-        lifted: &Lifted,
-    ) -> Vec<(String, Expression)> {
+    fn context(&self, arguments: Option<&Arguments>, lifted: &Lifted) -> Vec<(String, Expression)> {
         let Input { state, now, .. } = self.input;
         let long = |n: u64| Expression::new_long(i64::try_from(n).unwrap_or(i64::MAX));
         let level = Expression::new_long;
@@ -187,8 +194,8 @@ impl<'a> Question<'a> {
         let context_trust = state.label.trust.level();
         let unproven = arguments
             .into_iter()
-            .flatten()
-            .map(|(name, _)| text(name))
+            .flat_map(|arguments| &arguments.names)
+            .map(|name| text(name))
             .filter(|_| context_trust > 0);
         let mut context = vec![
             (
@@ -255,13 +262,16 @@ impl<'a> Question<'a> {
         match (&self.input.action, arguments) {
             (Action::CallTool(_), Some(arguments)) => {
                 let trust = arguments
+                    .typed
                     .keys()
+                    .chain(&arguments.inexact)
                     .map(|name| (name.as_str(), level(context_trust)));
                 context.push(("trust", record(trust)));
                 context.push((
                     "input",
                     record(
                         arguments
+                            .typed
                             .iter()
                             .map(|(name, value)| (name.as_str(), typed(value))),
                     ),

@@ -72,7 +72,8 @@ pub(crate) struct Lifted {
     pub(crate) dual: bool,
 }
 
-/// Digest of what an approval is for: this run, principal, server, tool, pin and exactly these argument bytes.
+/// Digest of what an approval is for: this run, principal, server, tool (or prompt, or resource), pin and exactly these
+/// argument bytes.
 pub fn binding(input: &Input, pin: &str) -> String {
     let claims = input.claims();
     let who = claims.map_or((String::new(), String::new()), |c| {
@@ -81,7 +82,7 @@ pub fn binding(input: &Input, pin: &str) -> String {
     let what = (
         input.server.as_str(),
         input.action.method(),
-        input.action.tool().map_or("", |t| t.as_str()),
+        input.action.object(),
     );
     let fields = [
         who.0.as_str(),

@@ -65,9 +65,19 @@ impl Jwk {
         b64(&sha256(&[members.as_bytes()]))
     }
 
+    /// Whether its owner means the key for signatures of this algorithm; an owner who says nothing does.
+    fn is_for(&self, alg: &str) -> bool {
+        // RFC 9864 names the algorithm `Ed25519`; older signers say `EdDSA`.
+        let one = |alg: &str| if alg == "Ed25519" { "EdDSA" } else { alg }.to_owned();
+        self.usage.as_deref().is_none_or(|usage| usage == "sig")
+            && self.alg.as_deref().is_none_or(|own| one(own) == one(alg))
+    }
+
     fn verify(&self, alg: &str, message: &[u8], signature: &[u8]) -> bool {
+        if !self.is_for(alg) {
+            return false;
+        }
         match (self.kty.as_str(), self.crv.as_str(), alg) {
-            // RFC 9864 names the algorithm `Ed25519`; older signers say `EdDSA`.
             ("OKP", "Ed25519", "EdDSA" | "Ed25519") => {
                 let Some(key) = unb64(&self.x).filter(|x| x.len() == 32) else {
                     return false;

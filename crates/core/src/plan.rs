@@ -2,12 +2,12 @@
 //!
 //! The grant in the token *and* Cedar must both permit. A gate without evidence is never a permit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::arguments::{Invalid, Typed};
+use crate::arguments::Invalid;
 use crate::call::Action;
 use crate::claims::Claims;
-use crate::evaluate::{Answer, Question};
+use crate::evaluate::{Answer, Arguments, Question};
 use crate::gate::{Gate, Lifted};
 use crate::grant::{Detail, Uncovered};
 use crate::id::ToolId;
@@ -87,10 +87,7 @@ pub(crate) fn weigh(bundle: &Compiled, input: &Input, lifted: &Lifted) -> Result
     within_limits(agent, input)?;
     let question =
         Question::new(bundle, input, claims).ok_or_else(|| Plan::forbid(Code::PolicyError))?;
-    let arguments = match exposed {
-        Some(exposed) => arguments(exposed, input, &question)?,
-        None => BTreeMap::new(),
-    };
+    let arguments = arguments(exposed, input, &question)?;
     Ok(answer(&question, &arguments, lifted))
 }
 
@@ -112,8 +109,7 @@ fn covered<'a>(
 ) -> Result<Option<Option<&'a Exposed>>, Plan> {
     let unknown = || Plan::forbid(Code::Unknown);
     let server = bundle.server(&input.server).ok_or_else(unknown)?;
-    let text = &input.arguments;
-    let value = Value::parse(text).map_err(|_| Plan::forbid(Code::ArgumentsInvalid))?;
+    let value = object(input)?;
     match &input.action {
         Action::Method(_) => detail.map(|_| None).ok_or_else(unknown),
         Action::ReadResource(uri) => {
@@ -190,11 +186,21 @@ fn within_limits(agent: &Agent, input: &Input) -> Result<(), Plan> {
 }
 
 fn arguments(
-    exposed: &Exposed,
+    exposed: Option<&Exposed>,
     input: &Input,
     question: &Question<'_>,
-) -> Result<BTreeMap<String, Typed>, Plan> {
-    let value = Value::parse(&input.arguments).map_err(|_| Plan::forbid(Code::ArgumentsInvalid))?;
+) -> Result<Arguments, Plan> {
+    let value = object(input)?;
+    let Value::Object(members) = &value else {
+        return Err(Plan::forbid(Code::ArgumentsInvalid));
+    };
+    let names = members.iter().map(|(name, _)| name.to_string()).collect();
+    let Some(exposed) = exposed else {
+        return Ok(Arguments {
+            names,
+            ..Arguments::default()
+        });
+    };
     let (typed, inexact) = exposed
         .declared
         .typed(&value)
@@ -205,13 +211,25 @@ fn arguments(
             }
             Invalid::Inexact(name) => Plan::about(Code::NumberInexact, name),
         })?;
-    match inexact.into_iter().find(|name| question.reads(name)) {
+    match inexact.iter().find(|name| question.reads(name)) {
         Some(name) => Err(Plan::about(Code::NumberInexact, name)),
-        None => Ok(typed),
+        None => Ok(Arguments {
+            typed,
+            inexact,
+            names,
+        }),
     }
 }
 
-fn answer(question: &Question<'_>, arguments: &BTreeMap<String, Typed>, lifted: &Lifted) -> Plan {
+/// The arguments, which are an object or nothing that could be judged.
+fn object(input: &Input) -> Result<Value<'_>, Plan> {
+    Value::parse(&input.arguments)
+        .ok()
+        .filter(|value| matches!(value, Value::Object(_)))
+        .ok_or_else(|| Plan::forbid(Code::ArgumentsInvalid))
+}
+
+fn answer(question: &Question<'_>, arguments: &Arguments, lifted: &Lifted) -> Plan {
     let forbid = |code, policies| Plan {
         policies,
         ..Plan::forbid(code)

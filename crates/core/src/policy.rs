@@ -115,6 +115,17 @@ pub fn compile(versioned: Versioned, trust_domain: TrustDomain) -> Result<Compil
     let bundle = &versioned.bundle;
     let schema = Schema::from_json_value(crate::schema::schema(&bundle.servers))
         .map_err(|e| PolicyError::Registry(e.to_string()))?;
+    // Policies name agents without their trust domain, so another domain's agent would pass for one of ours.
+    if let Some(foreign) = bundle
+        .agents
+        .iter()
+        .find(|a| a.id.trust_domain != trust_domain)
+    {
+        return Err(PolicyError::Registry(format!(
+            "{} is not of {trust_domain}",
+            foreign.id
+        )));
+    }
     let rules = rules(&versioned)?;
     validate(&schema, &rules)?;
     let entities = entities(&versioned, &trust_domain, &schema)?;

@@ -17,7 +17,9 @@ impl Disclosure {
     /// States that the field `name` has the value whose JSON text is `value`.
     pub fn new(salt: [u8; 32], name: &str, value: &str) -> Self {
         let name = serde_json::Value::from(name);
-        Self(b64(format!(r#"["{}",{name},{value}]"#, b64(&salt)).as_bytes()))
+        Self(b64(
+            format!(r#"["{}",{name},{value}]"#, b64(&salt)).as_bytes()
+        ))
     }
 
     /// A disclosure as it was handed over.

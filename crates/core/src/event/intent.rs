@@ -4,14 +4,14 @@ use serde_json::value::RawValue;
 
 use super::canon::{Map, Node, map};
 use super::commitment::{Disclosure, Purpose, Random, commit};
-use super::{Event, EventError, Head, Kind, plain};
+use super::{Event, EventError, Head, Kind, person, plain};
 use crate::call::Action;
 use crate::claims::Claims;
 use crate::decide::{Decided, Verdict};
 use crate::hash::{b64, sha256, sha256_text};
 use crate::json::members;
 use crate::label::{Label, label};
-use crate::policy::Compiled;
+use crate::policy::{Compiled, Exposed};
 use crate::snapshot::SnapshotId;
 
 /// The subject under whose key frames of unknown callers are sealed.
@@ -47,6 +47,30 @@ pub fn intent(
     random: Random<'_>,
     seal: &mut dyn FnMut(&str, &[u8]) -> Option<Vec<u8>>,
 ) -> Result<Intent, EventError> {
+    let kind = match decided.input().action {
+        Action::Method(_) => Kind::Method,
+        _ => Kind::CallIntent,
+    };
+    record(kind, decided, context, random, seal)
+}
+
+/// Writes the record of a decision on a built-in tool of an agent runtime, which Remit decides and does not send.
+pub fn hook_call(
+    decided: &mut Decided,
+    context: &IntentContext<'_>,
+    random: Random<'_>,
+    seal: &mut dyn FnMut(&str, &[u8]) -> Option<Vec<u8>>,
+) -> Result<Intent, EventError> {
+    record(Kind::HookCall, decided, context, random, seal)
+}
+
+fn record(
+    kind: Kind,
+    decided: &mut Decided,
+    context: &IntentContext<'_>,
+    random: Random<'_>,
+    seal: &mut dyn FnMut(&str, &[u8]) -> Option<Vec<u8>>,
+) -> Result<Intent, EventError> {
     let (frame, secrets) = disclose(decided, random);
     let subject = decided
         .input()
@@ -55,7 +79,8 @@ pub fn intent(
         .to_owned();
     let sealed = seal(&subject, frame.as_bytes()).ok_or(EventError::Seal)?;
     let label_after = label_after(decided, context.bundle);
-    let event = event(decided, context, &secrets, (&subject, &sealed), label_after);
+    let (ocsf, remit) = members_of(decided, context, &secrets, (&subject, &sealed), label_after);
+    let event = Event { kind, ocsf, remit };
     let leaf = event.leaf(&context.head)?;
     decided.recorded(&leaf);
     Ok(Intent {
@@ -130,22 +155,17 @@ fn label_after(decided: &Decided, bundle: &Compiled) -> Label {
     }
 }
 
-fn event(
+fn members_of(
     decided: &Decided,
     context: &IntentContext<'_>,
     commitments: &Commitments,
     (subject, sealed): (&str, &[u8]),
     label_after: Label,
-) -> Event {
+) -> (Map, Map) {
     let input = decided.input();
-    let kind = if matches!(input.action, Action::Method(_)) {
-        Kind::Method
-    } else {
-        Kind::CallIntent
-    };
     let mut ocsf = ocsf(decided, context.bundle);
     let mut remit = map([
-        ("decision", Some(decision(decided).into())),
+        ("decision", Some(decision(decided, context.bundle).into())),
         ("snapshot", Some(snapshot(&context.snapshot).into())),
         ("labels", Some(label_node(input.state.label))),
         ("labels_after", Some(label_node(label_after))),
@@ -190,8 +210,10 @@ fn event(
     if let Some(claims) = input.claims() {
         remit.extend(caller(claims));
         ocsf.extend(identity(claims));
+    } else {
+        ocsf.extend(stranger());
     }
-    Event { kind, ocsf, remit }
+    (ocsf, remit)
 }
 
 fn sorted(digests: &[String]) -> Node {
@@ -265,6 +287,15 @@ pub(super) fn identity(claims: &Claims) -> Map {
     ])
 }
 
+/// The same for a caller of whom nothing is known.
+fn stranger() -> Map {
+    let endpoint = map([("name", Some("unknown".into()))]);
+    map([
+        ("actor", person(NOBODY)),
+        ("src_endpoint", Some(endpoint.into())),
+    ])
+}
+
 fn ocsf(decided: &Decided, bundle: &Compiled) -> Map {
     let input = decided.input();
     let allowed = *decided.verdict() == Verdict::Permit;
@@ -276,7 +307,10 @@ fn ocsf(decided: &Decided, bundle: &Compiled) -> Map {
         .and_then(plain)
         .map(|id| map([("uid", Some(id))]).into());
     let api = map([
-        ("operation", plain(input.action.method())),
+        (
+            "operation",
+            plain(input.action.method()).or_else(|| Some("unknown".into())),
+        ),
         ("service", Some(service.into())),
         ("version", plain(&decided.call().revision)),
         ("request", request),
@@ -315,10 +349,7 @@ fn resource(decided: &Decided, bundle: &Compiled) -> Option<Map> {
         Action::ReadResource(_) => ("mcp.resource", ""),
         Action::Method(_) => return None,
     };
-    let exposed = input
-        .action
-        .tool()
-        .and_then(|tool| bundle.tool(&input.server, tool));
+    let exposed = exposed(decided, bundle);
     let environment = bundle
         .server(&input.server)
         .map(|server| format!("environment:{}", server.environment.name()));
@@ -337,7 +368,12 @@ fn resource(decided: &Decided, bundle: &Compiled) -> Option<Map> {
     ]))
 }
 
-fn decision(decided: &Decided) -> Map {
+fn decision(decided: &Decided, bundle: &Compiled) -> Map {
+    let number = |about: &str| about.bytes().all(|b| b.is_ascii_digit());
+    // A limit, or a declared argument; the name of any other is a stranger's word.
+    let about = decided
+        .about()
+        .filter(|about| number(about) || declares(decided, bundle, about));
     let gates = match decided.verdict() {
         Verdict::Pending(gates) => Some(gates.iter().map(|gate| gate.name()).collect()),
         _ => None,
@@ -349,7 +385,7 @@ fn decision(decided: &Decided) -> Map {
             decided.verdict().code().map(|code| code.name().into()),
         ),
         ("gates", gates),
-        ("about", decided.about().and_then(plain)),
+        ("about", about.and_then(plain)),
         (
             "policies",
             Some(decided.policies().iter().map(String::as_str).collect()),
@@ -399,10 +435,7 @@ fn tiers(decided: &Decided, bundle: &Compiled) -> Map {
     let agent = input
         .claims()
         .and_then(|claims| bundle.agent(&claims.client_id));
-    let exposed = input
-        .action
-        .tool()
-        .and_then(|tool| bundle.tool(&input.server, tool));
+    let exposed = exposed(decided, bundle);
     map([
         ("agent", agent.map(|agent| agent.tier.name().into())),
         (
@@ -412,15 +445,22 @@ fn tiers(decided: &Decided, bundle: &Compiled) -> Map {
     ])
 }
 
-/// Each declared argument with its trust and the entries that it came from; undeclared ones by their number alone,
+fn exposed<'a>(decided: &Decided, bundle: &'a Compiled) -> Option<&'a Exposed> {
+    let tool = decided.input().action.tool()?;
+    bundle
+        .tool(&decided.input().server, tool)
+        .map(|exposed| &**exposed)
+}
+
+fn declares(decided: &Decided, bundle: &Compiled, argument: &str) -> bool {
+    exposed(decided, bundle).is_some_and(|e| e.declared.types.contains_key(argument))
+}
+
+/// Each declared argument with its trust and the entries that it came from. Undeclared ones are only committed to,
 /// because their names are a stranger's words.
 fn arguments(decided: &Decided, bundle: &Compiled) -> Node {
     let input = decided.input();
-    let Some(exposed) = input
-        .action
-        .tool()
-        .and_then(|tool| bundle.tool(&input.server, tool))
-    else {
+    let Some(exposed) = exposed(decided, bundle) else {
         return Node::List(Vec::new());
     };
     let raw = serde_json::from_str::<&RawValue>(&input.arguments)
@@ -430,8 +470,8 @@ fn arguments(decided: &Decided, bundle: &Compiled) -> Node {
         .unwrap_or_default()
         .into_iter()
         .map(|(name, _)| name.into_owned());
-    let declared = names.filter(|name| exposed.declared.types.contains_key(name));
-    declared
+    names
+        .filter(|name| exposed.declared.types.contains_key(name))
         .map(|name| {
             map([
                 ("name", Some(name.into())),

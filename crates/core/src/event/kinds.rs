@@ -2,15 +2,20 @@
 
 use super::canon::{Map, Node, map};
 use super::intent::{label_node, sealed_node};
-use super::{Event, EventError, Head, Kind, plain};
+use super::{Event, EventError, Head, Kind, person, plain};
 use crate::label::Label;
 use crate::revoked;
 
 /// A sealed frame that goes with a leaf: whose key, and its bytes.
 pub type Sealed<'a> = Option<(&'a str, &'a [u8])>;
 
-fn write(
+fn write(kind: Kind, remit: Map, sealed: Sealed<'_>, head: &Head) -> Result<Vec<u8>, EventError> {
+    write_by(kind, None, remit, sealed, head)
+}
+
+fn write_by(
     kind: Kind,
+    actor: Option<Node>,
     mut remit: Map,
     sealed: Sealed<'_>,
     head: &Head,
@@ -20,7 +25,7 @@ fn write(
     }
     Event {
         kind,
-        ocsf: map([("status_id", Some(1_i64.into()))]),
+        ocsf: map([("status_id", Some(1_i64.into())), ("actor", actor)]),
         remit,
     }
     .leaf(head)
@@ -94,7 +99,7 @@ impl Change<'_> {
             ("until", self.until.map(Into::into)),
             ("wildcard", self.wildcard.then(|| Node::from(1_i64))),
         ]);
-        write(kind, remit, self.sealed, head)
+        write_by(kind, self.by.and_then(person), remit, self.sealed, head)
     }
 }
 
@@ -123,12 +128,13 @@ impl Revoked<'_> {
             ("at", Some(self.entry.at.into())),
             ("by", plain(self.by)),
         ]);
-        write(
+        write_by(
             if lockdown {
                 Kind::Lockdown
             } else {
                 Kind::Revocation
             },
+            person(self.by),
             remit,
             self.sealed,
             head,
@@ -183,7 +189,7 @@ impl KeyDestroyed<'_> {
             ("ground", plain(self.ground)),
             ("by", plain(self.by)),
         ]);
-        write(Kind::KeyDestroyed, remit, None, head)
+        write_by(Kind::KeyDestroyed, person(self.by), remit, None, head)
     }
 }
 

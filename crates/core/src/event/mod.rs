@@ -11,7 +11,7 @@ mod kinds;
 mod outcome;
 mod statement;
 
-pub use intent::{Intent, IntentContext, NOBODY, intent};
+pub use intent::{Intent, IntentContext, NOBODY, hook_call, intent};
 pub use kinds::*;
 pub use outcome::{Outcome, Status};
 pub use statement::{DecidedBy, Opened, Statement, StatementError, check_entry};
@@ -207,6 +207,9 @@ impl Event {
             ),
         ]);
         event.extend(self.ocsf.clone());
+        for (name, value) in required(self.kind, head) {
+            event.entry(name).or_insert(value);
+        }
         let leaf = Node::from(event).write();
         if leaf.len() > LEAF_BYTES_MAX {
             Err(EventError::TooLarge)
@@ -214,6 +217,28 @@ impl Event {
             Ok(leaf)
         }
     }
+}
+
+/// Members that every API Activity event must have (OCSF class 6003), for events in which no caller takes part: the log
+/// speaks for itself.
+fn required(kind: Kind, head: &Head) -> Map {
+    let service = map([("name", Some("remit".into()))]);
+    let api = map([
+        ("operation", Some(kind.name().into())),
+        ("service", Some(service.into())),
+    ]);
+    let log = || Some(head.log.as_str().into());
+    map([
+        ("actor", Some(map([("app_uid", log())]).into())),
+        ("api", Some(api.into())),
+        ("src_endpoint", Some(map([("uid", log())]).into())),
+    ])
+}
+
+/// The actor that a pseudonym names.
+fn person(uid: &str) -> Option<Node> {
+    let user = map([("uid", Some(plain(uid)?))]);
+    Some(map([("user", Some(user.into()))]).into())
 }
 
 /// Reads a leaf: its kind and its whole content. `None` where it is not one of ours, to the last byte.

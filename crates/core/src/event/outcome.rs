@@ -91,9 +91,11 @@ impl Outcome<'_> {
             ]));
         }
         let code: i64 = if self.status == Status::Ok { 1 } else { 2 };
+        let session = self.run.map(|(run, _)| map([("uid", Some(run.into()))]));
+        let actor = session.map(|session| map([("session", Some(session.into()))]).into());
         let event = Event {
             kind: Kind::CallOutcome,
-            ocsf: map([("status_id", Some(code.into()))]),
+            ocsf: map([("status_id", Some(code.into())), ("actor", actor)]),
             remit,
         };
         Ok((event.leaf(head)?, sealed))

@@ -128,7 +128,7 @@ impl Statement {
     /// Reads an intent's leaf, with the frame where it was disclosed as a whole.
     pub fn read(leaf: &[u8], opened: Option<&Opened>) -> Result<Self, StatementError> {
         let (kind, node) = read(leaf).ok_or(StatementError::NotAnIntent)?;
-        if kind != Kind::CallIntent {
+        if !matches!(kind, Kind::CallIntent | Kind::HookCall) {
             return Err(StatementError::NotAnIntent);
         }
         let mut statement = Self::clear(&node);
