@@ -1,0 +1,132 @@
+//! The first step of a call's life: bounded bytes become a call. What is judged is what is sent.
+
+use axum::body::Body;
+use axum::http::request::Parts;
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use http_body_util::{BodyExt as _, Limited};
+use remit_core::call::{Action, Call, URI_BYTES_MAX};
+use remit_core::id::{ServerName, ToolName};
+
+use crate::mcp::envelope::{Envelope, MESSAGE_BYTES_MAX, id_of};
+use crate::mcp::id::IdKey;
+use crate::mcp::list::ListKind;
+use crate::mcp::method::{self, Class, Kind, Side};
+use crate::mcp::revision::{Era, Revision};
+use crate::mcp::{McpError, headers};
+
+/// What the gateway knows of a request beside the call.
+pub struct Asked {
+    /// The HTTP method.
+    pub method: Method,
+    /// The headers as they came.
+    pub headers: HeaderMap,
+    /// The revision that the client speaks.
+    pub revision: Revision,
+    /// The request's id as it was written, where it asks for an answer.
+    pub id: Option<(IdKey, String)>,
+    /// What is listed, where the method lists.
+    pub list: Option<ListKind>,
+    /// `_meta` of the request, as it was written.
+    pub meta: Option<String>,
+    /// Whether the answer is a stream without an end of its own.
+    pub standing: bool,
+}
+
+/// A message that is refused before anybody is asked whether it is allowed.
+pub struct Unacceptable {
+    /// Why.
+    pub error: McpError,
+    /// The id as it was written, where it could be read.
+    pub id: Option<String>,
+}
+
+impl From<McpError> for Unacceptable {
+    fn from(error: McpError) -> Self {
+        Self { error, id: None }
+    }
+}
+
+/// Reads a request of a client of `server`.
+pub async fn accept(parts: &Parts, body: Body, server: &ServerName) -> Result<(Call, Asked), Unacceptable> {
+    headers::acceptable(&parts.method, &parts.headers)?;
+    if parts.method == Method::POST {
+        let body = Limited::new(body, MESSAGE_BYTES_MAX).collect().await;
+        let body = body.map_err(|_| McpError::TooLarge { max: MESSAGE_BYTES_MAX })?.to_bytes();
+        return message(parts, &body, server).map_err(|error| Unacceptable {
+            id: id_of(&body).map(|id| id.raw().to_owned()),
+            error,
+        });
+    }
+    let revision = headers::bodyless(&parts.headers)?;
+    if revision.era() == Era::Modern || !(parts.method == Method::GET || parts.method == Method::DELETE) {
+        return Err(McpError::Method.into());
+    }
+    let action = Action::Method(parts.method.as_str().to_owned());
+    let mut call = Call::new(server.clone(), action, Vec::new(), 0..0).map_err(|_| McpError::Method)?;
+    call.revision = revision.as_str().to_owned();
+    let asked = Asked {
+        method: parts.method.clone(),
+        headers: parts.headers.clone(),
+        revision,
+        id: None,
+        list: None,
+        meta: None,
+        standing: parts.method == Method::GET,
+    };
+    Ok((call, asked))
+}
+
+fn message(parts: &Parts, body: &Bytes, server: &ServerName) -> Result<(Call, Asked), McpError> {
+    let envelope = Envelope::parse(body)?;
+    let revision = headers::agree(&parts.headers, &envelope)?;
+    let Some(name) = envelope.method() else {
+        return Err(McpError::Shape("a client's answer to a server's request, and none was let through"));
+    };
+    let kind = if envelope.id().is_some() { Kind::Request } else { Kind::Notification };
+    let class = method::classify(name, Side::Client, kind, revision.era());
+    let action = action(&envelope, name, class)?;
+    let params = envelope.params();
+    if params.is_some_and(|params| params.as_task || params.input_responses) {
+        // Results by another request, and answers to an upstream's questions, are off unless granted.
+        return Err(McpError::Params("tasks and answers to a server's questions are not granted"));
+    }
+    let arguments = params.and_then(|params| params.arguments.as_ref()).map(|arguments| arguments.raw.get());
+    let arguments = arguments.and_then(|part| crate::mcp::splice::range_in(text(body)?, part)).unwrap_or(0..0);
+    let mut call = Call::new(server.clone(), action, body.to_vec(), arguments)
+        .map_err(|_| McpError::TooLarge { max: remit_core::call::ARGS_BYTES_MAX })?;
+    call.tool_use_id = params.and_then(|params| params.meta.tool_use_id.as_deref()).map(ToOwned::to_owned);
+    call.revision = revision.as_str().to_owned();
+    let asked = Asked {
+        method: Method::POST,
+        headers: parts.headers.clone(),
+        revision,
+        id: envelope.id().map(|id| (id.key(), id.raw().to_owned())),
+        list: ListKind::of(name),
+        meta: params.and_then(|params| params.meta.raw).map(|raw| raw.get().to_owned()),
+        standing: name == "subscriptions/listen",
+    };
+    Ok((call, asked))
+}
+
+fn text(body: &[u8]) -> Option<&str> {
+    std::str::from_utf8(body).ok()
+}
+
+fn action(envelope: &Envelope<'_>, name: &str, class: Class) -> Result<Action, McpError> {
+    let target = || envelope.params().and_then(|params| params.target.as_deref()).ok_or(McpError::Params("no name"));
+    let named = || ToolName::new(target()?).map_err(|_| McpError::Params("not a name of a tool or prompt"));
+    Ok(match class {
+        Class::Refused => return Err(McpError::Method),
+        Class::Derived => Action::Method(name.to_owned()),
+        Class::Decided(method::Action::CallTool) => Action::CallTool(named()?),
+        Class::Decided(method::Action::GetPrompt) => Action::GetPrompt(named()?),
+        Class::Decided(method::Action::ReadResource) => {
+            let uri = target()?;
+            if uri.len() > URI_BYTES_MAX {
+                return Err(McpError::Params("the URI is too long"));
+            }
+            Action::ReadResource(uri.to_owned())
+        }
+    })
+}

@@ -1,0 +1,114 @@
+//! The gateway's pen: events become entries of its log, and what must not stand in clear goes into the sealed frame
+//! that is durable in the same commit.
+
+use std::sync::Arc;
+
+use aws_lc_rs::rand;
+use remit_audit::vault::Vault;
+use remit_audit::{Entry, Log, Receipt, Unavailable};
+use remit_core::decide::Decided;
+use remit_core::event::{EventError, Head, Intent, IntentContext, Outcome, intent};
+use remit_core::rejection::{Code, Rejection};
+use remit_core::snapshot::Snapshot;
+
+use crate::clock::Clock;
+
+/// Writes events.
+#[derive(Clone)]
+pub struct Recorder {
+    log: Log,
+    vault: Arc<Vault>,
+    name: String,
+    clock: Arc<dyn Clock>,
+}
+
+impl Recorder {
+    /// A pen for this log; `name` is its origin without the epoch.
+    pub fn new(log: Log, vault: Arc<Vault>, name: String, clock: Arc<dyn Clock>) -> Self {
+        Self { log, vault, name, clock }
+    }
+
+    /// The log.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    fn head(&self) -> Head {
+        Head { uid: uid(), at_ms: self.clock.now_ms(), log: self.name.clone() }
+    }
+
+    /// Records a decision, durably, before anything else happens.
+    pub async fn intent(&self, decided: &mut Decided, snapshot: &Snapshot) -> Result<(Intent, Receipt), Rejection> {
+        let context = IntentContext { head: self.head(), bundle: &snapshot.bundle, snapshot: snapshot.id() };
+        let seal = &mut |subject: &str, frame: &[u8]| self.seal(&context.head.uid, subject, frame);
+        let mut written = intent(decided, &context, &mut random, seal).map_err(unwritable)?;
+        let entry = Entry { leaf: std::mem::take(&mut written.leaf), sealed: std::mem::take(&mut written.sealed) };
+        let receipt = self.log.commit(entry).await.map_err(unavailable)?;
+        Ok((written, receipt))
+    }
+
+    /// Records an outcome, durably; it may use the reserve of a full disk.
+    pub async fn outcome(&self, outcome: &Outcome<'_>) -> Result<Receipt, Rejection> {
+        let head = self.head();
+        let seal = &mut |subject: &str, frame: &[u8]| self.seal(&head.uid, subject, frame);
+        let (leaf, sealed) = outcome.write(&head, &mut random, seal).map_err(unwritable)?;
+        self.log.commit_reserved(Entry { leaf, sealed }).await.map_err(unavailable)
+    }
+
+    /// Records any other event.
+    pub async fn event(&self, write: &(dyn Fn(&Head) -> Result<Vec<u8>, EventError> + Sync)) -> Result<Receipt, Rejection> {
+        let leaf = write(&self.head()).map_err(unwritable)?;
+        self.log.commit_reserved(Entry { leaf, sealed: Vec::new() }).await.map_err(unavailable)
+    }
+
+    /// The event's id binds the frame to its leaf: a frame under another leaf does not open.
+    fn seal(&self, uid: &str, subject: &str, frame: &[u8]) -> Option<Vec<u8>> {
+        match self.vault.seal(subject, uid.as_bytes(), frame) {
+            Ok(sealed) => Some(sealed),
+            Err(error) => {
+                tracing::error!(%error, "a frame could not be sealed");
+                None
+            }
+        }
+    }
+}
+
+/// 32 random bytes. A machine whose generator fails must not go on: salts would repeat.
+#[expect(clippy::panic, reason = "nothing can be committed to without randomness")]
+fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    match rand::fill(&mut bytes) {
+        Ok(()) => bytes,
+        Err(_) => panic!("the system's random generator failed"),
+    }
+}
+
+fn uid() -> String {
+    let [uid, _] = random().as_chunks::<16>().0 else { return String::new() };
+    remit_core::hash::b64(uid)
+}
+
+fn unwritable(error: EventError) -> Rejection {
+    match error {
+        EventError::TooLarge => {
+            Rejection::new(Code::RequestTooLarge, "the call cannot be recorded whole", "send fewer or shorter arguments")
+        }
+        EventError::Seal => Rejection::new(Code::AuditUnavailable, "the call could not be recorded", doctor()),
+    }
+}
+
+fn unavailable(error: Unavailable) -> Rejection {
+    match error {
+        Unavailable::TooLarge => {
+            Rejection::new(Code::RequestTooLarge, "the call cannot be recorded whole", "send fewer or shorter arguments")
+        }
+        error => {
+            tracing::error!(%error, "audit log");
+            Rejection::new(Code::AuditUnavailable, "the call could not be recorded, so it was not made", doctor())
+        }
+    }
+}
+
+fn doctor() -> &'static str {
+    "try again in a moment, or see: remit doctor"
+}

@@ -1,0 +1,98 @@
+//! Tokens whose signatures were verified, and proofs that were seen: both bounded, both only memory.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use remit_core::dpop::{PROOF_WINDOW_S, Proof};
+use remit_core::hash::{Digest, sha256};
+use remit_core::identify::{Authentic, Request, authenticate, verify};
+use remit_core::input::Presented;
+use remit_core::snapshot::Snapshot;
+
+/// Verified tokens that are kept.
+const TOKENS_MAX: usize = 20_000;
+/// Proofs that are remembered in one window; beyond it every proof is refused, because a replay could not be seen.
+const PROOFS_MAX: usize = 1_000_000;
+
+/// What was verified and seen.
+#[derive(Default)]
+pub struct Tokens {
+    verified: Mutex<Verified>,
+    proofs: Mutex<Proofs>,
+}
+
+/// Verified tokens of one bundle: another bundle may have other keys.
+#[derive(Default)]
+struct Verified {
+    bundle: Digest,
+    tokens: HashMap<Digest, Authentic>,
+}
+
+/// Proofs of this window and the one before.
+#[derive(Default)]
+struct Proofs {
+    began: i64,
+    now: HashSet<Digest>,
+    before: HashSet<Digest>,
+}
+
+impl Tokens {
+    /// What a request presents. A proof counts as used from here on.
+    pub fn present(&self, snapshot: &Snapshot, request: Request<'_>, now: i64) -> Presented {
+        authenticate(request, now, |token| self.lookup(snapshot, token), |proof| self.first_use(proof, now))
+    }
+
+    fn lookup(&self, snapshot: &Snapshot, token: &str) -> Option<Authentic> {
+        let key = sha256(&[token.as_bytes()]);
+        let versioned = &snapshot.bundle.versioned;
+        if let Some(known) = self.of(versioned.digest).tokens.get(&key) {
+            return Some(known.clone());
+        }
+        let authentic = verify(&versioned.bundle.keys, token)?;
+        let mut verified = self.of(versioned.digest);
+        if verified.tokens.len() >= TOKENS_MAX {
+            verified.tokens.clear();
+        }
+        verified.tokens.insert(key, authentic.clone());
+        Some(authentic)
+    }
+
+    fn of(&self, bundle: Digest) -> MutexGuard<'_, Verified> {
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if verified.bundle != bundle {
+            *verified = Verified { bundle, tokens: HashMap::new() };
+        }
+        verified
+    }
+
+    fn first_use(&self, proof: &Proof, now: i64) -> bool {
+        // A proof is acceptable for one window on each side of its time, so two windows are remembered.
+        const WINDOW_S: i64 = 2 * PROOF_WINDOW_S + 1;
+        let key = sha256(&[proof.jkt.as_bytes(), b"\0", proof.jti.as_bytes()]);
+        let mut proofs = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_sub(proofs.began) >= WINDOW_S {
+            let older = now.saturating_sub(proofs.began) >= 2 * WINDOW_S;
+            let last = std::mem::take(&mut proofs.now);
+            proofs.before = if older { HashSet::new() } else { last };
+            proofs.began = now;
+        }
+        proofs.now.len() < PROOFS_MAX && !proofs.before.contains(&key) && proofs.now.insert(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proof_is_used_once_for_as_long_as_it_could_be_accepted() {
+        let tokens = Tokens::default();
+        let proof = |jti: &str| Proof { jti: jti.into(), jkt: "k".into() };
+        assert!(tokens.first_use(&proof("a"), 1_000));
+        for later in [1_000, 1_060, 1_121, 1_122, 1_240] {
+            assert!(!tokens.first_use(&proof("a"), later), "{later}");
+        }
+        assert!(tokens.first_use(&proof("b"), 1_240));
+        assert!(tokens.first_use(&Proof { jkt: "other".into(), ..proof("a") }, 1_240));
+    }
+}

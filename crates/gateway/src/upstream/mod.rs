@@ -1,0 +1,166 @@
+//! The upstream servers, over Streamable HTTP and as child processes.
+//!
+//! What writes to an upstream is visible inside this crate only, and only `send` calls it, with a permit in hand.
+
+use std::fmt;
+use std::pin::Pin;
+use std::time::Duration;
+
+use ::http::{HeaderMap, Method, StatusCode, Uri};
+use bytes::Bytes;
+use futures_util::Stream;
+
+use crate::sse::{Frame, SseError};
+
+mod call;
+mod child;
+pub mod http;
+pub mod process;
+mod rewrite;
+mod routes;
+pub mod stdio;
+
+/// Largest answer that is not a stream, in bytes.
+pub const REPLY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Where a registered server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Speaks Streamable HTTP.
+    Http {
+        /// Its endpoint.
+        url: Uri,
+    },
+    /// A program that speaks over its standard input and output.
+    Stdio {
+        /// The program.
+        command: String,
+        /// Its arguments.
+        args: Vec<String>,
+    },
+}
+
+/// What is sent to an upstream.
+pub struct Outgoing {
+    /// The message; empty for GET and DELETE.
+    pub body: Bytes,
+    /// The headers that go with it, the upstream's credential among them.
+    pub headers: HeaderMap,
+    /// POST, or in the legacy era GET and DELETE.
+    pub method: Method,
+    /// Whether silence is no sign of failure: a stream that is open for whatever may come.
+    pub standing: bool,
+}
+
+impl fmt::Debug for Outgoing {
+    /// Without the headers, because a credential is among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("method", &self.method)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The frames of a stream; dropping it cancels the request.
+pub type Frames = Pin<Box<dyn Stream<Item = Result<Frame, UpstreamError>> + Send>>;
+
+/// What an upstream answers.
+pub enum Reply {
+    /// A notification was taken.
+    Accepted,
+    /// One message; empty where the upstream gave an HTTP error without one.
+    Json {
+        /// The HTTP status.
+        status: StatusCode,
+        /// The headers that may go back.
+        headers: HeaderMap,
+        /// The message.
+        body: Bytes,
+    },
+    /// A stream of messages.
+    Stream {
+        /// The headers that may go back.
+        headers: HeaderMap,
+        /// Its frames.
+        frames: Frames,
+    },
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accepted => f.write_str("Accepted"),
+            Self::Json { status, body, .. } => write!(f, "Json({status}, {} bytes)", body.len()),
+            Self::Stream { .. } => f.write_str("Stream"),
+        }
+    }
+}
+
+/// Why an upstream gave no answer that can be relayed. The call may have had its effect, except where it says not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UpstreamError {
+    /// Nothing was sent: no connection, or the program does not start.
+    #[error("the upstream cannot be reached")]
+    Unreachable,
+    /// Nothing was sent: too many children run, or the program failed just now and is not started again yet.
+    #[error("the upstream is not available for now")]
+    Busy,
+    /// A deadline passed.
+    #[error("the upstream did not answer in time")]
+    Timeout,
+    /// The answer is not what the protocol promises.
+    #[error("the upstream's answer is malformed: {0}")]
+    Malformed(&'static str),
+    /// The answer is larger than is accepted.
+    #[error("the upstream's answer is too large")]
+    TooLarge,
+    /// The connection or the program ended before the answer did.
+    #[error("the upstream closed before it had answered")]
+    Closed,
+}
+
+impl UpstreamError {
+    /// Whether the message certainly never reached the upstream.
+    pub fn is_unsent(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Busy)
+    }
+}
+
+impl From<SseError> for UpstreamError {
+    fn from(error: SseError) -> Self {
+        match error {
+            SseError::TooLarge => Self::TooLarge,
+            SseError::NotUtf8 => Self::Malformed("a stream is not UTF-8"),
+        }
+    }
+}
+
+/// How long an upstream may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// Until there is a connection, or a child's handshake is done.
+    pub connect: Duration,
+    /// Until the answer begins.
+    pub first_byte: Duration,
+    /// Between two pieces of an answer.
+    pub idle: Duration,
+    /// For the whole answer, however busy it is; standing streams have no end.
+    pub total: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            first_byte: Duration::from_mins(2),
+            idle: Duration::from_mins(2),
+            total: Duration::from_mins(15),
+        }
+    }
+}
+
+#[cfg(test)]
+mod http_tests;
+#[cfg(test)]
+mod stdio_tests;
