@@ -246,6 +246,10 @@ pub struct TokenRecord {
     pub grant: GrantId,
     /// The run that holds it.
     pub run: RunId,
+    /// The first run of its tree.
+    pub root: RunId,
+    /// The agent.
+    pub agent: AgentId,
     /// On whose behalf.
     pub principal: PrincipalId,
     /// Where it is accepted.

@@ -50,6 +50,12 @@ pub enum AuthorityError {
         /// Why.
         why: String,
     },
+    /// A change has no leaf.
+    #[error("the change cannot be recorded: {0}")]
+    Leaf(String),
+    /// What has to be sealed cannot be.
+    #[error(transparent)]
+    Vault(#[from] remit_audit::vault::VaultError),
     /// The log does not open.
     #[error("log: {0}")]
     Log(#[from] remit_audit::OpenError),

@@ -1,0 +1,199 @@
+//! A change as an entry of the log: the leaf says what happened without personal data, the sealed frame is the change.
+
+use remit_core::event::{self, BundleSeen, Head, Kind, Revoked};
+use remit_core::hash::{sha256, sha256_text};
+
+use crate::change::{Change, Grant, ToolRecord};
+use crate::error::AuthorityError;
+
+/// The subject under whose key changes lie that concern no person.
+pub(crate) const ORGANIZATION: &str = "org";
+
+/// The subject under whose key a change is sealed.
+pub(crate) fn subject(change: &Change) -> &str {
+    change
+        .subject()
+        .map_or(ORGANIZATION, |principal| principal.as_str())
+}
+
+/// The leaf of a change, whose frame is `sealed`.
+pub(crate) fn leaf(change: &Change, sealed: &[u8], head: &Head) -> Result<Vec<u8>, AuthorityError> {
+    let frame = Some((subject(change), sealed));
+    let leaf = match change {
+        Change::Revoked { revocation, by, .. } => Revoked {
+            entry: revocation,
+            by,
+            sealed: frame,
+        }
+        .write(head),
+        Change::Bundle {
+            version, digest, ..
+        } => BundleSeen {
+            what: "published",
+            version: *version,
+            digest,
+            why: None,
+            sealed: frame,
+        }
+        .write(head),
+        Change::Token(token) => event::Change {
+            what: "mint",
+            object: "token",
+            id: &token.jti,
+            grant: Some(token.grant.as_str()),
+            run: Some((token.run.as_str(), token.root.as_str())),
+            agent: Some(&token.agent.to_string()),
+            until: Some(token.exp),
+            sealed: frame,
+            ..event::Change::default()
+        }
+        .write(Kind::Token, head),
+        Change::Launched { grant, .. } => granted("launch", grant, frame).write_grant(head),
+        Change::Granted(grant) => granted("narrow", grant, frame).write_grant(head),
+        other => registration(other, frame, head),
+    };
+    leaf.map_err(|error| AuthorityError::Leaf(error.to_string()))
+}
+
+/// The subject of the frame that goes with a leaf; nothing where the leaf has none, or is not one of ours.
+pub(crate) fn subject_of(leaf: &[u8]) -> Option<String> {
+    let (_, node) = event::read(leaf)?;
+    let subject = node.text(&["unmapped", "remit", "sealed", "subject"])?;
+    Some(subject.to_owned())
+}
+
+type Frame<'a> = event::Sealed<'a>;
+type Leaf = Result<Vec<u8>, event::EventError>;
+
+struct GrantLeaf<'a> {
+    what: &'static str,
+    grant: &'a Grant,
+    agent: String,
+    digest: String,
+    frame: Frame<'a>,
+}
+
+fn granted<'a>(what: &'static str, grant: &'a Grant, frame: Frame<'a>) -> GrantLeaf<'a> {
+    GrantLeaf {
+        what,
+        grant,
+        agent: grant.agent.to_string(),
+        digest: digest(&grant.details),
+        frame,
+    }
+}
+
+impl GrantLeaf<'_> {
+    fn write_grant(&self, head: &Head) -> Leaf {
+        event::Change {
+            what: self.what,
+            object: "grant",
+            id: self.grant.id.as_str(),
+            digest: Some(&self.digest),
+            by: Some(&self.grant.by),
+            run: Some((self.grant.run.as_str(), self.grant.root.as_str())),
+            agent: Some(&self.agent),
+            grant: Some(self.grant.id.as_str()),
+            until: Some(self.grant.until),
+            wildcard: self.grant.wildcard,
+            sealed: self.frame,
+        }
+        .write(Kind::Grant, head)
+    }
+}
+
+/// Everything else that is registered, changed or retired.
+fn registration(change: &Change, frame: Frame<'_>, head: &Head) -> Leaf {
+    let write =
+        |what, object, id: &str, digest: Option<String>, by: Option<&str>, run, wildcard| {
+            event::Change {
+                what,
+                object,
+                id,
+                digest: digest.as_deref(),
+                by,
+                run,
+                wildcard,
+                sealed: frame,
+                ..event::Change::default()
+            }
+            .write(Kind::Registration, head)
+        };
+    match change {
+        Change::Principal(p) => write("add", "principal", p.id.as_str(), None, None, None, false),
+        Change::Agent(a) => {
+            let wildcard = a.manifest.needs.iter().any(|need| need.wildcard);
+            let what = if a.widened { "widen" } else { "put" };
+            let digest = Some(digest(&a.manifest));
+            write(
+                what,
+                "agent",
+                &a.id.to_string(),
+                digest,
+                Some(&a.by),
+                None,
+                wildcard,
+            )
+        }
+        Change::Server(s) => {
+            let digest = Some(digest(s));
+            write(
+                "put",
+                "server",
+                s.name.as_str(),
+                digest,
+                Some(&s.by),
+                None,
+                false,
+            )
+        }
+        Change::Tools {
+            server, tools, by, ..
+        } => {
+            let digest = Some(digest(tools));
+            write(
+                menu(tools),
+                "tools",
+                server.as_str(),
+                digest,
+                Some(by),
+                None,
+                false,
+            )
+        }
+        Change::Ended { run, .. } => write("end", "run", run.as_str(), None, None, None, false),
+        Change::Rekeyed { run, key, .. } => write(
+            "rekey",
+            "run",
+            run.as_str(),
+            Some(digest(key)),
+            None,
+            None,
+            false,
+        ),
+        Change::Key(k) => {
+            let kid = k.key.kid.as_deref().unwrap_or_default();
+            write("add", "key", kid, Some(digest(&k.key)), None, None, false)
+        }
+        Change::KeyRetired { kid, .. } => write("retire", "key", kid, None, None, None, false),
+        Change::Launched { .. }
+        | Change::Granted(_)
+        | Change::Token(_)
+        | Change::Revoked { .. }
+        | Change::Bundle { .. } => Err(event::EventError::Seal),
+    }
+}
+
+fn menu(tools: &[ToolRecord]) -> &'static str {
+    if tools.iter().any(|tool| tool.exposed) {
+        "expose"
+    } else {
+        "pin"
+    }
+}
+
+/// Digest of the thing as it is now, so that an auditor who is given it can compare.
+fn digest(thing: &impl serde::Serialize) -> String {
+    let text = serde_json::to_vec(thing).unwrap_or_default();
+    sha256_text(&sha256(&[&text]))
+}
