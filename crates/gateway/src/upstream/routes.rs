@@ -114,10 +114,6 @@ impl Routes {
         self.pending.is_empty()
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed
-    }
-
     /// Lets everybody know that nothing more comes.
     pub(super) fn close(&mut self) {
         self.closed = true;
