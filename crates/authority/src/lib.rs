@@ -7,6 +7,8 @@ pub mod error;
 pub mod grant;
 mod journal;
 mod keys;
+pub mod learn;
+mod proof;
 mod random;
 mod signing;
 mod store;
