@@ -64,6 +64,13 @@ pub enum Credential {
     Bearer,
 }
 
+impl Token {
+    /// Its claims.
+    pub fn claims(&self) -> &Arc<Claims> {
+        &self.claims
+    }
+}
+
 impl Credential {
     /// The kind's name, as policies and events write it.
     pub fn name(self) -> &'static str {

@@ -7,6 +7,7 @@ use http::{HeaderMap, Method};
 use http_body_util::{BodyExt as _, Limited};
 use remit_core::call::{Action, Call, URI_BYTES_MAX};
 use remit_core::id::{ServerName, ToolName};
+use remit_core::input::Presented;
 
 use crate::mcp::envelope::{Envelope, MESSAGE_BYTES_MAX, id_of};
 use crate::mcp::id::IdKey;
@@ -27,10 +28,14 @@ pub struct Asked {
     pub id: Option<(IdKey, String)>,
     /// What is listed, where the method lists.
     pub list: Option<ListKind>,
+    /// Whether the list is asked for from its beginning.
+    pub first_page: bool,
     /// `_meta` of the request, as it was written.
     pub meta: Option<String>,
     /// Whether the answer is a stream without an end of its own.
     pub standing: bool,
+    /// What was presented, once it is known.
+    pub presented: Option<Presented>,
 }
 
 /// A message that is refused before anybody is asked whether it is allowed.
@@ -48,22 +53,33 @@ impl From<McpError> for Unacceptable {
 }
 
 /// Reads a request of a client of `server`.
-pub async fn accept(parts: &Parts, body: Body, server: &ServerName) -> Result<(Call, Asked), Unacceptable> {
+pub async fn accept(
+    parts: &Parts,
+    body: Body,
+    server: &ServerName,
+) -> Result<(Call, Asked), Unacceptable> {
     headers::acceptable(&parts.method, &parts.headers)?;
     if parts.method == Method::POST {
         let body = Limited::new(body, MESSAGE_BYTES_MAX).collect().await;
-        let body = body.map_err(|_| McpError::TooLarge { max: MESSAGE_BYTES_MAX })?.to_bytes();
+        let body = body
+            .map_err(|_| McpError::TooLarge {
+                max: MESSAGE_BYTES_MAX,
+            })?
+            .to_bytes();
         return message(parts, &body, server).map_err(|error| Unacceptable {
             id: id_of(&body).map(|id| id.raw().to_owned()),
             error,
         });
     }
     let revision = headers::bodyless(&parts.headers)?;
-    if revision.era() == Era::Modern || !(parts.method == Method::GET || parts.method == Method::DELETE) {
+    if revision.era() == Era::Modern
+        || !(parts.method == Method::GET || parts.method == Method::DELETE)
+    {
         return Err(McpError::Method.into());
     }
     let action = Action::Method(parts.method.as_str().to_owned());
-    let mut call = Call::new(server.clone(), action, Vec::new(), 0..0).map_err(|_| McpError::Method)?;
+    let mut call =
+        Call::new(server.clone(), action, Vec::new(), 0..0).map_err(|_| McpError::Method)?;
     call.revision = revision.as_str().to_owned();
     let asked = Asked {
         method: parts.method.clone(),
@@ -71,8 +87,10 @@ pub async fn accept(parts: &Parts, body: Body, server: &ServerName) -> Result<(C
         revision,
         id: None,
         list: None,
+        first_page: false,
         meta: None,
         standing: parts.method == Method::GET,
+        presented: None,
     };
     Ok((call, asked))
 }
@@ -81,21 +99,38 @@ fn message(parts: &Parts, body: &Bytes, server: &ServerName) -> Result<(Call, As
     let envelope = Envelope::parse(body)?;
     let revision = headers::agree(&parts.headers, &envelope)?;
     let Some(name) = envelope.method() else {
-        return Err(McpError::Shape("a client's answer to a server's request, and none was let through"));
+        return Err(McpError::Shape(
+            "a client's answer to a server's request, and none was let through",
+        ));
     };
-    let kind = if envelope.id().is_some() { Kind::Request } else { Kind::Notification };
+    let kind = if envelope.id().is_some() {
+        Kind::Request
+    } else {
+        Kind::Notification
+    };
     let class = method::classify(name, Side::Client, kind, revision.era());
     let action = action(&envelope, name, class)?;
     let params = envelope.params();
     if params.is_some_and(|params| params.as_task || params.input_responses) {
         // Results by another request, and answers to an upstream's questions, are off unless granted.
-        return Err(McpError::Params("tasks and answers to a server's questions are not granted"));
+        return Err(McpError::Params(
+            "tasks and answers to a server's questions are not granted",
+        ));
     }
-    let arguments = params.and_then(|params| params.arguments.as_ref()).map(|arguments| arguments.raw.get());
-    let arguments = arguments.and_then(|part| crate::mcp::splice::range_in(text(body)?, part)).unwrap_or(0..0);
-    let mut call = Call::new(server.clone(), action, body.to_vec(), arguments)
-        .map_err(|_| McpError::TooLarge { max: remit_core::call::ARGS_BYTES_MAX })?;
-    call.tool_use_id = params.and_then(|params| params.meta.tool_use_id.as_deref()).map(ToOwned::to_owned);
+    let arguments = params
+        .and_then(|params| params.arguments.as_ref())
+        .map(|arguments| arguments.raw.get());
+    let arguments = arguments
+        .and_then(|part| crate::mcp::splice::range_in(text(body)?, part))
+        .unwrap_or(0..0);
+    let mut call = Call::new(server.clone(), action, body.to_vec(), arguments).map_err(|_| {
+        McpError::TooLarge {
+            max: remit_core::call::ARGS_BYTES_MAX,
+        }
+    })?;
+    call.tool_use_id = params
+        .and_then(|params| params.meta.tool_use_id.as_deref())
+        .map(ToOwned::to_owned);
     call.revision = revision.as_str().to_owned();
     let asked = Asked {
         method: Method::POST,
@@ -103,8 +138,14 @@ fn message(parts: &Parts, body: &Bytes, server: &ServerName) -> Result<(Call, As
         revision,
         id: envelope.id().map(|id| (id.key(), id.raw().to_owned())),
         list: ListKind::of(name),
-        meta: params.and_then(|params| params.meta.raw).map(|raw| raw.get().to_owned()),
+        first_page: !params
+            .and_then(|params| params.raw)
+            .is_some_and(|raw| raw.get().contains("\"cursor\"")),
+        meta: params
+            .and_then(|params| params.meta.raw)
+            .map(|raw| raw.get().to_owned()),
         standing: name == "subscriptions/listen",
+        presented: None,
     };
     Ok((call, asked))
 }
@@ -114,8 +155,14 @@ fn text(body: &[u8]) -> Option<&str> {
 }
 
 fn action(envelope: &Envelope<'_>, name: &str, class: Class) -> Result<Action, McpError> {
-    let target = || envelope.params().and_then(|params| params.target.as_deref()).ok_or(McpError::Params("no name"));
-    let named = || ToolName::new(target()?).map_err(|_| McpError::Params("not a name of a tool or prompt"));
+    let target = || {
+        envelope
+            .params()
+            .and_then(|params| params.target.as_deref())
+            .ok_or(McpError::Params("no name"))
+    };
+    let named =
+        || ToolName::new(target()?).map_err(|_| McpError::Params("not a name of a tool or prompt"));
     Ok(match class {
         Class::Refused => return Err(McpError::Method),
         Class::Derived => Action::Method(name.to_owned()),

@@ -1,5 +1,194 @@
 //! The data plane: every call of every agent passes here, and nothing passes undecided or unrecorded.
+//!
+//! [`handle::handle`] is the whole life of a call; the other files are its steps, in the order of its lines.
 
+pub mod accept;
+pub mod answer;
+pub mod clock;
+pub mod config;
+pub mod fetch;
+pub mod flight;
+pub mod gather;
+pub mod handle;
+pub mod lists;
 pub mod mcp;
+pub mod observe;
+pub mod open;
+pub mod permit;
+pub mod pins;
+pub mod rebuild;
+pub mod record;
+pub mod refusal;
+pub mod relay;
+pub mod runs;
+pub mod send;
+pub mod server;
+pub mod sessions;
+pub mod snapshots;
 pub mod sse;
+pub mod strangers;
+pub mod tokens;
 pub mod upstream;
+
+use std::sync::Arc;
+
+use axum::http::request::Parts;
+use remit_core::call::{Action, Call};
+use remit_core::claims::Claims;
+use remit_core::hash::sha256;
+use remit_core::id::ServerName;
+use remit_core::identify::{Caller, Request, identify};
+use remit_core::input::{Facts, Input, Presented, State};
+use remit_core::rejection::{Code, Rejection};
+use remit_core::snapshot::Snapshot;
+use tokio::sync::Semaphore;
+
+pub use config::Config;
+pub use open::OpenError;
+
+/// A gateway: what it decides by, what it remembers, and where it writes.
+pub struct Gateway {
+    config: Config,
+    clock: Arc<dyn clock::Clock>,
+    snapshots: snapshots::Snapshots,
+    tokens: tokens::Tokens,
+    runs: runs::Runs,
+    pins: pins::Pins,
+    sessions: sessions::Sessions,
+    strangers: strangers::Strangers,
+    recorder: record::Recorder,
+    upstreams: send::Upstreams,
+    calls: Arc<Semaphore>,
+}
+
+impl Gateway {
+    /// What a request presents: its token, and the proof that it needs.
+    fn present(
+        &self,
+        snapshot: &Snapshot,
+        parts: &Parts,
+        server: &ServerName,
+        now: i64,
+    ) -> Presented {
+        let one = |name: &str| {
+            let mut values = parts.headers.get_all(name).iter();
+            let value = values.next()?.to_str().ok();
+            // Two tokens or two proofs are two readings of one request.
+            Some(value.filter(|_| values.next().is_none()))
+        };
+        let (authorization, proof) = (one("authorization"), one("dpop"));
+        if authorization == Some(None) || proof == Some(None) {
+            return Presented::Invalid;
+        }
+        let url = snapshot.bundle.resource(server);
+        let request = Request {
+            authorization: authorization.flatten(),
+            proof: proof.flatten(),
+            method: parts.method.as_str(),
+            url: &url,
+        };
+        self.tokens.present(snapshot, request, now)
+    }
+
+    fn facts(
+        &self,
+        snapshot: &Snapshot,
+        presented: &Presented,
+        server: &ServerName,
+        action: &Action,
+    ) -> Facts {
+        let claims = match presented {
+            Presented::Token(token) => Some(token.claims().as_ref()),
+            _ => None,
+        };
+        let pinned = action
+            .tool()
+            .and_then(|tool| Some((tool, snapshot.bundle.tool(server, tool)?)));
+        let drifted = pinned
+            .is_some_and(|(tool, exposed)| self.pins.drifted(server, tool, &exposed.tool.pin));
+        snapshot.facts(claims, server, action, drifted)
+    }
+
+    /// How it stands with the root: a call counts, a method that follows a decided one does not.
+    fn state(
+        &self,
+        snapshot: &Snapshot,
+        presented: &Presented,
+        facts: Facts,
+        call: &Call,
+        now: i64,
+    ) -> Result<State, Rejection> {
+        // Only a caller who is known may leave a trace in memory.
+        let input = Input::new(now, presented.clone(), facts, call, State::UNKNOWN);
+        let Caller::Known(claims, _) = identify(&snapshot.bundle, &input) else {
+            return Ok(State::UNKNOWN);
+        };
+        if matches!(call.action(), Action::Method(_)) {
+            return self.runs.peek(&claims.root, claims.grant.until, now);
+        }
+        let name = call.action().tool().map_or("", |tool| tool.as_str());
+        let what = [call.server().as_str(), call.action().method(), name].join("\0");
+        let digest = sha256(&[what.as_bytes(), b"\0", call.arguments()]);
+        self.runs
+            .begin(&claims.root, claims.grant.until, digest, now)
+    }
+
+    /// Whether something took the caller's token back, or locked down what it calls.
+    fn is_revoked(&self, claims: &Claims, server: &ServerName, action: &Action) -> bool {
+        self.snapshots.latest().is_none_or(|snapshot| {
+            snapshot.revoked.token(claims).is_some()
+                || snapshot.revoked.is_locked(server, action.tool())
+        })
+    }
+
+    /// Waits for the work, unless the run is revoked first; then the work is dropped, and with it the upstream call.
+    async fn unless_revoked<T>(
+        &self,
+        flight: &flight::Flight,
+        server: &ServerName,
+        action: &Action,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut snapshots = self.snapshots.watch();
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Some(done),
+                changed = snapshots.changed() => {
+                    if changed.is_err() || self.is_revoked(&flight.claims, server, action) {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn revoked_in_flight(&self, flight: flight::Flight) -> Rejection {
+        let landed = flight.land(remit_core::event::Status::Revoked, None).await;
+        landed.err().unwrap_or_else(|| {
+            let message =
+                "the run, or something it depends on, was revoked while the call was in flight";
+            Rejection::new(
+                Code::Revoked,
+                message,
+                "look whether it had its effect: remit log tail",
+            )
+        })
+    }
+
+    fn turned_away(code: Code) -> Rejection {
+        Rejection::new(
+            code,
+            "the request does not show who is calling",
+            "get a token: remit request SERVER/TOOL --for 15m --why \"…\"",
+        )
+    }
+
+    fn broken() -> Rejection {
+        Rejection::new(
+            Code::Internal,
+            "a permitted call has no caller",
+            "report this: it is a defect of the gateway",
+        )
+    }
+}

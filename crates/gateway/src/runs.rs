@@ -43,21 +43,43 @@ impl Runs {
     }
 
     /// Counts a call of the root and says how it stands with it.
-    pub fn begin(&self, root: &RunId, until: i64, call: Digest, now: i64) -> Result<State, Rejection> {
+    pub fn begin(
+        &self,
+        root: &RunId,
+        until: i64,
+        call: Digest,
+        now: i64,
+    ) -> Result<State, Rejection> {
         let mut roots = self.lock();
         let root = entry(&mut roots, root, until, now)?;
         root.calls = root.calls.saturating_add(1);
-        root.repeats = if root.last == Some(call) { root.repeats.saturating_add(1) } else { 1 };
+        root.repeats = if root.last == Some(call) {
+            root.repeats.saturating_add(1)
+        } else {
+            1
+        };
         root.last = Some(call);
         let calls_in_minute = root.minute.count(now);
-        Ok(State { label: root.label, calls: root.calls, calls_in_minute, repeats: root.repeats, spend: 0 })
+        Ok(State {
+            label: root.label,
+            calls: root.calls,
+            calls_in_minute,
+            repeats: root.repeats,
+            spend: 0,
+        })
     }
 
     /// How it stands with the root, for what is not counted.
     pub fn peek(&self, root: &RunId, until: i64, now: i64) -> Result<State, Rejection> {
         let mut roots = self.lock();
         let root = entry(&mut roots, root, until, now)?;
-        Ok(State { label: root.label, calls: root.calls, calls_in_minute: 0, repeats: 0, spend: 0 })
+        Ok(State {
+            label: root.label,
+            calls: root.calls,
+            calls_in_minute: 0,
+            repeats: 0,
+            spend: 0,
+        })
     }
 
     /// Raises the root's label; nothing lowers it.
@@ -79,7 +101,14 @@ impl Runs {
 
 impl Root {
     fn fresh(until: i64) -> Self {
-        Self { label: Label::FRESH, calls: 0, minute: Minute::default(), last: None, repeats: 0, until }
+        Self {
+            label: Label::FRESH,
+            calls: 0,
+            minute: Minute::default(),
+            last: None,
+            repeats: 0,
+            until,
+        }
     }
 }
 
@@ -95,10 +124,16 @@ fn entry<'a>(
         }
         if roots.len() >= ROOTS_MAX {
             let message = "too many runs are live at this gateway";
-            return Err(Rejection::new(Code::Overloaded, message, "try again in a minute"));
+            return Err(Rejection::new(
+                Code::Overloaded,
+                message,
+                "try again in a minute",
+            ));
         }
     }
-    let known = roots.entry(root.clone()).or_insert_with(|| Root::fresh(until));
+    let known = roots
+        .entry(root.clone())
+        .or_insert_with(|| Root::fresh(until));
     known.until = known.until.max(until);
     Ok(known)
 }
@@ -108,12 +143,17 @@ impl Minute {
     fn count(&mut self, now: i64) -> u64 {
         let number = now.div_euclid(60);
         if number != self.number {
-            self.before = if number == self.number.saturating_add(1) { self.calls } else { 0 };
+            self.before = if number == self.number.saturating_add(1) {
+                self.calls
+            } else {
+                0
+            };
             (self.number, self.calls) = (number, 0);
         }
         self.calls = self.calls.saturating_add(1);
         let left = u64::try_from(60_i64.saturating_sub(now.rem_euclid(60))).unwrap_or(60);
-        self.calls.saturating_add(self.before.saturating_mul(left) / 60)
+        self.calls
+            .saturating_add(self.before.saturating_mul(left) / 60)
     }
 }
 
@@ -127,11 +167,21 @@ mod tests {
         let root = RunId::new("r1").unwrap();
         let begin = |call, now| runs.begin(&root, 10_000, [call; 32], now).unwrap();
         assert_eq!(begin(1, 0), State::FRESH);
-        assert_eq!((begin(1, 1).repeats, begin(2, 2).repeats, begin(1, 3).repeats), (2, 1, 1));
+        assert_eq!(
+            (
+                begin(1, 1).repeats,
+                begin(2, 2).repeats,
+                begin(1, 3).repeats
+            ),
+            (2, 1, 1)
+        );
         runs.raise(&root, Label::UNKNOWN);
         runs.raise(&root, Label::FRESH);
         let state = begin(3, 4);
-        assert_eq!((state.label, state.calls, state.calls_in_minute), (Label::UNKNOWN, 5, 5));
+        assert_eq!(
+            (state.label, state.calls, state.calls_in_minute),
+            (Label::UNKNOWN, 5, 5)
+        );
         // Half a minute later half of the calls before still count.
         assert_eq!(begin(4, 90).calls_in_minute, 1 + 5 / 2);
         assert_eq!(begin(4, 600).calls_in_minute, 1);

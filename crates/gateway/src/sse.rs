@@ -7,8 +7,10 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::mcp::Era;
 use crate::mcp::envelope::Envelope;
 use crate::mcp::id::IdKey;
+use crate::mcp::method::{Class, Kind, Side, classify};
 
 /// Largest frame, in bytes.
 pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -45,6 +47,19 @@ pub enum FrameKind {
     Final,
     /// Not a message that belongs here: an answer to something else, another type of event, or not JSON-RPC at all.
     Foreign,
+}
+
+impl FrameKind {
+    /// Whether the client may see such a frame: what an upstream asks of it, and what belongs elsewhere, it may not.
+    pub fn may_pass(&self, era: Era) -> bool {
+        match self {
+            Self::Silent | Self::Final => true,
+            Self::Notification(method) => {
+                classify(method, Side::Server, Kind::Notification, era) == Class::Derived
+            }
+            Self::Request(_) | Self::Foreign => false,
+        }
+    }
 }
 
 impl Frame {

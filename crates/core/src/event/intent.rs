@@ -12,6 +12,7 @@ use crate::hash::{b64, sha256, sha256_text};
 use crate::json::members;
 use crate::label::{Label, label};
 use crate::policy::{Compiled, Exposed};
+use crate::rejection::Code;
 use crate::snapshot::SnapshotId;
 
 /// The subject under whose key frames of unknown callers are sealed.
@@ -369,11 +370,14 @@ fn resource(decided: &Decided, bundle: &Compiled) -> Option<Map> {
 }
 
 fn decision(decided: &Decided, bundle: &Compiled) -> Map {
-    let number = |about: &str| about.bytes().all(|b| b.is_ascii_digit());
+    let limit = matches!(
+        decided.verdict().code(),
+        Some(Code::BudgetSpent | Code::RateLimited | Code::LoopDetected)
+    );
     // A limit, or a declared argument; the name of any other is a stranger's word.
     let about = decided
         .about()
-        .filter(|about| number(about) || declares(decided, bundle, about));
+        .filter(|about| limit || declares(decided, bundle, about));
     let gates = match decided.verdict() {
         Verdict::Pending(gates) => Some(gates.iter().map(|gate| gate.name()).collect()),
         _ => None,

@@ -111,21 +111,22 @@ impl<'a> Params<'a> {
             let decided = matches!(method, "tools/call" | "prompts/get");
             match &*name {
                 "name" if decided => {
-                    params.target = Some(text(raw, TARGET_BYTES_MAX, "`name` is not a short text")?)
+                    params.target =
+                        Some(text(raw, TARGET_BYTES_MAX, "`name` is not a short text")?);
                 }
                 "uri" => {
-                    params.uri = Some(text(raw, TARGET_BYTES_MAX, "`uri` is not a short text")?)
+                    params.uri = Some(text(raw, TARGET_BYTES_MAX, "`uri` is not a short text")?);
                 }
                 "arguments" if decided => params.arguments = Some(Arguments::read(raw)?),
                 "taskId" => {
                     params.task_id =
-                        Some(text(raw, TARGET_BYTES_MAX, "`taskId` is not a short text")?)
+                        Some(text(raw, TARGET_BYTES_MAX, "`taskId` is not a short text")?);
                 }
                 "task" => params.as_task = true,
                 "inputResponses" | "requestState" => params.input_responses = true,
                 "requestId" => params.request_id = Some(id(raw, "`requestId` is not an id")?),
                 "progressToken" => {
-                    params.progress_token = Some(id(raw, "`progressToken` is not an id")?)
+                    params.progress_token = Some(id(raw, "`progressToken` is not an id")?);
                 }
                 "protocolVersion" => {
                     params.protocol_version = Some(text(
@@ -188,14 +189,14 @@ impl<'a> Meta<'a> {
                 CAPABILITIES => meta.client_capabilities = Some(raw),
                 CLIENT => meta.client_name = client_name(raw),
                 SUBSCRIPTION => {
-                    meta.subscription_id = Some(id(raw, "the subscription id is not an id")?)
+                    meta.subscription_id = Some(id(raw, "the subscription id is not an id")?);
                 }
                 "progressToken" => {
-                    meta.progress_token = Some(id(raw, "the progress token is not an id")?)
+                    meta.progress_token = Some(id(raw, "the progress token is not an id")?);
                 }
                 "traceparent" => meta.traceparent = text(raw, META_TEXT_BYTES_MAX, "").ok(),
                 "claudecode/toolUseId" => {
-                    meta.tool_use_id = text(raw, META_TEXT_BYTES_MAX, "").ok()
+                    meta.tool_use_id = text(raw, META_TEXT_BYTES_MAX, "").ok();
                 }
                 other => no_lookalike(other, &META)?,
             }

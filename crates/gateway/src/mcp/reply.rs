@@ -2,8 +2,9 @@
 
 use serde_json::value::RawValue;
 
+use super::envelope::{Envelope, Outcome};
 use super::error::McpError;
-use super::id::Id;
+use super::id::{Id, IdKey};
 use super::splice::{range_in, splice};
 
 /// A result response; `result` is JSON text and is written as it is.
@@ -18,6 +19,19 @@ pub fn error(id: Option<&Id<'_>>, code: i32, message: &str, data: Option<&str>) 
     let data = data.map_or_else(String::new, |data| format!(r#","data":{data}"#));
     format!(r#"{{"jsonrpc":"2.0",{id}"error":{{"code":{code},"message":{message}{data}}}}}"#)
         .into_bytes()
+}
+
+/// What an upstream's answer to the request says; an answer to anything else is none. Only an error about a request
+/// that the upstream could not read may lack the id.
+pub fn outcome<'a>(message: &'a [u8], request: &IdKey) -> Result<Outcome<'a>, McpError> {
+    match Envelope::parse_upstream(message) {
+        Ok(Envelope::Response(response)) => match (response.id, response.outcome) {
+            (Some(id), outcome) if id.key() == *request => Ok(outcome),
+            (None, outcome @ Outcome::Error(_)) => Ok(outcome),
+            _ => Err(McpError::Upstream("it answers another request")),
+        },
+        _ => Err(McpError::Upstream("it is not one response")),
+    }
 }
 
 /// The message with another id (JSON text) in the place of its own; every other byte stays.
@@ -36,7 +50,6 @@ pub fn replace_id(message: &str, id: &str) -> Result<String, McpError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mcp::envelope::Envelope;
 
     #[test]
     fn the_id_alone_changes() {
@@ -46,6 +59,25 @@ mod tests {
         assert_eq!(replace_id(&changed, "\"a\\u0062\"").unwrap(), message);
         assert!(replace_id(r#"{"params":{"id":1}}"#, "2").is_err());
         assert!(replace_id(r#"{"id":1,"id":2}"#, "2").is_err());
+    }
+
+    #[test]
+    fn only_an_answer_to_this_request_counts() {
+        let one = IdKey::number(1);
+        let is = |text: &str| outcome(text.as_bytes(), &one).is_ok();
+        assert!(is(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#));
+        assert!(is(r#"{"jsonrpc":"2.0","id":1,"error":{}}"#));
+        assert!(is(r#"{"jsonrpc":"2.0","error":{}}"#));
+        for text in [
+            r#"{"jsonrpc":"2.0","id":"1","result":{}}"#,
+            r#"{"jsonrpc":"2.0","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"elicitation/create"}"#,
+            r#"[{"jsonrpc":"2.0","id":1,"result":{}}]"#,
+            "{}",
+            "",
+        ] {
+            assert!(!is(text), "{text}");
+        }
     }
 
     #[test]

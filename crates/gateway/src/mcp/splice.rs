@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn replaces_only_what_is_named() {
         let text = "abcdef";
-        let range = range_in(text, &text[2..4]).unwrap();
+        let range = range_in(text, text.get(2..4).unwrap()).unwrap();
         assert_eq!(range, 2..4);
         assert_eq!(
             splice(text, vec![(4..5, "!"), (range, "")]).unwrap(),

@@ -123,6 +123,32 @@ fn the_final_frame_is_the_answer_to_this_request() {
     assert_eq!(split(&[made.bytes()]).unwrap(), [made]);
 }
 
+#[test]
+fn an_upstream_asks_the_client_nothing() {
+    let note = |method: &str| FrameKind::Notification(method.into());
+    for (kind, legacy, modern) in [
+        (FrameKind::Silent, true, true),
+        (FrameKind::Final, true, true),
+        (FrameKind::Foreign, false, false),
+        (
+            FrameKind::Request("elicitation/create".into()),
+            false,
+            false,
+        ),
+        (FrameKind::Request("ping".into()), false, false),
+        (note("notifications/progress"), true, true),
+        (note("notifications/tasks/status"), true, false),
+        (note("notifications/elicitation/complete"), false, false),
+        (note("notifications/unknown"), false, false),
+    ] {
+        assert_eq!(
+            (kind.may_pass(Era::Legacy), kind.may_pass(Era::Modern)),
+            (legacy, modern),
+            "{kind:?}"
+        );
+    }
+}
+
 fn line() -> impl Strategy<Value = String> {
     prop_oneof![
         "data: ?[a-c: \u{e9}]{0,6}",
@@ -141,8 +167,8 @@ proptest! {
         cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..12),
     ) {
         let ends = ["\n", "\r\n", "\r"];
-        let plain: String = lines.iter().map(|(line, _)| format!("{line}\n")).collect();
-        let mixed: String = lines.iter().map(|(line, end)| format!("{line}{}", ends[*end])).collect();
+        let plain: String = lines.iter().flat_map(|(line, _)| [line.as_str(), "\n"]).collect();
+        let mixed: String = lines.iter().flat_map(|(line, end)| [line.as_str(), ends[*end]]).collect();
         // An empty line that begins with "\n" right after a line that ends in "\r" would be one line end, not two.
         prop_assume!(!lines.windows(2).any(|w| w[0].1 == 2 && w[1].0.is_empty() && w[1].1 == 0));
         let bytes = mixed.as_bytes();

@@ -108,7 +108,8 @@ impl Child {
         notification: &Notification<'_>,
     ) -> Result<Reply, UpstreamError> {
         match (&*notification.method, &notification.params.request_id) {
-            ("notifications/initialized", _) => {}
+            // The gateway made the handshake itself, and knows nothing that could be cancelled without an id.
+            ("notifications/initialized", _) | ("notifications/cancelled", None) => {}
             ("notifications/cancelled", Some(id)) => {
                 let numbers = self.routes().of(scope, &id.key());
                 for number in numbers {
@@ -119,7 +120,6 @@ impl Child {
                     self.write(renamed(text, id, &number.to_string())?).await?;
                 }
             }
-            ("notifications/cancelled", None) => {}
             _ => self.write(text.to_owned()).await?,
         }
         Ok(Reply::Accepted)
@@ -286,7 +286,7 @@ impl Call {
             Next::Ended => Err(UpstreamError::Closed),
             Next::Note(message) => Ok(Reply::Stream {
                 headers: stream_headers(),
-                frames: self.frames(message),
+                frames: self.frames(&message),
             }),
         }
     }
@@ -304,8 +304,8 @@ impl Call {
         }
     }
 
-    fn frames(self, first: String) -> Frames {
-        let first = Some(Ok(Frame::of(&first)));
+    fn frames(self, first: &str) -> Frames {
+        let first = Some(Ok(Frame::of(first)));
         Box::pin(stream::unfold(
             (Some(self), first),
             async |(call, first)| {

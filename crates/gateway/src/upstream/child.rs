@@ -14,11 +14,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::process::{Process, Program, Surroundings, drain, read_line, start};
 use super::rewrite::{inbound, renamed};
-use super::routes::{Answer, Routes};
+use super::routes::{Answer, Pending, Routes};
 use super::{Deadlines, REPLY_BYTES_MAX, UpstreamError};
 use crate::mcp::envelope::{Envelope, Notification, Request};
 use crate::mcp::method::{Class, Kind, Side, classify};
-use crate::mcp::{Era, reply};
+use crate::mcp::{Era, Id, reply};
 use crate::sse::Frame;
 
 /// Most messages that wait to be written to a child, in messages.
@@ -197,50 +197,59 @@ impl Child {
     }
 
     fn notified(&self, text: &str, notification: &Notification<'_>) {
-        let params = &notification.params;
-        let by_request = match &*notification.method {
-            "notifications/cancelled" => {
-                let number = params
-                    .request_id
-                    .as_ref()
-                    .and_then(|id| id.key().as_number());
-                let mut routes = self.routes();
-                // A server may only end a subscription; anything else has to be answered.
-                if let Some(number) =
-                    number.filter(|n| routes.get(*n).is_some_and(|pending| pending.standing))
-                    && let Some(pending) = routes.remove(number)
-                {
-                    pending.answer(Answer::Ended);
-                }
-                return;
-            }
-            "notifications/progress" => params.progress_token.as_ref().map(|token| (token, true)),
-            _ => params.meta.subscription_id.as_ref().map(|id| (id, false)),
-        };
-        if let Some((id, token)) = by_request {
-            let routes = self.routes();
-            let Some(pending) = id.key().as_number().and_then(|number| routes.get(number)) else {
-                return;
-            };
-            let original = if token {
-                pending.original.token.as_deref()
-            } else {
-                Some(&*pending.original.id)
-            };
-            match original.map(|original| renamed(text, id, original)) {
-                Some(Ok(message)) => pending.note(message),
-                _ => tracing::debug!("a child's notification belongs to nobody"),
-            }
+        let eras = [Era::Legacy, Era::Modern];
+        let class = |era| classify(&notification.method, Side::Server, Kind::Notification, era);
+        if !eras.into_iter().any(|era| class(era) == Class::Derived) {
+            tracing::debug!("a child's notification is refused");
             return;
         }
-        let method = &notification.method;
-        let derived = [Era::Legacy, Era::Modern]
-            .map(|era| classify(method, Side::Server, Kind::Notification, era))
-            .contains(&Class::Derived);
-        if derived && method != "notifications/progress" {
+        let params = &notification.params;
+        let number_of = |id: &Id<'_>| id.key().as_number();
+        match (&*notification.method, &params.meta.subscription_id) {
+            ("notifications/cancelled", _) => {
+                self.unsubscribed(params.request_id.as_ref().and_then(number_of));
+            }
+            ("notifications/progress", _) => {
+                let Some(token) = &params.progress_token else {
+                    return;
+                };
+                let routes = self.routes();
+                let pending = number_of(token).and_then(|number| routes.get(number));
+                let Some((pending, original)) =
+                    pending.and_then(|it| Some((it, it.original.token.as_deref()?)))
+                else {
+                    return;
+                };
+                noted(pending, renamed(text, token, original));
+            }
+            (_, Some(subscription)) => {
+                let routes = self.routes();
+                let Some(pending) = number_of(subscription).and_then(|number| routes.get(number))
+                else {
+                    return;
+                };
+                noted(pending, renamed(text, subscription, &pending.original.id));
+            }
             // Nobody may be listening.
-            let _unheard = self.notices.send(Frame::of(text));
+            (_, None) => drop(self.notices.send(Frame::of(text))),
         }
+    }
+
+    /// A server may only end a subscription; anything else has to be answered.
+    fn unsubscribed(&self, number: Option<u64>) {
+        let mut routes = self.routes();
+        let number =
+            number.filter(|number| routes.get(*number).is_some_and(|pending| pending.standing));
+        if let Some(pending) = number.and_then(|number| routes.remove(number)) {
+            pending.answer(Answer::Ended);
+        }
+    }
+}
+
+fn noted(pending: &Pending, message: Result<String, UpstreamError>) {
+    match message {
+        Ok(message) => pending.note(message),
+        Err(error) => tracing::debug!(%error, "a child's notification is dropped"),
     }
 }
 

@@ -79,7 +79,7 @@ impl HttpUpstreams {
         let (parts, body) = response.into_parts();
         let headers = returned(&parts.headers);
         let body = Body {
-            body,
+            incoming: body,
             idle: end.map(|_| self.deadlines.idle),
             end,
         };
@@ -113,7 +113,7 @@ impl HttpUpstreams {
 }
 
 struct Body {
-    body: Incoming,
+    incoming: Incoming,
     idle: Option<Duration>,
     end: Option<Instant>,
 }
@@ -121,7 +121,7 @@ struct Body {
 impl Body {
     async fn piece(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         loop {
-            let frame = self.body.frame();
+            let frame = self.incoming.frame();
             let frame = match (self.idle, self.end) {
                 (Some(idle), Some(end)) => timeout_at(end.min(Instant::now() + idle), frame)
                     .await

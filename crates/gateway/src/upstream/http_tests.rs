@@ -364,7 +364,7 @@ async fn whoever_leaves_ends_the_request() {
     let mut server = serve(Vec::new(), None, false).await;
     let url = format!("http://{}/mcp", server.address).parse().unwrap();
     let patient = Deadlines {
-        first_byte: Duration::from_secs(60),
+        first_byte: Duration::from_mins(1),
         ..deadlines()
     };
     let upstreams = HttpUpstreams::new(patient);

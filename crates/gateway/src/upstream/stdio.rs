@@ -79,7 +79,7 @@ impl std::fmt::Debug for Slot {
 /// is sent. JSON holds raw line ends only between tokens, where a space does as well.
 pub fn one_line(body: Bytes) -> Bytes {
     let ends = |byte: &u8| matches!(byte, b'\n' | b'\r');
-    if !body.iter().any(|byte| ends(byte)) {
+    if !body.iter().any(ends) {
         return body;
     }
     body.iter()

@@ -1,0 +1,90 @@
+//! A call in flight: it was recorded, so it must have an outcome, however it ends.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use remit_core::claims::Claims;
+use remit_core::event::{Outcome, Status};
+use remit_core::label::Label;
+use remit_core::rejection::Rejection;
+
+use crate::Gateway;
+
+/// An intent whose outcome is not recorded yet. Dropping it records that the call was cancelled.
+pub struct Flight {
+    gateway: Arc<Gateway>,
+    /// The caller.
+    pub claims: Arc<Claims>,
+    /// Index of the intent.
+    pub intent: u64,
+    /// The root's label from now on.
+    pub label_after: Label,
+    began: Instant,
+    landed: bool,
+}
+
+impl Flight {
+    /// The flight of a recorded intent.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a duration for the log, which decides nothing"
+    )]
+    pub fn new(
+        gateway: Arc<Gateway>,
+        claims: Arc<Claims>,
+        intent: u64,
+        label_after: Label,
+    ) -> Self {
+        Self {
+            gateway,
+            claims,
+            intent,
+            label_after,
+            began: Instant::now(),
+            landed: false,
+        }
+    }
+
+    /// Records the outcome, durably: what the client gets waits for it.
+    pub async fn land(mut self, status: Status, result: Option<&[u8]>) -> Result<(), Rejection> {
+        self.landed = true;
+        self.record(status, result).await
+    }
+
+    async fn record(&self, status: Status, result: Option<&[u8]>) -> Result<(), Rejection> {
+        let outcome = Outcome {
+            intent: self.intent,
+            run: Some((self.claims.run.as_str(), self.claims.root.as_str())),
+            status,
+            duration_us: u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX),
+            label_after: self.label_after,
+            result,
+            subject: self.claims.sub.as_str(),
+        };
+        self.gateway.recorder.outcome(&outcome).await.map(drop)
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if self.landed {
+            return;
+        }
+        // The client went away: whoever drops us waits for nothing, so a task of its own records it.
+        let rest = Self {
+            gateway: Arc::clone(&self.gateway),
+            claims: Arc::clone(&self.claims),
+            intent: self.intent,
+            label_after: self.label_after,
+            began: self.began,
+            landed: true,
+        };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if let Err(error) = rest.record(Status::Cancelled, None).await {
+                    tracing::error!(%error, intent = rest.intent, "a cancelled call has no outcome until the next start");
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What an upstream says of its tools, asked for when it is not known: a list on behalf of the same run, by the same
+//! road as every other call, so that it too is decided and recorded.
+
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, Method};
+use remit_core::call::{Action, Call};
+use remit_core::decide::decide;
+use remit_core::id::ServerName;
+use remit_core::input::{Input, Presented};
+use remit_core::plan::plan;
+use remit_core::snapshot::Snapshot;
+
+use crate::Gateway;
+use crate::accept::Asked;
+use crate::flight::Flight;
+use crate::mcp::id::IdKey;
+use crate::mcp::list::{List, ListKind};
+use crate::mcp::revision::Era;
+use crate::permit::Permit;
+use crate::pins::LIST_PAGES_MAX;
+use crate::send::send;
+use crate::upstream::Reply;
+
+/// Sees to it that the tools of the call's server are known, where a known caller calls one of them.
+///
+/// A failure leaves them unknown, and an unknown tool is not called.
+pub async fn pins(gw: &Arc<Gateway>, snapshot: &Snapshot, call: &Call, asked: &Asked) {
+    let now = gw.clock.now_s();
+    let (Action::CallTool(tool), Some(Presented::Token(_))) = (call.action(), &asked.presented)
+    else {
+        return;
+    };
+    if gw.pins.known(call.server(), now) || snapshot.bundle.tool(call.server(), tool).is_none() {
+        return;
+    }
+    let mut cursor = None;
+    for page in 0..LIST_PAGES_MAX {
+        let Some(text) = list(gw, snapshot, call.server(), asked, cursor.as_deref()).await else {
+            return;
+        };
+        let Ok(Some(list)) = List::parse(ListKind::Tools, &text) else {
+            return;
+        };
+        gw.pins.observe(call.server(), &list, page == 0, now);
+        cursor = next(&text);
+        if cursor.is_none() {
+            return;
+        }
+    }
+}
+
+/// One page of the upstream's list.
+async fn list(
+    gw: &Arc<Gateway>,
+    snapshot: &Snapshot,
+    server: &ServerName,
+    asked: &Asked,
+    cursor: Option<&str>,
+) -> Option<String> {
+    const ID: u64 = 1;
+    let (body, asked) = message(asked, cursor, ID)?;
+    let call = Call::new(
+        server.clone(),
+        Action::Method("tools/list".into()),
+        body,
+        0..0,
+    )
+    .ok()?;
+    let presented = asked.presented.clone()?;
+    let Presented::Token(token) = &presented else {
+        return None;
+    };
+    let claims = Arc::clone(token.claims());
+    let now = gw.clock.now_s();
+    let facts = snapshot.facts(Some(&claims), server, call.action(), false);
+    let state = gw.runs.peek(&claims.root, claims.grant.until, now).ok()?;
+    let input = Input::new(now, presented, facts, &call, state);
+    let plan = plan(&snapshot.bundle, &input);
+    let mut decided = decide(
+        &snapshot.bundle,
+        call,
+        input,
+        plan,
+        remit_core::gate::Evidence::default(),
+    );
+    let (intent, receipt) = gw.recorder.intent(&mut decided, snapshot).await.ok()?;
+    let permit = Permit::new(decided, receipt).ok()?;
+    let flight = Flight::new(Arc::clone(gw), claims, permit.index(), intent.label_after);
+    let reply = send(
+        &gw.upstreams,
+        &gw.sessions,
+        &snapshot.bundle,
+        permit,
+        &asked,
+    )
+    .await;
+    let text = whole(reply.ok()?, &IdKey::number(ID)).await;
+    let status = if text.is_some() {
+        remit_core::event::Status::Ok
+    } else {
+        remit_core::event::Status::Invalid
+    };
+    flight
+        .land(status, text.as_deref().map(str::as_bytes))
+        .await
+        .ok()?;
+    text
+}
+
+/// The request, in the words of the client's revision.
+fn message(asked: &Asked, cursor: Option<&str>, id: u64) -> Option<(Vec<u8>, Asked)> {
+    let mut params = serde_json::Map::new();
+    if let Some(cursor) = cursor {
+        params.insert("cursor".into(), cursor.into());
+    }
+    if asked.revision.era() == Era::Modern {
+        let mut meta: serde_json::Map<_, _> = serde_json::from_str(asked.meta.as_deref()?).ok()?;
+        // What belongs to the client's own request does not belong to this one.
+        meta.retain(|name, _| name.starts_with("io.modelcontextprotocol/"));
+        params.insert("_meta".into(), meta.into());
+    }
+    let body =
+        serde_json::json!({ "jsonrpc": "2.0", "id": id, "method": "tools/list", "params": params });
+    let mut headers = asked.headers.clone();
+    let of_the_call =
+        |name: &HeaderName| name == "mcp-name" || name.as_str().starts_with("mcp-param-");
+    let gone: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| of_the_call(name))
+        .cloned()
+        .collect();
+    for name in gone {
+        headers.remove(name);
+    }
+    if headers.contains_key("mcp-method") {
+        headers.insert(
+            HeaderName::from_static("mcp-method"),
+            HeaderValue::from_static("tools/list"),
+        );
+    }
+    let asked = Asked {
+        method: Method::POST,
+        headers,
+        revision: asked.revision,
+        id: Some((IdKey::number(id), id.to_string())),
+        list: Some(ListKind::Tools),
+        first_page: cursor.is_none(),
+        meta: None,
+        standing: false,
+        presented: asked.presented.clone(),
+    };
+    Some((body.to_string().into_bytes(), asked))
+}
+
+/// The answer, whether it came whole or as the final frame of a stream.
+async fn whole(reply: Reply, id: &IdKey) -> Option<String> {
+    match reply {
+        Reply::Json { body, .. } => String::from_utf8(body.to_vec()).ok(),
+        Reply::Stream { mut frames, .. } => loop {
+            let frame = futures_util::StreamExt::next(&mut frames).await?.ok()?;
+            if frame.kind(id) == crate::sse::FrameKind::Final {
+                return frame.data().map(ToOwned::to_owned);
+            }
+        },
+        Reply::Accepted => None,
+    }
+}
+
+fn next(text: &str) -> Option<String> {
+    let page: serde_json::Value = serde_json::from_str(text).ok()?;
+    page.get("result")?
+        .get("nextCursor")?
+        .as_str()
+        .map(ToOwned::to_owned)
+}

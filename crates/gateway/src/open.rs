@@ -1,0 +1,184 @@
+//! Start and end of a gateway: its log is recovered and read back before anything is accepted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use remit_audit::note::{NoteError, Verifier};
+use remit_audit::vault::{Kek, Vault, VaultError};
+use remit_audit::{KeyError, Log, LogKey};
+use remit_core::event::{Epoch, Heartbeat};
+use remit_core::rejection::Rejection;
+use tokio::sync::Semaphore;
+
+use crate::clock::Clock;
+use crate::fetch::Authority;
+use crate::pins::Pins;
+use crate::rebuild::{RebuildError, rebuild};
+use crate::record::Recorder;
+use crate::runs::Runs;
+use crate::send::Upstreams;
+use crate::sessions::Sessions;
+use crate::snapshots::Snapshots;
+use crate::strangers::Strangers;
+use crate::tokens::Tokens;
+use crate::upstream::Deadlines;
+use crate::upstream::http::HttpUpstreams;
+use crate::upstream::process::Surroundings;
+use crate::upstream::stdio::{ChildLimits, Children};
+use crate::{Config, Gateway};
+
+/// How often the log says that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How often refusals of strangers are summed up.
+const SUM_UP: Duration = Duration::from_mins(1);
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A key file.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] remit_audit::OpenError),
+    /// What the log says.
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
+    /// The pinned root key.
+    #[error("the pinned root key is not a vkey: {0}")]
+    Root(NoteError),
+    /// A directory.
+    #[error("{path}: {source}", path = path.display())]
+    Directory {
+        /// Which.
+        path: std::path::PathBuf,
+        /// What the file system said.
+        source: std::io::Error,
+    },
+    /// The log takes no entry.
+    #[error("the log takes no entry: {0}")]
+    Record(Rejection),
+    /// The machine gives no random bytes.
+    #[error("the system's random generator failed")]
+    Random(#[from] aws_lc_rs::error::Unspecified),
+}
+
+impl Gateway {
+    /// Recovers the log, reads it back, and closes what was left open. Nothing is accepted before.
+    pub async fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
+        let root = Verifier::parse(&config.root).map_err(OpenError::Root)?;
+        let dir = |name: &str| {
+            let path = config.home.join(name);
+            let made = std::fs::create_dir_all(&path);
+            made.map(|()| path.clone())
+                .map_err(|source| OpenError::Directory { path, source })
+        };
+        let (keys, bundles, scratch) = (dir("keys")?, dir("bundles")?, dir("scratch")?);
+        let key = LogKey::load_or_create(&keys.join("log"))?;
+        let kek = Kek::load_or_create(&keys.join("vault"))?;
+        let vault = Arc::new(Vault::open(&dir("vault")?, kek)?);
+        let log_config =
+            remit_audit::Config::new(dir("log")?, config.trust_domain.as_str(), &config.instance);
+        let (log, opened) = Log::open(log_config, key)?;
+        let name = format!("{}/log/{}", config.trust_domain, config.instance);
+        let recorder = Recorder::new(log, vault, name, Arc::clone(&clock));
+        if opened.size == 0 {
+            let event = Epoch {
+                epoch: opened.epoch,
+                previous: opened.previous.as_deref(),
+            };
+            recorder.event(event.write(&recorder.head()))
+                .await
+                .map_err(OpenError::Record)?;
+        }
+        let runs = Runs::default();
+        let rebuilt = rebuild(&recorder, &runs, opened.epoch).await?;
+        tracing::info!(origin = %opened.origin, entries = opened.size, unknown = rebuilt.unknown, "log recovered");
+        let age_max = config.snapshot_age_max;
+        let snapshots = Snapshots::new(
+            root,
+            config.trust_domain.clone(),
+            rebuilt.highest,
+            age_max,
+            bundles,
+        );
+        let mut source_key = [0; 32];
+        aws_lc_rs::rand::fill(&mut source_key)?;
+        let deadlines = Deadlines::default();
+        let around = Surroundings {
+            path: "/usr/local/bin:/usr/bin:/bin".into(),
+            scratch,
+        };
+        Ok(Arc::new(Self {
+            clock,
+            snapshots,
+            tokens: Tokens::default(),
+            runs,
+            pins: Pins::default(),
+            sessions: Sessions::new()?,
+            strangers: Strangers::new(source_key),
+            recorder,
+            upstreams: Upstreams {
+                http: HttpUpstreams::new(deadlines),
+                children: Children::new(around, deadlines, ChildLimits::default()),
+            },
+            calls: Arc::new(Semaphore::new(config.calls_max)),
+            config,
+        }))
+    }
+
+    /// What runs beside the calls: following the authority, the heartbeat, and the summing up of refusals.
+    pub async fn follow(self: Arc<Self>) {
+        let authority = Authority::new(&self.config.authority);
+        let bundles =
+            self.snapshots
+                .follow_bundles(&authority, &self.recorder, self.clock.as_ref());
+        let feed = async {
+            // Revocations mean something only beside a bundle.
+            while self.snapshots.latest().is_none() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            self.snapshots.follow_feed(&authority).await;
+        };
+        tokio::join!(bundles, feed, self.beat(), self.sum_up());
+    }
+
+    async fn beat(&self) {
+        loop {
+            tokio::time::sleep(HEARTBEAT).await;
+            let open = u64::try_from(
+                self.config
+                    .calls_max
+                    .saturating_sub(self.calls.available_permits()),
+            )
+            .unwrap_or(0);
+            let event = Heartbeat { low_water: 0, open };
+            if let Err(error) = self.recorder.event(event.write(&self.recorder.head())).await {
+                tracing::error!(%error, "no heartbeat");
+            }
+        }
+    }
+
+    async fn sum_up(&self) {
+        loop {
+            tokio::time::sleep(SUM_UP).await;
+            self.strangers
+                .sum_up(&self.recorder, self.clock.now_s())
+                .await;
+        }
+    }
+
+    /// Ends children, sums up what was counted, and closes the log, so that at rest every byte of it counts.
+    pub async fn close(self: Arc<Self>) {
+        self.upstreams.children.shut_down().await;
+        self.strangers
+            .sum_up(&self.recorder, self.clock.now_s())
+            .await;
+        if let Err(error) = self.recorder.log().clone().close() {
+            tracing::error!(%error, "the log did not end cleanly; what was acknowledged is safe");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The only door to an upstream. It takes a permit by value, so what was not decided and recorded is not sent.
+
+use std::str::FromStr as _;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Uri};
+use remit_core::id::ServerName;
+use remit_core::policy::Compiled;
+use remit_core::registry::Upstream;
+
+use crate::accept::Asked;
+use crate::mcp::headers;
+use crate::permit::Permit;
+use crate::sessions::Sessions;
+use crate::upstream::http::HttpUpstreams;
+use crate::upstream::process::Program;
+use crate::upstream::stdio::{ChildKey, Children};
+use crate::upstream::{Outgoing, Reply, UpstreamError};
+
+/// The session of the legacy era.
+pub const SESSION: &str = "mcp-session-id";
+
+/// All upstreams.
+pub struct Upstreams {
+    /// Those over HTTP.
+    pub http: HttpUpstreams,
+    /// Those that are children.
+    pub children: Children,
+}
+
+/// Sends the call that was permitted, once. Dropping the future or the reply's stream ends the upstream call.
+pub async fn send(
+    upstreams: &Upstreams,
+    sessions: &Sessions,
+    bundle: &Compiled,
+    permit: Permit,
+    asked: &Asked,
+) -> Result<Reply, UpstreamError> {
+    let call = permit.decided().call();
+    let server = bundle
+        .server(call.server())
+        .ok_or(UpstreamError::Unreachable)?;
+    let Some(claims) = permit.decided().input().claims() else {
+        return Err(UpstreamError::Unreachable);
+    };
+    let mut headers = headers::forwarded(&asked.headers);
+    translate_session(&mut headers, sessions, &claims.run, call.server());
+    let outgoing = Outgoing {
+        body: Bytes::copy_from_slice(call.body()),
+        headers,
+        method: asked.method.clone(),
+        standing: asked.standing,
+    };
+    match &server.upstream {
+        Upstream::Http { url } => {
+            let url = Uri::from_str(url).map_err(|_| UpstreamError::Unreachable)?;
+            upstreams.http.send(&url, outgoing).await
+        }
+        Upstream::Stdio { command, args } => {
+            let key = ChildKey {
+                server: server.name.to_string(),
+                owner: "nobody".into(),
+                root: claims.root.to_string(),
+            };
+            let program = Program {
+                command: command.clone(),
+                args: args.clone(),
+                vars: Vec::new(),
+            };
+            upstreams
+                .children
+                .send(&key, &program, claims.run.as_str(), outgoing)
+                .await
+        }
+    }
+}
+
+/// The upstream's own session id in the place of the client's; one that is not this run's is left out.
+fn translate_session(
+    headers: &mut HeaderMap,
+    sessions: &Sessions,
+    run: &remit_core::id::RunId,
+    server: &ServerName,
+) {
+    let Some(session) = headers.remove(SESSION) else {
+        return;
+    };
+    let opened = session
+        .to_str()
+        .ok()
+        .and_then(|session| sessions.open(run, server, session));
+    if let Some(value) = opened.and_then(|id| HeaderValue::from_str(&id).ok()) {
+        headers.insert(SESSION, value);
+    }
+}
