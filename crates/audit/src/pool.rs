@@ -67,7 +67,10 @@ impl<D: Disk> Store<D> {
     /// Turns segments of which every entry is published into spares, and fills the pool up to one more than the reserve.
     pub(crate) fn recycle(&self) -> Result<(), ReadError> {
         let mut retired = Vec::new();
-        while let Some(segment) = retire(&mut self.state()) {
+        loop {
+            // Its own statement: as the scrutinee of a loop, the lock would be held over the body.
+            let segment = retire(&mut self.state());
+            let Some(segment) = segment else { break };
             let path = self.next_spare_path();
             self.disk.rename(&segment.path, &path).map_err(at(&path))?;
             retired.push((segment, path));
