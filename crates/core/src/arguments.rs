@@ -70,11 +70,8 @@ impl Declared {
     /// is closed unless it says `additionalProperties` itself: a policy's author must be able to see every name.
     pub fn read(schema: &Json) -> Self {
         let properties = schema.get("properties").and_then(Json::as_object);
-        let types: BTreeMap<_, _> = properties
-            .into_iter()
-            .flatten()
-            .map(|(name, schema)| (name.clone(), type_of(schema)))
-            .collect();
+        let types: BTreeMap<_, _> =
+            properties.into_iter().flatten().map(|(name, schema)| (name.clone(), type_of(schema))).collect();
         let named = schema.get("required").and_then(Json::as_array);
         let named = named.into_iter().flatten().filter_map(Json::as_str);
         let readable = |name: &&str| types.get(*name).is_some_and(|kind| *kind != Type::Opaque);
@@ -84,20 +81,13 @@ impl Declared {
             Some(Json::Bool(allowed)) => *allowed,
             Some(_) => true,
         };
-        Self {
-            types,
-            required,
-            open,
-        }
+        Self { types, required, open }
     }
 
     /// The arguments that policy can read. `null` for a declared argument counts as absent.
     ///
     /// A number that does not fit is left to the caller in `inexact`: it matters only where somebody reads it.
-    pub fn typed(
-        &self,
-        arguments: &Value<'_>,
-    ) -> Result<(BTreeMap<String, Typed>, Vec<String>), Invalid> {
+    pub fn typed(&self, arguments: &Value<'_>) -> Result<(BTreeMap<String, Typed>, Vec<String>), Invalid> {
         let Value::Object(members) = arguments else {
             return Err(Invalid::NotAnObject);
         };
@@ -137,17 +127,12 @@ fn convert(wanted: &Type, value: &Value<'_>) -> Result<Typed, Misfit> {
             let exact = Exact::parse(text).ok_or(Misfit::Inexact)?;
             Typed::Integer(exact.whole().ok_or(Misfit::Type)?)
         }
-        (Type::Number, Value::Number(text)) => Typed::Number(
-            Exact::parse(text)
-                .and_then(Exact::decimal)
-                .ok_or(Misfit::Inexact)?,
-        ),
-        (Type::Set(of), Value::Array(items)) => Typed::Set(
-            items
-                .iter()
-                .map(|item| convert(of, item))
-                .collect::<Result<_, _>>()?,
-        ),
+        (Type::Number, Value::Number(text)) => {
+            Typed::Number(Exact::parse(text).and_then(Exact::decimal).ok_or(Misfit::Inexact)?)
+        }
+        (Type::Set(of), Value::Array(items)) => {
+            Typed::Set(items.iter().map(|item| convert(of, item)).collect::<Result<_, _>>()?)
+        }
         _ => return Err(Misfit::Type),
     })
 }
@@ -162,21 +147,16 @@ fn type_of(schema: &Json) -> Type {
     };
     match schema.get("type") {
         Some(Json::String(name)) if name == "array" => match schema.get("items").map(type_of) {
-            Some(of @ (Type::Text | Type::Integer | Type::Number | Type::Boolean)) => {
-                Type::Set(Box::new(of))
-            }
+            Some(of @ (Type::Text | Type::Integer | Type::Number | Type::Boolean)) => Type::Set(Box::new(of)),
             _ => Type::Opaque,
         },
         Some(Json::String(name)) => scalar(name),
-        Some(Json::Array(names)) => match names
-            .iter()
-            .filter_map(Json::as_str)
-            .filter(|n| *n != "null")
-            .collect::<Vec<_>>()[..]
-        {
-            [only] => scalar(only),
-            _ => Type::Opaque,
-        },
+        Some(Json::Array(names)) => {
+            match names.iter().filter_map(Json::as_str).filter(|n| *n != "null").collect::<Vec<_>>()[..] {
+                [only] => scalar(only),
+                _ => Type::Opaque,
+            }
+        }
         _ => optional(schema).map_or(Type::Opaque, type_of),
     }
 }
@@ -184,9 +164,7 @@ fn type_of(schema: &Json) -> Type {
 /// The one alternative beside `null`: how some generators write an optional argument.
 fn optional(schema: &Json) -> Option<&Json> {
     let alternatives = schema.get("anyOf")?.as_array()?;
-    let mut real = alternatives
-        .iter()
-        .filter(|s| s.get("type").and_then(Json::as_str) != Some("null"));
+    let mut real = alternatives.iter().filter(|s| s.get("type").and_then(Json::as_str) != Some("null"));
     let only = real.next()?;
     real.next().is_none().then_some(only)
 }
@@ -201,11 +179,7 @@ mod tests {
         let got = declared.typed(&Value::parse(arguments).unwrap());
         let got = got.map(|(typed, inexact)| (typed.into_keys().collect::<Vec<_>>(), inexact));
         let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(
-            got,
-            expected.map(|(typed, inexact)| (owned(typed), owned(inexact))),
-            "{arguments}"
-        );
+        assert_eq!(got, expected.map(|(typed, inexact)| (owned(typed), owned(inexact))), "{arguments}");
     }
 
     const SCHEMA: &str = r#"{"type":"object","properties":{"id":{"type":"integer"},"amount":{"type":"number"},
@@ -224,29 +198,13 @@ mod tests {
         check(SCHEMA, r#"{"id":99999999999999999999}"#, Ok((&[], &["id"])));
         check(SCHEMA, r#"{"amount":1e3}"#, Ok((&[], &["amount"])));
         check(SCHEMA, r#"{"tags":"a"}"#, Err(Invalid::Type("tags".into())));
-        check(
-            SCHEMA,
-            r#"{"Id":41}"#,
-            Err(Invalid::Undeclared("Id".into())),
-        );
+        check(SCHEMA, r#"{"Id":41}"#, Err(Invalid::Undeclared("Id".into())));
         check(SCHEMA, "[]", Err(Invalid::NotAnObject));
         let required = r#"{"properties":{"id":{"type":"integer"}},"required":["id"]}"#;
         check(required, "{}", Err(Invalid::Missing("id".into())));
-        check(
-            required,
-            r#"{"id":null}"#,
-            Err(Invalid::Missing("id".into())),
-        );
-        check(
-            required,
-            r#"{"id":1e3}"#,
-            Err(Invalid::Inexact("id".into())),
-        );
+        check(required, r#"{"id":null}"#, Err(Invalid::Missing("id".into())));
+        check(required, r#"{"id":1e3}"#, Err(Invalid::Inexact("id".into())));
         check(r#"{"type":"object"}"#, r#"{"x":1}"#, Ok((&[], &[])));
-        check(
-            r#"{"type":"object","additionalProperties":false}"#,
-            r#"{"x":1}"#,
-            Err(Invalid::Undeclared("x".into())),
-        );
+        check(r#"{"type":"object","additionalProperties":false}"#, r#"{"x":1}"#, Err(Invalid::Undeclared("x".into())));
     }
 }

@@ -116,12 +116,7 @@ pub struct FeedPage {
 
 impl Versioned {
     /// The text to sign.
-    pub fn write(
-        trust_domain: &TrustDomain,
-        version: u64,
-        not_after: i64,
-        bundle: &Bundle,
-    ) -> Option<String> {
+    pub fn write(trust_domain: &TrustDomain, version: u64, not_after: i64, bundle: &Bundle) -> Option<String> {
         let content = serde_json::to_string(bundle).ok()?;
         let digest = sha256_text(&sha256(&[content.as_bytes()]));
         let digest = digest.trim_start_matches("sha256:");
@@ -140,18 +135,11 @@ impl Versioned {
         let version = field(version, "version ").ok_or_else(bad)?;
         let not_after = field(not_after, "not_after ").ok_or_else(bad)?;
         let found = sha256(&[content.as_bytes()]);
-        if digest.strip_prefix("sha256 ") != Some(sha256_text(&found).trim_start_matches("sha256:"))
-        {
+        if digest.strip_prefix("sha256 ") != Some(sha256_text(&found).trim_start_matches("sha256:")) {
             return Err(BundleError::Digest);
         }
-        let bundle =
-            serde_json::from_str(content).map_err(|e| BundleError::Content(e.to_string()))?;
-        Ok(Self {
-            version,
-            not_after,
-            digest: found,
-            bundle,
-        })
+        let bundle = serde_json::from_str(content).map_err(|e| BundleError::Content(e.to_string()))?;
+        Ok(Self { version, not_after, digest: found, bundle })
     }
 }
 
@@ -159,10 +147,7 @@ impl FeedPage {
     /// The text to sign.
     pub fn write(&self, trust_domain: &TrustDomain) -> Option<String> {
         let entries = serde_json::to_string(&self.entries).ok()?;
-        Some(format!(
-            "{FEED_KIND} {trust_domain}\nseq {}\nat {}\n{entries}\n",
-            self.seq, self.at
-        ))
+        Some(format!("{FEED_KIND} {trust_domain}\nseq {}\nat {}\n{entries}\n", self.seq, self.at))
     }
 
     /// Reads a text whose signature was verified.
@@ -184,11 +169,7 @@ impl FeedPage {
 }
 
 fn lines<const N: usize>(text: &str) -> Option<[&str; N]> {
-    text.strip_suffix('\n')?
-        .split('\n')
-        .collect::<Vec<_>>()
-        .try_into()
-        .ok()
+    text.strip_suffix('\n')?.split('\n').collect::<Vec<_>>().try_into().ok()
 }
 
 /// A decimal number after `name`, in its one canonical form.
@@ -209,10 +190,7 @@ mod tests {
             keys: vec![],
             servers: vec![],
             agents: vec![],
-            floor: vec![PolicyFile {
-                name: "base".into(),
-                text: "permit(principal,action,resource);\n".into(),
-            }],
+            floor: vec![PolicyFile { name: "base".into(), text: "permit(principal,action,resource);\n".into() }],
             teams: vec![],
         }
     }
@@ -222,45 +200,20 @@ mod tests {
         let domain = TrustDomain::new("acme.example").unwrap();
         let text = Versioned::write(&domain, 7, 1_795_250_400, &bundle()).unwrap();
         let read = Versioned::read(&text, &domain).unwrap();
-        assert_eq!(
-            (read.version, read.not_after, &read.bundle),
-            (7, 1_795_250_400, &bundle())
-        );
+        assert_eq!((read.version, read.not_after, &read.bundle), (7, 1_795_250_400, &bundle()));
         let other = TrustDomain::new("other.example").unwrap();
-        assert_eq!(
-            Versioned::read(&text, &other),
-            Err(BundleError::Header("bundle"))
-        );
-        for (from, to) in [
-            ("version 7", "version 07"),
-            ("version 7", "version +7"),
-            ("\nsha256", "\n\nsha256"),
-        ] {
-            assert_eq!(
-                Versioned::read(&text.replacen(from, to, 1), &domain),
-                Err(BundleError::Header("bundle"))
-            );
+        assert_eq!(Versioned::read(&text, &other), Err(BundleError::Header("bundle")));
+        for (from, to) in [("version 7", "version 07"), ("version 7", "version +7"), ("\nsha256", "\n\nsha256")] {
+            assert_eq!(Versioned::read(&text.replacen(from, to, 1), &domain), Err(BundleError::Header("bundle")));
         }
-        assert_eq!(
-            Versioned::read(&text.replacen("permit", "forbid", 1), &domain),
-            Err(BundleError::Digest)
-        );
+        assert_eq!(Versioned::read(&text.replacen("permit", "forbid", 1), &domain), Err(BundleError::Digest));
     }
 
     #[test]
     fn a_feed_page_reads_back() {
         let domain = TrustDomain::new("acme.example").unwrap();
-        let entry = Revocation {
-            seq: 3,
-            kind: crate::revoked::Kind::Run,
-            id: "r".into(),
-            at: 5,
-        };
-        let page = FeedPage {
-            seq: 3,
-            at: 9,
-            entries: vec![entry],
-        };
+        let entry = Revocation { seq: 3, kind: crate::revoked::Kind::Run, id: "r".into(), at: 5 };
+        let page = FeedPage { seq: 3, at: 9, entries: vec![entry] };
         let text = page.write(&domain).unwrap();
         assert_eq!(FeedPage::read(&text, &domain).unwrap(), page);
         assert!(FeedPage::read(&text.replacen("seq 3", "seq 2", 1), &domain).is_err());

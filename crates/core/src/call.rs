@@ -82,20 +82,11 @@ impl Call {
         body: Vec<u8>,
         arguments: Range<usize>,
     ) -> Result<Self, CallTooLarge> {
-        let within = body
-            .get(arguments.clone())
-            .is_some_and(|a| a.len() <= ARGS_BYTES_MAX);
+        let within = body.get(arguments.clone()).is_some_and(|a| a.len() <= ARGS_BYTES_MAX);
         if !within || body.len() > CALL_BYTES_MAX {
             return Err(CallTooLarge);
         }
-        Ok(Self {
-            server,
-            action,
-            body,
-            arguments,
-            tool_use_id: None,
-            revision: String::new(),
-        })
+        Ok(Self { server, action, body, arguments, tool_use_id: None, revision: String::new() })
     }
 
     /// The server that is asked.

@@ -123,10 +123,7 @@ impl Claims {
 
     /// Whether the claims agree with each other; a token of ours always does.
     pub fn coherent(&self) -> bool {
-        let links = self
-            .lineage()
-            .take(DELEGATION_DEPTH_MAX.saturating_add(2) as usize)
-            .count();
+        let links = self.lineage().take(DELEGATION_DEPTH_MAX.saturating_add(2) as usize).count();
         self.ver == CLAIMS_VERSION
             && self.act.sub.agent == self.client_id
             && self.act.sub.run == self.run
@@ -134,18 +131,12 @@ impl Claims {
             && self.lin.len() == self.del_depth as usize
             && self.del_depth <= self.del_max_depth
             && self.del_max_depth <= DELEGATION_DEPTH_MAX
-            && self
-                .lineage()
-                .last()
-                .is_some_and(|first| first.run == self.root)
+            && self.lineage().last().is_some_and(|first| first.run == self.root)
             && self.exp <= self.grant.until
             && self.iat < self.exp
             && self.task.purpose.len() <= TEXT_BYTES_MAX
             && self.task.why.len() <= TEXT_BYTES_MAX
-            && self
-                .name
-                .as_ref()
-                .is_none_or(|name| name.len() <= TEXT_BYTES_MAX)
+            && self.name.as_ref().is_none_or(|name| name.len() <= TEXT_BYTES_MAX)
             && self.authorization_details.iter().all(Detail::well_formed)
     }
 }

@@ -28,11 +28,7 @@ pub enum Scalar {
 
 /// What an argument's value must satisfy.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(
-    tag = "constraint_type",
-    rename_all = "snake_case",
-    deny_unknown_fields
-)]
+#[serde(tag = "constraint_type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Constraint {
     /// Equal to the value.
     Exact {
@@ -122,9 +118,7 @@ impl Constraint {
             Constraint::All { constraints } | Constraint::Any { constraints } => {
                 depth < CONSTRAINT_DEPTH_MAX
                     && width(constraints.len())
-                    && constraints
-                        .iter()
-                        .all(|c| c.well_formed_at(depth.saturating_add(1)))
+                    && constraints.iter().all(|c| c.well_formed_at(depth.saturating_add(1)))
             }
         }
     }
@@ -136,77 +130,59 @@ impl Constraint {
             Constraint::Exact { value: wanted } => equals(wanted, value)?,
             Constraint::OneOf { values } => among(values, value)?,
             Constraint::NotOneOf { values } => is_scalar(value) && !among(values, value)?,
-            Constraint::Range {
-                min,
-                max,
-                min_inclusive,
-                max_inclusive,
-            } => {
-                let lower = bound(
-                    min.as_ref(),
-                    value,
-                    *min_inclusive,
-                    std::cmp::Ordering::Greater,
-                )?;
-                lower
-                    && bound(
-                        max.as_ref(),
-                        value,
-                        *max_inclusive,
-                        std::cmp::Ordering::Less,
-                    )?
+            Constraint::Range { min, max, min_inclusive, max_inclusive } => {
+                let lower = bound(min.as_ref(), value, *min_inclusive, std::cmp::Ordering::Greater)?;
+                lower && bound(max.as_ref(), value, *max_inclusive, std::cmp::Ordering::Less)?
             }
-            Constraint::Contains { values } => {
-                let Value::Array(items) = value else {
-                    return Err(Mismatch::Outside);
-                };
-                for wanted in values {
-                    let mut found = false;
-                    for item in items {
-                        found = found || equals(wanted, item)?;
-                    }
-                    if !found {
-                        return Err(Mismatch::Outside);
-                    }
-                }
-                true
-            }
-            Constraint::Subset { values } => {
-                let Value::Array(items) = value else {
-                    return Err(Mismatch::Outside);
-                };
-                for item in items {
-                    if !among(values, item)? {
-                        return Err(Mismatch::Outside);
-                    }
-                }
-                true
-            }
+            Constraint::Contains { values } => contains(values, value)?,
+            Constraint::Subset { values } => subset(values, value)?,
             Constraint::All { constraints } => {
                 for constraint in constraints {
                     constraint.check(value)?;
                 }
                 true
             }
-            Constraint::Any { constraints } => {
-                // A number that one branch cannot compare exactly is refused, whatever the other branches say.
-                let mut any = false;
-                for constraint in constraints {
-                    match constraint.check(value) {
-                        Ok(()) => any = true,
-                        Err(Mismatch::Inexact) => return Err(Mismatch::Inexact),
-                        Err(Mismatch::Outside) => {}
-                    }
-                }
-                any
-            }
+            Constraint::Any { constraints } => any(constraints, value)?,
         };
-        if holds {
-            Ok(())
-        } else {
-            Err(Mismatch::Outside)
+        if holds { Ok(()) } else { Err(Mismatch::Outside) }
+    }
+}
+
+fn contains(values: &[Scalar], value: &Value<'_>) -> Result<bool, Mismatch> {
+    let Value::Array(items) = value else { return Ok(false) };
+    for wanted in values {
+        let mut found = false;
+        for item in items {
+            found = equals(wanted, item)? || found;
+        }
+        if !found {
+            return Ok(false);
         }
     }
+    Ok(true)
+}
+
+fn subset(values: &[Scalar], value: &Value<'_>) -> Result<bool, Mismatch> {
+    let Value::Array(items) = value else { return Ok(false) };
+    for item in items {
+        if !among(values, item)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// A number that one branch cannot compare exactly is refused, whatever the other branches say.
+fn any(constraints: &[Constraint], value: &Value<'_>) -> Result<bool, Mismatch> {
+    let mut holds = false;
+    for constraint in constraints {
+        match constraint.check(value) {
+            Ok(()) => holds = true,
+            Err(Mismatch::Inexact) => return Err(Mismatch::Inexact),
+            Err(Mismatch::Outside) => {}
+        }
+    }
+    Ok(holds)
 }
 
 fn is_scalar(value: &Value<'_>) -> bool {
@@ -266,96 +242,32 @@ mod tests {
     fn check(constraint: &str, value: &str, expected: Result<(), Mismatch>) {
         let constraint: Constraint = serde_json::from_str(constraint).unwrap();
         assert!(constraint.well_formed());
-        assert_eq!(
-            constraint.check(&Value::parse(value).unwrap()),
-            expected,
-            "{constraint:?} {value}"
-        );
+        assert_eq!(constraint.check(&Value::parse(value).unwrap()), expected, "{constraint:?} {value}");
     }
 
     #[test]
     fn each_kind_accepts_and_refuses() {
         const OUT: Result<(), Mismatch> = Err(Mismatch::Outside);
-        check(
-            r#"{"constraint_type":"exact","value":"EUR"}"#,
-            r#""EUR""#,
-            Ok(()),
-        );
-        check(
-            r#"{"constraint_type":"exact","value":"EUR"}"#,
-            r#""eur""#,
-            OUT,
-        );
+        check(r#"{"constraint_type":"exact","value":"EUR"}"#, r#""EUR""#, Ok(()));
+        check(r#"{"constraint_type":"exact","value":"EUR"}"#, r#""eur""#, OUT);
         check(r#"{"constraint_type":"exact","value":5}"#, "5.0", Ok(()));
         check(r#"{"constraint_type":"exact","value":5}"#, r#""5""#, OUT);
         check(r#"{"constraint_type":"exact","value":true}"#, "1", OUT);
         check(r#"{"constraint_type":"range","max":100}"#, "100", Ok(()));
-        check(
-            r#"{"constraint_type":"range","max":100,"max_inclusive":false}"#,
-            "100",
-            OUT,
-        );
-        check(
-            r#"{"constraint_type":"range","min":1,"max":100}"#,
-            "0.9999",
-            OUT,
-        );
-        check(
-            r#"{"constraint_type":"range","max":"99.95"}"#,
-            "99.95",
-            Ok(()),
-        );
+        check(r#"{"constraint_type":"range","max":100,"max_inclusive":false}"#, "100", OUT);
+        check(r#"{"constraint_type":"range","min":1,"max":100}"#, "0.9999", OUT);
+        check(r#"{"constraint_type":"range","max":"99.95"}"#, "99.95", Ok(()));
         check(r#"{"constraint_type":"range","max":100}"#, r#""50""#, OUT);
-        check(
-            r#"{"constraint_type":"range","max":100}"#,
-            "1e1",
-            Err(Mismatch::Inexact),
-        );
-        check(
-            r#"{"constraint_type":"range","max":100}"#,
-            "99.00001",
-            Err(Mismatch::Inexact),
-        );
-        check(
-            r#"{"constraint_type":"one_of","values":["a","b"]}"#,
-            r#""b""#,
-            Ok(()),
-        );
-        check(
-            r#"{"constraint_type":"one_of","values":["a","b"]}"#,
-            "null",
-            OUT,
-        );
-        check(
-            r#"{"constraint_type":"not_one_of","values":["a"]}"#,
-            r#""b""#,
-            Ok(()),
-        );
-        check(
-            r#"{"constraint_type":"not_one_of","values":["a"]}"#,
-            r#"["a"]"#,
-            OUT,
-        );
-        check(
-            r#"{"constraint_type":"contains","values":["x"]}"#,
-            r#"["y","x"]"#,
-            Ok(()),
-        );
-        check(
-            r#"{"constraint_type":"contains","values":["x"]}"#,
-            r#"["y"]"#,
-            OUT,
-        );
-        check(
-            r#"{"constraint_type":"subset","values":["x","y"]}"#,
-            r#"["y"]"#,
-            Ok(()),
-        );
-        check(
-            r#"{"constraint_type":"subset","values":["x","y"]}"#,
-            r#"["y","z"]"#,
-            OUT,
-        );
+        check(r#"{"constraint_type":"range","max":100}"#, "1e1", Err(Mismatch::Inexact));
+        check(r#"{"constraint_type":"range","max":100}"#, "99.00001", Err(Mismatch::Inexact));
+        check(r#"{"constraint_type":"one_of","values":["a","b"]}"#, r#""b""#, Ok(()));
+        check(r#"{"constraint_type":"one_of","values":["a","b"]}"#, "null", OUT);
+        check(r#"{"constraint_type":"not_one_of","values":["a"]}"#, r#""b""#, Ok(()));
+        check(r#"{"constraint_type":"not_one_of","values":["a"]}"#, r#"["a"]"#, OUT);
+        check(r#"{"constraint_type":"contains","values":["x"]}"#, r#"["y","x"]"#, Ok(()));
+        check(r#"{"constraint_type":"contains","values":["x"]}"#, r#"["y"]"#, OUT);
+        check(r#"{"constraint_type":"subset","values":["x","y"]}"#, r#"["y"]"#, Ok(()));
+        check(r#"{"constraint_type":"subset","values":["x","y"]}"#, r#"["y","z"]"#, OUT);
         check(r#"{"constraint_type":"wildcard"}"#, r#"{"a":1e9}"#, Ok(()));
         let both = r#"{"constraint_type":"all","constraints":[{"constraint_type":"range","min":1},{"constraint_type":"not_one_of","values":[7]}]}"#;
         check(both, "6", Ok(()));

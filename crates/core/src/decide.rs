@@ -58,36 +58,18 @@ pub struct Decided {
 
 /// Gives the verdict. Consumes the call and everything that it was decided by, so that nothing can be exchanged
 /// between the decision, its record, and the effect.
-pub fn decide(
-    bundle: &Compiled,
-    call: Call,
-    input: Input,
-    plan: Plan,
-    evidence: Evidence,
-) -> Decided {
+pub fn decide(bundle: &Compiled, call: Call, input: Input, plan: Plan, evidence: Evidence) -> Decided {
     // An input that is not this call's would be a decision about something else.
     let same = input.server == *call.server()
         && input.action == *call.action()
         && input.arguments.as_bytes() == call.arguments();
-    let plan = if same {
-        close(bundle, &input, plan, &evidence)
-    } else {
-        Plan::forbid(Code::Internal)
-    };
+    let plan = if same { close(bundle, &input, plan, &evidence) } else { Plan::forbid(Code::Internal) };
     let verdict = match plan.outcome {
         Outcome::Permit => Verdict::Permit,
         Outcome::Pending(gates) => Verdict::Pending(gates),
         Outcome::Forbid(code) => Verdict::Forbid(code),
     };
-    Decided {
-        call,
-        input,
-        evidence,
-        verdict,
-        policies: plan.policies,
-        about: plan.about,
-        leaf_hash: None,
-    }
+    Decided { call, input, evidence, verdict, policies: plan.policies, about: plan.about, leaf_hash: None }
 }
 
 /// A pending plan is weighed again with what the evidence proves; any other stands.
@@ -95,21 +77,13 @@ fn close(bundle: &Compiled, input: &Input, plan: Plan, evidence: &Evidence) -> P
     if !matches!(plan.outcome, Outcome::Pending(_)) {
         return plan;
     }
-    let pin = input
-        .action
-        .tool()
-        .and_then(|tool| bundle.tool(&input.server, tool))
-        .map_or("", |e| e.tool.pin.as_str());
+    let pin = input.action.tool().and_then(|tool| bundle.tool(&input.server, tool)).map_or("", |e| e.tool.pin.as_str());
     let lifted = evidence.lifted(input, pin);
     weigh(bundle, input, &lifted).unwrap_or_else(|refused| refused)
 }
 
 /// Decides a recorded input again. The same bundle, input and evidence give the same verdict and policies.
-pub fn replay(
-    bundle: &Compiled,
-    input: &Input,
-    evidence: &Evidence,
-) -> (Verdict, BTreeSet<String>) {
+pub fn replay(bundle: &Compiled, input: &Input, evidence: &Evidence) -> (Verdict, BTreeSet<String>) {
     let plan = close(bundle, input, crate::plan::plan(bundle, input), evidence);
     let verdict = match plan.outcome {
         Outcome::Permit => Verdict::Permit,

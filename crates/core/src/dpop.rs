@@ -72,10 +72,7 @@ pub fn verify(proof: &str, request: Request<'_>, now: i64) -> Result<Proof, Proo
     if now.saturating_sub(payload.iat).saturating_abs() > PROOF_WINDOW_S {
         return Err(ProofError::Stale);
     }
-    Ok(Proof {
-        jti: payload.jti,
-        jkt: key.thumbprint(),
-    })
+    Ok(Proof { jti: payload.jti, jkt: key.thumbprint() })
 }
 
 #[cfg(test)]
@@ -85,32 +82,21 @@ mod tests {
     use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 
     const NOW: i64 = 1_795_250_400;
-    const REQUEST: Request<'_> = Request {
-        method: "POST",
-        url: "https://gw.example/mcp/tickets",
-        token: "token",
-    };
+    const REQUEST: Request<'_> = Request { method: "POST", url: "https://gw.example/mcp/tickets", token: "token" };
 
     fn proof(typ: &str, method: &str, url: &str, iat: i64, token: &str) -> String {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[3; 32]).unwrap();
         let key = serde_json::to_string(&Jwk::ed25519(pair.public_key().as_ref(), None)).unwrap();
         let ath = b64(&sha256(&[token.as_bytes()]));
         let header = format!(r#"{{"typ":"{typ}","alg":"EdDSA","jwk":{key}}}"#);
-        let payload =
-            format!(r#"{{"htm":"{method}","htu":"{url}","iat":{iat},"jti":"j1","ath":"{ath}"}}"#);
+        let payload = format!(r#"{{"htm":"{method}","htu":"{url}","iat":{iat},"jti":"j1","ath":"{ath}"}}"#);
         let input = format!("{}.{}", b64(header.as_bytes()), b64(payload.as_bytes()));
         format!("{input}.{}", b64(pair.sign(input.as_bytes()).as_ref()))
     }
 
     #[track_caller]
     fn check(proof: &str, expected: Result<&str, ProofError>) {
-        assert_eq!(
-            verify(proof, REQUEST, NOW)
-                .as_ref()
-                .map(|p| p.jti.as_str())
-                .map_err(|e| *e),
-            expected
-        );
+        assert_eq!(verify(proof, REQUEST, NOW).as_ref().map(|p| p.jti.as_str()).map_err(|e| *e), expected);
     }
 
     #[test]
@@ -120,22 +106,10 @@ mod tests {
         check(&good(NOW - PROOF_WINDOW_S), Ok("j1"));
         check(&good(NOW - PROOF_WINDOW_S - 1), Err(ProofError::Stale));
         check(&good(NOW + PROOF_WINDOW_S + 1), Err(ProofError::Stale));
-        check(
-            &proof("dpop+jwt", "GET", REQUEST.url, NOW, REQUEST.token),
-            Err(ProofError::OtherRequest),
-        );
-        check(
-            &proof("dpop+jwt", "POST", "https://gw.example/mcp/x", NOW, "token"),
-            Err(ProofError::OtherRequest),
-        );
-        check(
-            &proof("dpop+jwt", "POST", REQUEST.url, NOW, "another"),
-            Err(ProofError::OtherRequest),
-        );
-        check(
-            &proof("jwt", "POST", REQUEST.url, NOW, "token"),
-            Err(ProofError::Malformed),
-        );
+        check(&proof("dpop+jwt", "GET", REQUEST.url, NOW, REQUEST.token), Err(ProofError::OtherRequest));
+        check(&proof("dpop+jwt", "POST", "https://gw.example/mcp/x", NOW, "token"), Err(ProofError::OtherRequest));
+        check(&proof("dpop+jwt", "POST", REQUEST.url, NOW, "another"), Err(ProofError::OtherRequest));
+        check(&proof("jwt", "POST", REQUEST.url, NOW, "token"), Err(ProofError::Malformed));
         let mut forged = good(NOW);
         forged.replace_range(forged.len() - 4.., "AAAA");
         check(&forged, Err(ProofError::Malformed));

@@ -33,10 +33,7 @@ pub(crate) enum Answer {
     /// Permitted by these policies.
     Permit(BTreeSet<String>),
     /// Forbidden by these policies; by none, where no policy permits.
-    Forbid {
-        policies: BTreeSet<String>,
-        gates: Option<BTreeSet<Gate>>,
-    },
+    Forbid { policies: BTreeSet<String>, gates: Option<BTreeSet<Gate>> },
     /// These policies could not be evaluated, or the request could not be built.
     Error(BTreeSet<String>),
 }
@@ -66,47 +63,26 @@ impl<'a> Question<'a> {
         let (actions, resources) = match &input.action {
             Action::CallTool(tool) => {
                 let name = format!("{}/{tool}", input.server);
-                (
-                    vec![uid(&kind::ACTION, &name), uid(&kind::ACTION, "CallTool")],
-                    vec![uid(&kind::TOOL, &name), server],
-                )
+                (vec![uid(&kind::ACTION, &name), uid(&kind::ACTION, "CallTool")], vec![uid(&kind::TOOL, &name), server])
             }
             Action::GetPrompt(prompt) => {
                 let name = format!("{}/{prompt}", input.server);
-                (
-                    vec![uid(&kind::ACTION, "GetPrompt")],
-                    vec![uid(&kind::PROMPT, &name), server],
-                )
+                (vec![uid(&kind::ACTION, "GetPrompt")], vec![uid(&kind::PROMPT, &name), server])
             }
             Action::ReadResource(_) => (vec![uid(&kind::ACTION, "ReadResource")], vec![server]),
             Action::Method(_) => return None,
         };
         let found = bundle.index.candidates(&principals, &actions, &resources);
-        let policies = PolicySet::from_policies(
-            found
-                .iter()
-                .filter_map(|id| bundle.rules.get(id))
-                .map(|r| r.policy.clone()),
-        );
+        let policies =
+            PolicySet::from_policies(found.iter().filter_map(|id| bundle.rules.get(id)).map(|r| r.policy.clone()));
         let [principal, ..] = principals;
         let (action, resource) = (actions.into_iter().next()?, resources.into_iter().next()?);
-        Some(Self {
-            bundle,
-            input,
-            claims,
-            policies: policies.ok()?,
-            principal,
-            action,
-            resource,
-        })
+        Some(Self { bundle, input, claims, policies: policies.ok()?, principal, action, resource })
     }
 
     /// Whether any policy that might apply reads the argument.
     pub(crate) fn reads(&self, argument: &str) -> bool {
-        self.policies
-            .policies()
-            .filter_map(|p| self.bundle.rules.get(p.id()))
-            .any(|rule| rule.reads.reads(argument))
+        self.policies.policies().filter_map(|p| self.bundle.rules.get(p.id())).any(|rule| rule.reads.reads(argument))
     }
 
     /// Asks with the arguments and the evidence as they are.
@@ -125,10 +101,8 @@ impl<'a> Question<'a> {
         let Ok(request) = request else {
             return failed();
         };
-        let response =
-            Authorizer::new().is_authorized(&request, &self.policies, &self.bundle.entities);
-        let names =
-            |ids: Vec<PolicyId>| ids.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+        let response = Authorizer::new().is_authorized(&request, &self.policies, &self.bundle.entities);
+        let names = |ids: Vec<PolicyId>| ids.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
         let erred: Vec<_> = response
             .diagnostics()
             .errors()
@@ -140,10 +114,7 @@ impl<'a> Question<'a> {
         let determining: Vec<_> = response.diagnostics().reason().cloned().collect();
         match response.decision() {
             Decision::Allow => Answer::Permit(names(determining)),
-            Decision::Deny => Answer::Forbid {
-                gates: self.gates(&determining),
-                policies: names(determining),
-            },
+            Decision::Deny => Answer::Forbid { gates: self.gates(&determining), policies: names(determining) },
         }
     }
 
@@ -156,40 +127,22 @@ impl<'a> Question<'a> {
 
     /// Whether some arguments might be permitted, once every gate is lifted: what a list of tools shows.
     pub(crate) fn possible(&self) -> bool {
-        let all = Lifted {
-            approved: true,
-            dual: true,
-        };
+        let all = Lifted { approved: true, dual: true };
         let Ok(context) = Context::from_pairs(self.context(None, &all)) else {
             return false;
         };
         // Without the schema, because an unknown record has no type yet.
-        let request = Request::new(
-            self.principal.clone(),
-            self.action.clone(),
-            self.resource.clone(),
-            context,
-            None,
-        );
+        let request = Request::new(self.principal.clone(), self.action.clone(), self.resource.clone(), context, None);
         let Ok(request) = request else { return false };
-        let response = Authorizer::new().is_authorized_partial(
-            &request,
-            &self.policies,
-            &self.bundle.entities,
-        );
-        response.definitely_errored().next().is_none()
-            && response.decision() != Some(Decision::Deny)
+        let response = Authorizer::new().is_authorized_partial(&request, &self.policies, &self.bundle.entities);
+        response.definitely_errored().next().is_none() && response.decision() != Some(Decision::Deny)
     }
 
     fn context(&self, arguments: Option<&Arguments>, lifted: &Lifted) -> Vec<(String, Expression)> {
         let Input { state, now, .. } = self.input;
         let long = |n: u64| Expression::new_long(i64::try_from(n).unwrap_or(i64::MAX));
         let level = Expression::new_long;
-        let chain = self
-            .claims
-            .lineage()
-            .skip(1)
-            .map(|link| uid(&kind::AGENT, &link.agent.short()));
+        let chain = self.claims.lineage().skip(1).map(|link| uid(&kind::AGENT, &link.agent.short()));
         let direct = self.claims.del_depth == 0 && self.claims.sub_profile == PROFILE_USER;
         let context_trust = state.label.trust.level();
         let unproven = arguments
@@ -198,30 +151,12 @@ impl<'a> Question<'a> {
             .map(|name| text(name))
             .filter(|_| context_trust > 0);
         let mut context = vec![
-            (
-                "human",
-                Expression::new_entity_uid(uid(&kind::HUMAN, self.claims.sub.as_str())),
-            ),
-            (
-                "task",
-                record([
-                    ("id", text(&self.claims.task.id)),
-                    ("purpose", text(&self.claims.task.purpose)),
-                ]),
-            ),
-            (
-                "run",
-                record([
-                    ("direct", Expression::new_bool(direct)),
-                    ("depth", long(self.claims.del_depth.into())),
-                ]),
-            ),
+            ("human", Expression::new_entity_uid(uid(&kind::HUMAN, self.claims.sub.as_str()))),
+            ("task", record([("id", text(&self.claims.task.id)), ("purpose", text(&self.claims.task.purpose))])),
+            ("run", record([("direct", Expression::new_bool(direct)), ("depth", long(self.claims.del_depth.into()))])),
             (
                 "labels",
-                record([
-                    ("trust", level(context_trust)),
-                    ("sensitivity", level(state.label.sensitivity.level())),
-                ]),
+                record([("trust", level(context_trust)), ("sensitivity", level(state.label.sensitivity.level()))]),
             ),
             (
                 "prov",
@@ -233,22 +168,9 @@ impl<'a> Question<'a> {
                     ("sources", Expression::new_set([])),
                 ]),
             ),
-            (
-                "session",
-                record([("calls", long(state.calls)), ("spend", long(state.spend))]),
-            ),
-            (
-                "chain",
-                Expression::new_set(chain.map(Expression::new_entity_uid)),
-            ),
-            (
-                "credential",
-                text(
-                    self.input
-                        .credential()
-                        .map_or("none", crate::input::Credential::name),
-                ),
-            ),
+            ("session", record([("calls", long(state.calls)), ("spend", long(state.spend))])),
+            ("chain", Expression::new_set(chain.map(Expression::new_entity_uid))),
+            ("credential", text(self.input.credential().map_or("none", crate::input::Credential::name))),
             ("now", Expression::new_long(*now)),
             (
                 "evidence",
@@ -259,35 +181,25 @@ impl<'a> Question<'a> {
                 ]),
             ),
         ];
+        context.extend(self.of_the_action(arguments));
+        context.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// What only calls, or only resources, have. Unknown arguments are those of a list of tools.
+    fn of_the_action(&self, arguments: Option<&Arguments>) -> Vec<(&'static str, Expression)> {
+        let trust = || Expression::new_long(self.input.state.label.trust.level());
         match (&self.input.action, arguments) {
             (Action::CallTool(_), Some(arguments)) => {
-                let trust = arguments
-                    .typed
-                    .keys()
-                    .chain(&arguments.inexact)
-                    .map(|name| (name.as_str(), level(context_trust)));
-                context.push(("trust", record(trust)));
-                context.push((
-                    "input",
-                    record(
-                        arguments
-                            .typed
-                            .iter()
-                            .map(|(name, value)| (name.as_str(), typed(value))),
-                    ),
-                ));
+                let names = arguments.typed.keys().chain(&arguments.inexact);
+                let input = arguments.typed.iter().map(|(name, value)| (name.as_str(), typed(value)));
+                vec![("trust", record(names.map(|name| (name.as_str(), trust())))), ("input", record(input))]
             }
             (Action::CallTool(_), None) => {
-                context.push(("trust", Expression::new_unknown("trust")));
-                context.push(("input", Expression::new_unknown("input")));
+                vec![("trust", Expression::new_unknown("trust")), ("input", Expression::new_unknown("input"))]
             }
-            (Action::ReadResource(uri), _) => context.push(("uri", text(uri))),
-            (Action::GetPrompt(_) | Action::Method(_), _) => {}
+            (Action::ReadResource(uri), _) => vec![("uri", text(uri))],
+            (Action::GetPrompt(_) | Action::Method(_), _) => Vec::new(),
         }
-        context
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
     }
 }
 
@@ -296,9 +208,7 @@ fn text(text: &str) -> Expression {
 }
 
 fn record<'n>(members: impl IntoIterator<Item = (&'n str, Expression)>) -> Expression {
-    let members = members
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value));
+    let members = members.into_iter().map(|(name, value)| (name.to_owned(), value));
     // The names come from a map or from this file, so none stands there twice; if one did, the empty record would
     // not fit the schema, and the call would be refused.
     Expression::new_record(members).unwrap_or_else(|_| Expression::new_set([]))

@@ -28,9 +28,7 @@ pub enum Gate {
 impl Gate {
     /// The gate that an annotation `@gate("…")` names.
     pub fn named(name: &str) -> Option<Self> {
-        [Gate::Approval, Gate::Dual, Gate::Endorsement]
-            .into_iter()
-            .find(|gate| gate.name() == name)
+        [Gate::Approval, Gate::Dual, Gate::Endorsement].into_iter().find(|gate| gate.name() == name)
     }
 
     /// The gate's name.
@@ -76,23 +74,9 @@ pub(crate) struct Lifted {
 /// argument bytes.
 pub fn binding(input: &Input, pin: &str) -> String {
     let claims = input.claims();
-    let who = claims.map_or((String::new(), String::new()), |c| {
-        (c.run.to_string(), c.sub.to_string())
-    });
-    let what = (
-        input.server.as_str(),
-        input.action.method(),
-        input.action.object(),
-    );
-    let fields = [
-        who.0.as_str(),
-        &who.1,
-        what.0,
-        what.1,
-        what.2,
-        pin,
-        &input.arguments,
-    ];
+    let who = claims.map_or((String::new(), String::new()), |c| (c.run.to_string(), c.sub.to_string()));
+    let what = (input.server.as_str(), input.action.method(), input.action.object());
+    let fields = [who.0.as_str(), &who.1, what.0, what.1, what.2, pin, &input.arguments];
     let mut bytes = b"remit-approval/v1".to_vec();
     for field in fields {
         bytes.extend_from_slice(&(field.len() as u64).to_be_bytes());
@@ -115,9 +99,6 @@ impl Evidence {
             .flat_map(|approval| &approval.by)
             .filter(|by| Some(*by) != own)
             .collect();
-        Lifted {
-            approved: !approvers.is_empty(),
-            dual: approvers.len() > 1,
-        }
+        Lifted { approved: !approvers.is_empty(), dual: approvers.len() > 1 }
     }
 }

@@ -55,22 +55,11 @@ pub enum Uncovered {
 impl Detail {
     /// Whether the detail keeps its limits and is of our type.
     pub fn well_formed(&self) -> bool {
-        let arguments = || {
-            self.tools
-                .values()
-                .chain(self.prompts.values())
-                .flat_map(BTreeMap::values)
-        };
+        let arguments = || self.tools.values().chain(self.prompts.values()).flat_map(BTreeMap::values);
         self.kind == DETAIL_TYPE
-            && self
-                .tools
-                .len()
-                .saturating_add(self.prompts.len())
-                .saturating_add(self.resources.len())
+            && self.tools.len().saturating_add(self.prompts.len()).saturating_add(self.resources.len())
                 <= GRANT_TOOLS_MAX
-            && arguments()
-                .chain(&self.resources)
-                .all(Constraint::well_formed)
+            && arguments().chain(&self.resources).all(Constraint::well_formed)
     }
 
     /// Whether the detail covers calling `tool` with `arguments` (an object).
@@ -81,20 +70,13 @@ impl Detail {
 
     /// Whether the detail covers getting `prompt` with `arguments` (an object).
     pub fn covers_prompt(&self, prompt: &str, arguments: &Value<'_>) -> Result<(), Uncovered> {
-        covered(
-            self.prompts.get(prompt).ok_or(Uncovered::NotGranted)?,
-            arguments,
-        )
+        covered(self.prompts.get(prompt).ok_or(Uncovered::NotGranted)?, arguments)
     }
 
     /// Whether the detail covers reading the resource at `uri`.
     pub fn covers_resource(&self, uri: &str) -> Result<(), Uncovered> {
         let uri = Value::String(uri.into());
-        if self.resources.iter().any(|c| c.check(&uri).is_ok()) {
-            Ok(())
-        } else {
-            Err(Uncovered::NotGranted)
-        }
+        if self.resources.iter().any(|c| c.check(&uri).is_ok()) { Ok(()) } else { Err(Uncovered::NotGranted) }
     }
 }
 
@@ -138,11 +120,7 @@ mod tests {
     fn check(tool: &str, arguments: &str, expected: Result<(), Uncovered>) {
         let detail: Detail = serde_json::from_str(DETAIL).unwrap();
         assert!(detail.well_formed());
-        assert_eq!(
-            detail.covers_tool(tool, &Value::parse(arguments).unwrap()),
-            expected,
-            "{tool} {arguments}"
-        );
+        assert_eq!(detail.covers_tool(tool, &Value::parse(arguments).unwrap()), expected, "{tool} {arguments}");
     }
 
     #[test]
@@ -151,50 +129,21 @@ mod tests {
         check("delete_ticket", "{}", Err(Uncovered::NotGranted));
         check("Read_ticket", "{}", Err(Uncovered::NotGranted));
         check("issue_refund", r#"{"amount":50,"iban":"A"}"#, Ok(()));
-        check(
-            "issue_refund",
-            r#"{"amount":50,"iban":"A","note":{"x":1}}"#,
-            Ok(()),
-        );
-        check(
-            "issue_refund",
-            r#"{"amount":50}"#,
-            Err(Uncovered::Argument("iban".into())),
-        );
-        check(
-            "issue_refund",
-            r#"{"amount":101,"iban":"A"}"#,
-            Err(Uncovered::Argument("amount".into())),
-        );
-        check(
-            "issue_refund",
-            r#"{"amount":1e1,"iban":"A"}"#,
-            Err(Uncovered::Inexact("amount".into())),
-        );
-        check(
-            "issue_refund",
-            r#"{"amount":5,"iban":"A","to":"x"}"#,
-            Err(Uncovered::Argument("to".into())),
-        );
+        check("issue_refund", r#"{"amount":50,"iban":"A","note":{"x":1}}"#, Ok(()));
+        check("issue_refund", r#"{"amount":50}"#, Err(Uncovered::Argument("iban".into())));
+        check("issue_refund", r#"{"amount":101,"iban":"A"}"#, Err(Uncovered::Argument("amount".into())));
+        check("issue_refund", r#"{"amount":1e1,"iban":"A"}"#, Err(Uncovered::Inexact("amount".into())));
+        check("issue_refund", r#"{"amount":5,"iban":"A","to":"x"}"#, Err(Uncovered::Argument("to".into())));
         let detail: Detail = serde_json::from_str(DETAIL).unwrap();
         assert_eq!(detail.covers_resource("file:///readme"), Ok(()));
-        assert_eq!(
-            detail.covers_resource("file:///etc/passwd"),
-            Err(Uncovered::NotGranted)
-        );
-        assert_eq!(
-            detail.covers_prompt("x", &Value::Object(vec![])),
-            Err(Uncovered::NotGranted)
-        );
+        assert_eq!(detail.covers_resource("file:///etc/passwd"), Err(Uncovered::NotGranted));
+        assert_eq!(detail.covers_prompt("x", &Value::Object(vec![])), Err(Uncovered::NotGranted));
     }
 
     #[test]
     fn unknown_members_and_types_refuse_the_whole_detail() {
-        assert!(
-            serde_json::from_str::<Detail>(&DETAIL.replacen("\"tools\"", "\"toolz\"", 1)).is_err()
-        );
-        let other: Detail =
-            serde_json::from_str(&DETAIL.replacen("mcp_tools", "other", 1)).unwrap();
+        assert!(serde_json::from_str::<Detail>(&DETAIL.replacen("\"tools\"", "\"toolz\"", 1)).is_err());
+        let other: Detail = serde_json::from_str(&DETAIL.replacen("mcp_tools", "other", 1)).unwrap();
         assert!(!other.well_formed());
     }
 }

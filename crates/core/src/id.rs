@@ -70,17 +70,12 @@ macro_rules! id {
 }
 
 fn lower(text: &str) -> bool {
-    text.bytes()
-        .next()
-        .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+    text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
 }
 
 fn handle(text: &str) -> bool {
-    text.bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"-_.:|@+".contains(&b))
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:|@+".contains(&b))
 }
 
 id!(
@@ -139,11 +134,7 @@ pub struct AgentId {
 
 impl fmt::Display for AgentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "spiffe://{}/agent/{}/{}/{}",
-            self.trust_domain, self.team, self.name, self.version
-        )
+        write!(f, "spiffe://{}/agent/{}/{}/{}", self.trust_domain, self.team, self.name, self.version)
     }
 }
 
@@ -153,11 +144,7 @@ impl AgentId {
         let bad = || IdError {
             kind: "agent id",
             rule: "spiffe://<trust domain>/agent/<team>/<name>/<version>",
-            text: text
-                .chars()
-                .take(ID_BYTES_MAX)
-                .filter(|c| !c.is_control())
-                .collect(),
+            text: text.chars().take(ID_BYTES_MAX).filter(|c| !c.is_control()).collect(),
         };
         let rest = text.strip_prefix("spiffe://").ok_or_else(bad)?;
         let mut parts = rest.split('/');
@@ -172,11 +159,7 @@ impl AgentId {
             name: AgentName::new(part()?)?,
             version: Version::new(part()?)?,
         };
-        if parts.next().is_some() {
-            Err(bad())
-        } else {
-            Ok(id)
-        }
+        if parts.next().is_some() { Err(bad()) } else { Ok(id) }
     }
 
     /// `<team>/<name>@<version>`, as people and policies write it.
@@ -218,10 +201,7 @@ impl TryFrom<String> for Instance {
     type Error = IdError;
     fn try_from(text: String) -> Result<Self, IdError> {
         let (agent, run) = text.rsplit_once('/').unwrap_or((&text, ""));
-        Ok(Self {
-            agent: AgentId::parse(agent)?,
-            run: RunId::new(run)?,
-        })
+        Ok(Self { agent: AgentId::parse(agent)?, run: RunId::new(run)? })
     }
 }
 
@@ -251,10 +231,7 @@ impl TryFrom<String> for ToolId {
     type Error = IdError;
     fn try_from(text: String) -> Result<Self, IdError> {
         let (server, tool) = text.split_once('/').unwrap_or((&text, ""));
-        Ok(Self {
-            server: ServerName::new(server)?,
-            tool: ToolName::new(tool)?,
-        })
+        Ok(Self { server: ServerName::new(server)?, tool: ToolName::new(tool)? })
     }
 }
 
@@ -280,10 +257,7 @@ mod tests {
         let text = "spiffe://acme.example/agent/support/triage-bot/1.4.2";
         assert_eq!(AgentId::parse(text).unwrap().to_string(), text);
         let instance = Instance::try_from(format!("{text}/run-1")).unwrap();
-        assert_eq!(
-            (instance.run.as_str(), instance.to_string()),
-            ("run-1", format!("{text}/run-1"))
-        );
+        assert_eq!((instance.run.as_str(), instance.to_string()), ("run-1", format!("{text}/run-1")));
     }
 
     #[test]

@@ -78,28 +78,17 @@ pub fn authenticate(
     };
     let Some(bound) = &claims.cnf else {
         let credential = Credential::Bearer;
-        return if dpop {
-            Presented::BadProof
-        } else {
-            Presented::Token(Token { claims, credential })
-        };
+        return if dpop { Presented::BadProof } else { Presented::Token(Token { claims, credential }) };
     };
     // A bound token presented as a bearer token is a stolen one (RFC 9449 section 7.2).
     let Some(proof) = request.proof.filter(|_| dpop) else {
         return Presented::BadProof;
     };
-    let on = dpop::Request {
-        method: request.method,
-        url: request.url,
-        token,
-    };
+    let on = dpop::Request { method: request.method, url: request.url, token };
     match dpop::verify(proof, on, now) {
         Ok(proof) if proof.jkt != bound.jkt => Presented::BadProof,
         Ok(proof) if !first_use(&proof) => Presented::Replayed,
-        Ok(_) => Presented::Token(Token {
-            claims,
-            credential: Credential::Dpop,
-        }),
+        Ok(_) => Presented::Token(Token { claims, credential: Credential::Dpop }),
         Err(_) => Presented::BadProof,
     }
 }
@@ -113,8 +102,7 @@ pub fn identify<'a>(bundle: &'a Compiled, input: &'a Input) -> Caller<'a> {
         Presented::Replayed => return Caller::Unknown(Code::ProofReplayed),
         Presented::Token(token) => &token.claims,
     };
-    let ours = claims.iss == bundle.versioned.bundle.issuer
-        && claims.client_id.trust_domain == bundle.trust_domain;
+    let ours = claims.iss == bundle.versioned.bundle.issuer && claims.client_id.trust_domain == bundle.trust_domain;
     if !ours || !claims.coherent() || claims.iat > input.now.saturating_add(CLOCK_SKEW_S) {
         return Caller::Unknown(Code::TokenInvalid);
     }

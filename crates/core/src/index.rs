@@ -5,9 +5,7 @@
 
 use std::collections::HashMap;
 
-use cedar_policy::{
-    ActionConstraint, EntityUid, Policy, PolicyId, PrincipalConstraint, ResourceConstraint,
-};
+use cedar_policy::{ActionConstraint, EntityUid, Policy, PolicyId, PrincipalConstraint, ResourceConstraint};
 
 type Key = (Option<EntityUid>, Option<EntityUid>, Option<EntityUid>);
 
@@ -21,15 +19,15 @@ impl Index {
         for policy in policies {
             let principal = match policy.principal_constraint() {
                 PrincipalConstraint::Any | PrincipalConstraint::Is(_) => None,
-                PrincipalConstraint::In(uid)
-                | PrincipalConstraint::Eq(uid)
-                | PrincipalConstraint::IsIn(_, uid) => Some(uid),
+                PrincipalConstraint::In(uid) | PrincipalConstraint::Eq(uid) | PrincipalConstraint::IsIn(_, uid) => {
+                    Some(uid)
+                }
             };
             let resource = match policy.resource_constraint() {
                 ResourceConstraint::Any | ResourceConstraint::Is(_) => None,
-                ResourceConstraint::In(uid)
-                | ResourceConstraint::Eq(uid)
-                | ResourceConstraint::IsIn(_, uid) => Some(uid),
+                ResourceConstraint::In(uid) | ResourceConstraint::Eq(uid) | ResourceConstraint::IsIn(_, uid) => {
+                    Some(uid)
+                }
             };
             let actions = match policy.action_constraint() {
                 ActionConstraint::Any => vec![None],
@@ -37,9 +35,7 @@ impl Index {
                 ActionConstraint::In(uids) => uids.into_iter().map(Some).collect(),
             };
             for action in actions {
-                map.entry((principal.clone(), action, resource.clone()))
-                    .or_default()
-                    .push(policy.id().clone());
+                map.entry((principal.clone(), action, resource.clone())).or_default().push(policy.id().clone());
             }
         }
         Self(map)
@@ -53,13 +49,7 @@ impl Index {
         resource: &[EntityUid],
     ) -> Vec<PolicyId> {
         let mut found = Vec::new();
-        let each = |list: &[EntityUid]| {
-            list.iter()
-                .cloned()
-                .map(Some)
-                .chain([None])
-                .collect::<Vec<_>>()
-        };
+        let each = |list: &[EntityUid]| list.iter().cloned().map(Some).chain([None]).collect::<Vec<_>>();
         let (actions, resources) = (each(action), each(resource));
         for principal in each(principal) {
             for action in &actions {

@@ -111,21 +111,9 @@ pub struct State {
 
 impl State {
     /// A root of which nothing is known: its label is the most restrictive.
-    pub const UNKNOWN: State = State {
-        label: Label::UNKNOWN,
-        calls: 1,
-        calls_in_minute: 1,
-        repeats: 1,
-        spend: 0,
-    };
+    pub const UNKNOWN: State = State { label: Label::UNKNOWN, calls: 1, calls_in_minute: 1, repeats: 1, spend: 0 };
     /// The first call of a root that has read nothing.
-    pub const FRESH: State = State {
-        label: Label::FRESH,
-        calls: 1,
-        calls_in_minute: 1,
-        repeats: 1,
-        spend: 0,
-    };
+    pub const FRESH: State = State { label: Label::FRESH, calls: 1, calls_in_minute: 1, repeats: 1, spend: 0 };
 }
 
 impl Input {

@@ -80,12 +80,9 @@ fn value(raw: &RawValue, depth: usize) -> Result<Value<'_>, JsonError> {
                 .map(|(name, raw)| Ok((name, value(raw, depth + 1)?)))
                 .collect::<Result<_, _>>()?,
         ),
-        Some(b'[') => Value::Array(
-            elements(raw)?
-                .into_iter()
-                .map(|raw| value(raw, depth + 1))
-                .collect::<Result<_, _>>()?,
-        ),
+        Some(b'[') => {
+            Value::Array(elements(raw)?.into_iter().map(|raw| value(raw, depth + 1)).collect::<Result<_, _>>()?)
+        }
         Some(b'"') => Value::String(string(text)?),
         Some(b't') => Value::Bool(true),
         Some(b'f') => Value::Bool(false),
@@ -98,9 +95,7 @@ fn value(raw: &RawValue, depth: usize) -> Result<Value<'_>, JsonError> {
 fn string(text: &str) -> Result<Cow<'_, str>, JsonError> {
     match serde_json::from_str::<&str>(text) {
         Ok(borrowed) => Ok(Cow::Borrowed(borrowed)),
-        Err(_) => serde_json::from_str::<String>(text)
-            .map(Cow::Owned)
-            .map_err(|_| JsonError::Syntax),
+        Err(_) => serde_json::from_str::<String>(text).map(Cow::Owned).map_err(|_| JsonError::Syntax),
     }
 }
 
@@ -132,9 +127,7 @@ pub fn members(raw: &RawValue) -> Result<Members<'_>, JsonError> {
         }
     }
     let mut source = serde_json::Deserializer::from_str(raw.get());
-    source
-        .deserialize_map(Object)
-        .map_err(|_| JsonError::Syntax)?
+    source.deserialize_map(Object).map_err(|_| JsonError::Syntax)?
 }
 
 /// Splits one array into its elements, unparsed.
@@ -163,43 +156,26 @@ mod tests {
 
     #[track_caller]
     fn refused(text: &str, why: &JsonError) {
-        assert_eq!(
-            Value::parse(text)
-                .as_ref()
-                .map_err(Clone::clone)
-                .err()
-                .as_ref(),
-            Some(why),
-            "{text}"
-        );
+        assert_eq!(Value::parse(text).as_ref().map_err(Clone::clone).err().as_ref(), Some(why), "{text}");
     }
 
     #[test]
     fn two_readings_of_the_same_bytes_are_refused() {
         refused(r#"{"a":1,"a":2}"#, &JsonError::Duplicate("a".into()));
         refused(r#"{"a":1,"\u0061":2}"#, &JsonError::Duplicate("a".into()));
-        refused(
-            r#"{"x":[{"a":1,"a":1}]}"#,
-            &JsonError::Duplicate("a".into()),
-        );
+        refused(r#"{"x":[{"a":1,"a":1}]}"#, &JsonError::Duplicate("a".into()));
         refused("{\"a\":1}x", &JsonError::Syntax);
         refused(r#"{"a":"\ud800"}"#, &JsonError::Syntax);
         refused(r#"{"a":1,}"#, &JsonError::Syntax);
         refused("[NaN]", &JsonError::Syntax);
-        refused(
-            &format!("{}1{}", "[".repeat(40), "]".repeat(40)),
-            &JsonError::Bounds,
-        );
+        refused(&format!("{}1{}", "[".repeat(40), "]".repeat(40)), &JsonError::Bounds);
     }
 
     #[test]
     fn numbers_keep_their_text() {
         let text = r#"{"n":12345678901234567890123.50,"s":"a\u0062"}"#;
         let value = Value::parse(text).unwrap();
-        assert_eq!(
-            value.get("n"),
-            Some(&Value::Number("12345678901234567890123.50"))
-        );
+        assert_eq!(value.get("n"), Some(&Value::Number("12345678901234567890123.50")));
         assert_eq!(value.get("s").and_then(Value::as_str), Some("ab"));
     }
 }

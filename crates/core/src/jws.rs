@@ -38,29 +38,15 @@ pub struct Jwk {
 impl Jwk {
     /// The key of an Ed25519 public key's 32 bytes.
     pub fn ed25519(public: &[u8], kid: Option<String>) -> Self {
-        Self {
-            kty: "OKP".into(),
-            crv: "Ed25519".into(),
-            x: b64(public),
-            y: None,
-            kid,
-            alg: None,
-            usage: None,
-        }
+        Self { kty: "OKP".into(), crv: "Ed25519".into(), x: b64(public), y: None, kid, alg: None, usage: None }
     }
 
     /// The key's SHA-256 thumbprint (RFC 7638): the `jkt` of RFC 9449.
     pub fn thumbprint(&self) -> String {
         // Only letters of base64url and fixed names stand here, so the text is already canonical JSON.
         let members = match &self.y {
-            Some(y) => format!(
-                r#"{{"crv":"{}","kty":"{}","x":"{}","y":"{y}"}}"#,
-                self.crv, self.kty, self.x
-            ),
-            None => format!(
-                r#"{{"crv":"{}","kty":"{}","x":"{}"}}"#,
-                self.crv, self.kty, self.x
-            ),
+            Some(y) => format!(r#"{{"crv":"{}","kty":"{}","x":"{}","y":"{y}"}}"#, self.crv, self.kty, self.x),
+            None => format!(r#"{{"crv":"{}","kty":"{}","x":"{}"}}"#, self.crv, self.kty, self.x),
         };
         b64(&sha256(&[members.as_bytes()]))
     }
@@ -82,21 +68,15 @@ impl Jwk {
                 let Some(key) = unb64(&self.x).filter(|x| x.len() == 32) else {
                     return false;
                 };
-                UnparsedPublicKey::new(&ED25519, key)
-                    .verify(message, signature)
-                    .is_ok()
+                UnparsedPublicKey::new(&ED25519, key).verify(message, signature).is_ok()
             }
             ("EC", "P-256", "ES256") => {
                 let coordinate = |text: &str| unb64(text).filter(|c| c.len() == 32);
-                let (Some(x), Some(y)) =
-                    (coordinate(&self.x), self.y.as_deref().and_then(coordinate))
-                else {
+                let (Some(x), Some(y)) = (coordinate(&self.x), self.y.as_deref().and_then(coordinate)) else {
                     return false;
                 };
                 let point = [&[4_u8][..], &x, &y].concat();
-                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
-                    .verify(message, signature)
-                    .is_ok()
+                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(message, signature).is_ok()
             }
             _ => false,
         }
@@ -135,18 +115,12 @@ impl<'a> Unverified<'a> {
         let (signed, signature) = compact.rsplit_once('.')?;
         let (header, payload) = signed.split_once('.')?;
         let header = serde_json::from_slice(&unb64(header)?).ok()?;
-        Some(Self {
-            header,
-            signed,
-            payload: unb64(payload)?,
-            signature: unb64(signature)?,
-        })
+        Some(Self { header, signed, payload: unb64(payload)?, signature: unb64(signature)? })
     }
 
     /// The payload, where `key` made the signature.
     pub fn verify(self, key: &Jwk) -> Option<Vec<u8>> {
-        key.verify(&self.header.alg, self.signed.as_bytes(), &self.signature)
-            .then_some(self.payload)
+        key.verify(&self.header.alg, self.signed.as_bytes(), &self.signature).then_some(self.payload)
     }
 }
 
@@ -158,59 +132,29 @@ mod tests {
     fn signed(header: &str, payload: &str) -> (String, Jwk) {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
         let signing_input = format!("{}.{}", b64(header.as_bytes()), b64(payload.as_bytes()));
-        let compact = format!(
-            "{signing_input}.{}",
-            b64(pair.sign(signing_input.as_bytes()).as_ref())
-        );
-        (
-            compact,
-            Jwk::ed25519(pair.public_key().as_ref(), Some("k".into())),
-        )
+        let compact = format!("{signing_input}.{}", b64(pair.sign(signing_input.as_bytes()).as_ref()));
+        (compact, Jwk::ed25519(pair.public_key().as_ref(), Some("k".into())))
     }
 
     #[test]
     fn only_the_right_key_and_algorithm_open_it() {
         let (compact, key) = signed(r#"{"alg":"EdDSA","typ":"at+jwt","kid":"k"}"#, "{}");
-        assert_eq!(
-            Unverified::parse(&compact).unwrap().verify(&key).as_deref(),
-            Some(&b"{}"[..])
-        );
-        let other = Jwk {
-            x: b64(&[9; 32]),
-            ..key.clone()
-        };
+        assert_eq!(Unverified::parse(&compact).unwrap().verify(&key).as_deref(), Some(&b"{}"[..]));
+        let other = Jwk { x: b64(&[9; 32]), ..key.clone() };
         assert_eq!(Unverified::parse(&compact).unwrap().verify(&other), None);
-        for header in [
-            r#"{"alg":"none"}"#,
-            r#"{"alg":"HS256"}"#,
-            r#"{"alg":"ES256"}"#,
-        ] {
+        for header in [r#"{"alg":"none"}"#, r#"{"alg":"HS256"}"#, r#"{"alg":"ES256"}"#] {
             let (compact, key) = signed(header, "{}");
-            assert_eq!(
-                Unverified::parse(&compact).unwrap().verify(&key),
-                None,
-                "{header}"
-            );
+            assert_eq!(Unverified::parse(&compact).unwrap().verify(&key), None, "{header}");
         }
-        for header in [
-            r#"{"alg":"EdDSA","crit":["exp"]}"#,
-            r#"{"alg":"EdDSA","b64":false}"#,
-        ] {
-            assert!(
-                Unverified::parse(&signed(header, "{}").0).is_none(),
-                "{header}"
-            );
+        for header in [r#"{"alg":"EdDSA","crit":["exp"]}"#, r#"{"alg":"EdDSA","b64":false}"#] {
+            assert!(Unverified::parse(&signed(header, "{}").0).is_none(), "{header}");
         }
     }
 
     #[test]
     fn another_text_of_the_same_bytes_is_not_the_same_token() {
         let (compact, key) = signed(r#"{"alg":"EdDSA"}"#, "{}");
-        for bad in [
-            format!("{compact}="),
-            compact.replacen('.', "..", 1),
-            format!("{compact} "),
-        ] {
+        for bad in [format!("{compact}="), compact.replacen('.', "..", 1), format!("{compact} ")] {
             let opened = Unverified::parse(&bad).and_then(|jws| jws.verify(&key));
             assert_eq!(opened, None, "{bad}");
         }
@@ -218,21 +162,14 @@ mod tests {
 
     #[test]
     fn a_private_key_is_no_jwk() {
-        assert!(
-            serde_json::from_str::<Jwk>(r#"{"kty":"OKP","crv":"Ed25519","x":"AA","d":"AA"}"#)
-                .is_err()
-        );
+        assert!(serde_json::from_str::<Jwk>(r#"{"kty":"OKP","crv":"Ed25519","x":"AA","d":"AA"}"#).is_err());
     }
 
     #[test]
     fn thumbprint_of_rfc_8037_appendix_a3() {
-        let key: Jwk = serde_json::from_str(
-            r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#,
-        )
-        .unwrap();
-        assert_eq!(
-            key.thumbprint(),
-            "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
-        );
+        let key: Jwk =
+            serde_json::from_str(r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#)
+                .unwrap();
+        assert_eq!(key.thumbprint(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }
 }

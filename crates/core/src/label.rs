@@ -82,15 +82,9 @@ pub struct Label {
 
 impl Label {
     /// The label of a run that has read nothing yet.
-    pub const FRESH: Label = Label {
-        trust: Trust::Verified,
-        sensitivity: Sensitivity::Public,
-    };
+    pub const FRESH: Label = Label { trust: Trust::Verified, sensitivity: Sensitivity::Public };
     /// The most restricted label: that of whatever is not known.
-    pub const UNKNOWN: Label = Label {
-        trust: Trust::Untrusted,
-        sensitivity: Sensitivity::Regulated,
-    };
+    pub const UNKNOWN: Label = Label { trust: Trust::Untrusted, sensitivity: Sensitivity::Regulated };
 }
 
 /// The label of a root after a value labelled `value` reached it: never lower than `before` on either axis.
@@ -98,10 +92,7 @@ impl Label {
 /// This is the only function that combines labels; there is none that lowers one.
 #[must_use]
 pub fn label(before: Label, value: Label) -> Label {
-    Label {
-        trust: before.trust.max(value.trust),
-        sensitivity: before.sensitivity.max(value.sensitivity),
-    }
+    Label { trust: before.trust.max(value.trust), sensitivity: before.sensitivity.max(value.sensitivity) }
 }
 
 #[cfg(test)]
@@ -110,11 +101,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn any_label() -> impl Strategy<Value = Label> {
-        let trust = prop_oneof![
-            Just(Trust::Verified),
-            Just(Trust::Internal),
-            Just(Trust::Untrusted)
-        ];
+        let trust = prop_oneof![Just(Trust::Verified), Just(Trust::Internal), Just(Trust::Untrusted)];
         let sensitivity = prop_oneof![
             Just(Sensitivity::Public),
             Just(Sensitivity::Internal),

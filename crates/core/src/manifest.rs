@@ -107,11 +107,7 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self {
-            calls: 1_000,
-            calls_per_minute: 120,
-            repeats: 10,
-        }
+        Self { calls: 1_000, calls_per_minute: 120, repeats: 10 }
     }
 }
 
@@ -119,12 +115,9 @@ impl Manifest {
     /// Reads and checks a whole file.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
         if text.len() > MANIFEST_BYTES_MAX {
-            return Err(ManifestError::Rule(format!(
-                "larger than {MANIFEST_BYTES_MAX} bytes"
-            )));
+            return Err(ManifestError::Rule(format!("larger than {MANIFEST_BYTES_MAX} bytes")));
         }
-        let manifest: Self =
-            toml::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string()))?;
+        let manifest: Self = toml::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string()))?;
         manifest.check()?;
         Ok(manifest)
     }
@@ -147,12 +140,8 @@ impl Manifest {
     pub fn tier(&self) -> ControlTier {
         match self.harm {
             Harm { writes: false, .. } => ControlTier::Light,
-            Harm {
-                reversible: true, ..
-            } => ControlTier::Medium,
-            Harm {
-                autonomous: false, ..
-            } => ControlTier::MediumPlus,
+            Harm { reversible: true, .. } => ControlTier::Medium,
+            Harm { autonomous: false, .. } => ControlTier::MediumPlus,
             Harm { .. } => ControlTier::Full,
         }
     }
@@ -162,11 +151,7 @@ impl Manifest {
         let text = tool.to_string();
         let wildcard = format!("{}/*", tool.server);
         let exact = self.needs.iter().find(|need| need.tool == text);
-        exact.or_else(|| {
-            self.needs
-                .iter()
-                .find(|need| need.wildcard && need.tool == wildcard)
-        })
+        exact.or_else(|| self.needs.iter().find(|need| need.wildcard && need.tool == wildcard))
     }
 }
 
@@ -179,26 +164,19 @@ impl Need {
         match seconds(&self.longest) {
             Some(1..=GRANT_SECONDS_MAX) => {}
             _ => {
-                return rule(format!(
-                    "`longest = \"{}\"` is not a time of at most 24h, such as `15m`",
-                    self.longest
-                ));
+                return rule(format!("`longest = \"{}\"` is not a time of at most 24h, such as `15m`", self.longest));
             }
         }
         match (self.tool.strip_suffix("/*"), self.wildcard) {
             (Some(server), true) => {
-                crate::id::ServerName::new(server)
-                    .map_err(|e| ManifestError::Rule(e.to_string()))?;
+                crate::id::ServerName::new(server).map_err(|e| ManifestError::Rule(e.to_string()))?;
             }
             (Some(_), false) => {
-                return rule(
-                    "a wildcard must say so with `wildcard = true`; it is logged as one".into(),
-                );
+                return rule("a wildcard must say so with `wildcard = true`; it is logged as one".into());
             }
             (None, true) => return rule("`wildcard = true` is for `<server>/*` only".into()),
             (None, false) => {
-                ToolId::try_from(self.tool.clone())
-                    .map_err(|e| ManifestError::Rule(e.to_string()))?;
+                ToolId::try_from(self.tool.clone()).map_err(|e| ManifestError::Rule(e.to_string()))?;
             }
         }
         Ok(())
@@ -247,9 +225,7 @@ mod tests {
 
     #[track_caller]
     fn refused(from: &str, to: &str, says: &str) {
-        let error = Manifest::parse(&GOOD.replace(from, to))
-            .unwrap_err()
-            .to_string();
+        let error = Manifest::parse(&GOOD.replace(from, to)).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
 
@@ -257,22 +233,9 @@ mod tests {
     fn no_scope_without_a_reason_and_an_end() {
         let manifest = Manifest::parse(GOOD).unwrap();
         assert_eq!(manifest.tier(), ControlTier::Medium);
-        assert_eq!(
-            manifest
-                .need(&"tickets/read_ticket".parse().unwrap())
-                .map(Need::longest_s),
-            Some(900)
-        );
-        assert!(
-            manifest
-                .need(&"tickets/delete_ticket".parse().unwrap())
-                .is_none()
-        );
-        refused(
-            "to know what the customer wants",
-            " ",
-            "no scope without a reason",
-        );
+        assert_eq!(manifest.need(&"tickets/read_ticket".parse().unwrap()).map(Need::longest_s), Some(900));
+        assert!(manifest.need(&"tickets/delete_ticket".parse().unwrap()).is_none());
+        refused("to know what the customer wants", " ", "no scope without a reason");
         refused("15m", "25h", "at most 24h");
         refused("15m", "0m", "at most 24h");
         refused("15m", "m", "at most 24h");

@@ -20,9 +20,7 @@ impl Exact {
         if text.len() > NUMBER_BYTES_MAX {
             return None;
         }
-        let (negative, digits) = text
-            .strip_prefix('-')
-            .map_or((false, text), |rest| (true, rest));
+        let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         let all_digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
         if whole.is_empty() || !all_digits(whole) || !all_digits(fraction) {
@@ -33,16 +31,8 @@ impl Exact {
             return None;
         }
         let padded = format!("{fraction:0<FRACTION_DIGITS$}");
-        let magnitude = whole
-            .parse::<i128>()
-            .ok()?
-            .checked_mul(SCALE)?
-            .checked_add(padded.parse().ok()?)?;
-        let exact = Self(if negative {
-            magnitude.checked_neg()?
-        } else {
-            magnitude
-        });
+        let magnitude = whole.parse::<i128>().ok()?.checked_mul(SCALE)?.checked_add(padded.parse().ok()?)?;
+        let exact = Self(if negative { magnitude.checked_neg()? } else { magnitude });
         (exact.whole().is_some() || exact.decimal().is_some()).then_some(exact)
     }
 
@@ -82,33 +72,13 @@ mod tests {
             ("3.14150", "3.1415"),
             ("922337203685477", "922337203685477.0000"),
         ] {
-            assert_eq!(
-                Exact::parse(text).and_then(Exact::decimal).as_deref(),
-                Some(decimal),
-                "{text}"
-            );
+            assert_eq!(Exact::parse(text).and_then(Exact::decimal).as_deref(), Some(decimal), "{text}");
         }
-        for text in [
-            "1e3",
-            "1.23456",
-            "9223372036854775808",
-            "9223372036854775807.5",
-            "",
-            "-",
-            ".5",
-            "0x1",
-            "+1",
-        ] {
+        for text in ["1e3", "1.23456", "9223372036854775808", "9223372036854775807.5", "", "-", ".5", "0x1", "+1"] {
             assert_eq!(Exact::parse(text), None, "{text}");
         }
-        assert_eq!(
-            Exact::parse("9223372036854775807").and_then(Exact::whole),
-            Some(i64::MAX)
-        );
-        assert_eq!(
-            Exact::parse("-9223372036854775808").and_then(Exact::whole),
-            Some(i64::MIN)
-        );
+        assert_eq!(Exact::parse("9223372036854775807").and_then(Exact::whole), Some(i64::MAX));
+        assert_eq!(Exact::parse("-9223372036854775808").and_then(Exact::whole), Some(i64::MIN));
         assert_eq!(Exact::parse("41.5").and_then(Exact::whole), None);
         assert_eq!(compare("10", "9.9999"), Some(Ordering::Greater));
         assert_eq!(compare("1e1", "2"), None);

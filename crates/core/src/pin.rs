@@ -16,10 +16,7 @@ const UNPINNED: [&str; 2] = ["_meta", "icons"];
 pub fn pin(tool: &RawValue) -> Result<String, JsonError> {
     match Value::parse(tool.get())? {
         Value::Object(members) => {
-            let pinned = members
-                .into_iter()
-                .filter(|(name, _)| !UNPINNED.contains(&&**name))
-                .collect();
+            let pinned = members.into_iter().filter(|(name, _)| !UNPINNED.contains(&&**name)).collect();
             let mut text = String::with_capacity(tool.get().len());
             write(&Value::Object(pinned), &mut text);
             Ok(sha256_text(&sha256(&[text.as_bytes()])))
@@ -48,13 +45,7 @@ fn write(value: &Value<'_>, out: &mut String) {
     }
 }
 
-fn separated<T>(
-    open: char,
-    close: char,
-    items: &[T],
-    out: &mut String,
-    one: impl Fn(&T, &mut String),
-) {
+fn separated<T>(open: char, close: char, items: &[T], out: &mut String, one: impl Fn(&T, &mut String)) {
     out.push(open);
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
@@ -104,14 +95,8 @@ mod tests {
     #[test]
     fn canonical_form() {
         for (text, expected) in [
-            (
-                r#" { "b" : 1.50 , "a" : [ true , null , -0 , 1E400 ] } "#,
-                r#"{"a":[true,null,-0,1E400],"b":1.50}"#,
-            ),
-            (
-                r#""\u0041\u000a\u001f\/\u20ac\"\\\b\f\r\t""#,
-                "\"A\\n\\u001f/\u{20ac}\\\"\\\\\\b\\f\\r\\t\"",
-            ),
+            (r#" { "b" : 1.50 , "a" : [ true , null , -0 , 1E400 ] } "#, r#"{"a":[true,null,-0,1E400],"b":1.50}"#),
+            (r#""\u0041\u000a\u001f\/\u20ac\"\\\b\f\r\t""#, "\"A\\n\\u001f/\u{20ac}\\\"\\\\\\b\\f\\r\\t\""),
             // By UTF-16 code units U+1F600 (d83d …) stands before U+FB33; by code points it would not.
             (
                 "{\"\u{fb33}\":1,\"\u{1f600}\":2,\"\u{80}\":3,\"1\":4}",
@@ -126,14 +111,8 @@ mod tests {
     #[test]
     fn golden_vectors() {
         for (tool, digest) in [
-            (
-                r#"{}"#,
-                "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
-            ),
-            (
-                r#"{"name":"read"}"#,
-                "6a7296be2d50ccb2ca26b9ea6ec1692b395c27c07fdfe9a1a705c0e1c04a3b99",
-            ),
+            (r#"{}"#, "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"),
+            (r#"{"name":"read"}"#, "6a7296be2d50ccb2ca26b9ea6ec1692b395c27c07fdfe9a1a705c0e1c04a3b99"),
             (
                 r#"{"name":"read","inputSchema":{"type":"object","properties":{"n":{"type":"integer","maximum":1e3}}},"description":"Reads\n\u201cone\u201d"}"#,
                 "05a63a7a62cf094a524aaa5e76d52b3cf5eaa70edd313405d3f214c332fc2210",
@@ -145,9 +124,7 @@ mod tests {
 
     #[test]
     fn covers_all_that_counts_and_nothing_else() {
-        let base =
-            pin_of(r#"{"name":"a","description":"x","inputSchema":{"type":"object","_meta":1}}"#)
-                .unwrap();
+        let base = pin_of(r#"{"name":"a","description":"x","inputSchema":{"type":"object","_meta":1}}"#).unwrap();
         let same = r#"{"icons":[{"src":"y"}], "inputSchema":{"_meta":1,"type":"object"},"_meta":{"v":2},"description":"\u0078","name":"a"}"#;
         assert_eq!(pin_of(same).unwrap(), base);
         for changed in [

@@ -42,26 +42,15 @@ pub enum Outcome {
 
 impl Plan {
     pub(crate) fn forbid(code: Code) -> Self {
-        Self {
-            outcome: Outcome::Forbid(code),
-            policies: BTreeSet::new(),
-            about: None,
-        }
+        Self { outcome: Outcome::Forbid(code), policies: BTreeSet::new(), about: None }
     }
 
     fn about(code: Code, about: impl Into<String>) -> Self {
-        Self {
-            about: Some(about.into()),
-            ..Self::forbid(code)
-        }
+        Self { about: Some(about.into()), ..Self::forbid(code) }
     }
 
     fn permit(policies: BTreeSet<String>) -> Self {
-        Self {
-            outcome: Outcome::Permit,
-            policies,
-            about: None,
-        }
+        Self { outcome: Outcome::Permit, policies, about: None }
     }
 }
 
@@ -85,8 +74,7 @@ pub(crate) fn weigh(bundle: &Compiled, input: &Input, lifted: &Lifted) -> Result
         return Ok(Plan::permit(BTreeSet::new()));
     };
     within_limits(agent, input)?;
-    let question =
-        Question::new(bundle, input, claims).ok_or_else(|| Plan::forbid(Code::PolicyError))?;
+    let question = Question::new(bundle, input, claims).ok_or_else(|| Plan::forbid(Code::PolicyError))?;
     let arguments = arguments(exposed, input, &question)?;
     Ok(answer(&question, &arguments, lifted))
 }
@@ -94,10 +82,7 @@ pub(crate) fn weigh(bundle: &Compiled, input: &Input, lifted: &Lifted) -> Result
 /// The part of the grant that speaks of the server that is asked.
 fn detail<'a>(bundle: &Compiled, input: &Input, claims: &'a Claims) -> Option<&'a Detail> {
     let resource = bundle.resource(&input.server);
-    claims
-        .authorization_details
-        .iter()
-        .find(|detail| detail.locations.contains(&resource))
+    claims.authorization_details.iter().find(|detail| detail.locations.contains(&resource))
 }
 
 /// Whether the grant covers the action: `Ok(None)` for a method, else the tool where it is one.
@@ -113,36 +98,21 @@ fn covered<'a>(
     match &input.action {
         Action::Method(_) => detail.map(|_| None).ok_or_else(unknown),
         Action::ReadResource(uri) => {
-            let granted =
-                server.resources && detail.is_some_and(|d| d.covers_resource(uri).is_ok());
-            if granted {
-                Ok(Some(None))
-            } else {
-                Err(unknown())
-            }
+            let granted = server.resources && detail.is_some_and(|d| d.covers_resource(uri).is_ok());
+            if granted { Ok(Some(None)) } else { Err(unknown()) }
         }
         Action::GetPrompt(prompt) => {
-            let covers = detail
-                .filter(|_| server.prompts.contains(prompt))
-                .map(|d| d.covers_prompt(prompt.as_str(), &value));
+            let covers =
+                detail.filter(|_| server.prompts.contains(prompt)).map(|d| d.covers_prompt(prompt.as_str(), &value));
             covers.ok_or_else(unknown)?.map_err(uncovered)?;
             Ok(Some(None))
         }
         Action::CallTool(tool) => {
             let exposed = bundle.tool(&input.server, tool).ok_or_else(unknown)?;
-            match detail.map_or(Err(Uncovered::NotGranted), |d| {
-                d.covers_tool(tool.as_str(), &value)
-            }) {
+            match detail.map_or(Err(Uncovered::NotGranted), |d| d.covers_tool(tool.as_str(), &value)) {
                 Err(Uncovered::NotGranted) => {
-                    let declared = agent.needs.contains(&ToolId {
-                        server: input.server.clone(),
-                        tool: tool.clone(),
-                    });
-                    return Err(if declared {
-                        Plan::forbid(Code::InsufficientScope)
-                    } else {
-                        unknown()
-                    });
+                    let declared = agent.needs.contains(&ToolId { server: input.server.clone(), tool: tool.clone() });
+                    return Err(if declared { Plan::forbid(Code::InsufficientScope) } else { unknown() });
                 }
                 _ if input.facts.drifted => return Err(Plan::forbid(Code::PinChanged)),
                 covers => covers.map_err(uncovered)?,
@@ -163,21 +133,9 @@ fn uncovered(why: Uncovered) -> Plan {
 fn within_limits(agent: &Agent, input: &Input) -> Result<(), Plan> {
     let state = &input.state;
     let over = [
-        (
-            state.calls > agent.calls_max,
-            Code::BudgetSpent,
-            agent.calls_max,
-        ),
-        (
-            state.calls_in_minute > agent.calls_per_minute_max,
-            Code::RateLimited,
-            agent.calls_per_minute_max,
-        ),
-        (
-            state.repeats > agent.repeats_max,
-            Code::LoopDetected,
-            agent.repeats_max,
-        ),
+        (state.calls > agent.calls_max, Code::BudgetSpent, agent.calls_max),
+        (state.calls_in_minute > agent.calls_per_minute_max, Code::RateLimited, agent.calls_per_minute_max),
+        (state.repeats > agent.repeats_max, Code::LoopDetected, agent.repeats_max),
     ];
     match over.into_iter().find(|(over, ..)| *over) {
         Some((_, code, limit)) => Err(Plan::about(code, limit.to_string())),
@@ -185,39 +143,25 @@ fn within_limits(agent: &Agent, input: &Input) -> Result<(), Plan> {
     }
 }
 
-fn arguments(
-    exposed: Option<&Exposed>,
-    input: &Input,
-    question: &Question<'_>,
-) -> Result<Arguments, Plan> {
+fn arguments(exposed: Option<&Exposed>, input: &Input, question: &Question<'_>) -> Result<Arguments, Plan> {
     let value = object(input)?;
     let Value::Object(members) = &value else {
         return Err(Plan::forbid(Code::ArgumentsInvalid));
     };
     let names = members.iter().map(|(name, _)| name.to_string()).collect();
     let Some(exposed) = exposed else {
-        return Ok(Arguments {
-            names,
-            ..Arguments::default()
-        });
+        return Ok(Arguments { names, ..Arguments::default() });
     };
-    let (typed, inexact) = exposed
-        .declared
-        .typed(&value)
-        .map_err(|invalid| match invalid {
-            Invalid::NotAnObject => Plan::forbid(Code::ArgumentsInvalid),
-            Invalid::Undeclared(name) | Invalid::Missing(name) | Invalid::Type(name) => {
-                Plan::about(Code::ArgumentsInvalid, name)
-            }
-            Invalid::Inexact(name) => Plan::about(Code::NumberInexact, name),
-        })?;
+    let (typed, inexact) = exposed.declared.typed(&value).map_err(|invalid| match invalid {
+        Invalid::NotAnObject => Plan::forbid(Code::ArgumentsInvalid),
+        Invalid::Undeclared(name) | Invalid::Missing(name) | Invalid::Type(name) => {
+            Plan::about(Code::ArgumentsInvalid, name)
+        }
+        Invalid::Inexact(name) => Plan::about(Code::NumberInexact, name),
+    })?;
     match inexact.iter().find(|name| question.reads(name)) {
         Some(name) => Err(Plan::about(Code::NumberInexact, name)),
-        None => Ok(Arguments {
-            typed,
-            inexact,
-            names,
-        }),
+        None => Ok(Arguments { typed, inexact, names }),
     }
 }
 
@@ -230,34 +174,15 @@ fn object(input: &Input) -> Result<Value<'_>, Plan> {
 }
 
 fn answer(question: &Question<'_>, arguments: &Arguments, lifted: &Lifted) -> Plan {
-    let forbid = |code, policies| Plan {
-        policies,
-        ..Plan::forbid(code)
-    };
+    let forbid = |code, policies| Plan { policies, ..Plan::forbid(code) };
     match question.ask(arguments, lifted) {
         Answer::Permit(policies) => Plan::permit(policies),
         Answer::Error(policies) => forbid(Code::PolicyError, policies),
-        Answer::Forbid {
-            policies,
-            gates: None,
-        } => forbid(Code::PolicyForbid, policies),
-        Answer::Forbid {
-            policies,
-            gates: Some(gates),
-        } => {
+        Answer::Forbid { policies, gates: None } => forbid(Code::PolicyForbid, policies),
+        Answer::Forbid { policies, gates: Some(gates) } => {
             // Asking a person is of use only where the answer could be yes.
-            match question.ask(
-                arguments,
-                &Lifted {
-                    approved: true,
-                    dual: true,
-                },
-            ) {
-                Answer::Permit(_) => Plan {
-                    outcome: Outcome::Pending(gates),
-                    policies,
-                    about: None,
-                },
+            match question.ask(arguments, &Lifted { approved: true, dual: true }) {
+                Answer::Permit(_) => Plan { outcome: Outcome::Pending(gates), policies, about: None },
                 Answer::Forbid { policies, .. } => forbid(Code::PolicyForbid, policies),
                 Answer::Error(policies) => forbid(Code::PolicyError, policies),
             }
@@ -270,22 +195,19 @@ pub fn shows(bundle: &Compiled, input: &Input) -> bool {
     let Caller::Known(claims, agent) = identify(bundle, input) else {
         return false;
     };
-    if input.facts.locked || input.facts.drifted {
+    if input.facts.locked {
         return false;
     }
     let granted = match &input.action {
         Action::CallTool(tool) => {
             let detail = detail(bundle, input, claims);
-            let named = detail.is_some_and(|d| {
-                d.tools.contains_key(tool.as_str()) || d.tools.contains_key(crate::grant::WILDCARD)
-            });
-            named && bundle.tool(&input.server, tool).is_some()
+            let named = detail
+                .is_some_and(|d| d.tools.contains_key(tool.as_str()) || d.tools.contains_key(crate::grant::WILDCARD));
+            named && !input.facts.drifted && bundle.tool(&input.server, tool).is_some()
         }
         Action::GetPrompt(prompt) => {
             let detail = detail(bundle, input, claims);
-            let served = bundle
-                .server(&input.server)
-                .is_some_and(|server| server.prompts.contains(prompt));
+            let served = bundle.server(&input.server).is_some_and(|server| server.prompts.contains(prompt));
             served && detail.is_some_and(|d| d.prompts.contains_key(prompt.as_str()))
         }
         Action::ReadResource(_) | Action::Method(_) => {

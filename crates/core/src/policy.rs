@@ -7,8 +7,8 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 
 use cedar_policy::{
-    Effect, Entities, Entity, EntityId, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet,
-    PrincipalConstraint, RestrictedExpression, Schema, ValidationMode, Validator,
+    Effect, Entities, Entity, EntityId, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint,
+    RestrictedExpression, Schema, ValidationMode, Validator,
 };
 
 use crate::arguments::Declared;
@@ -116,52 +116,23 @@ pub fn compile(versioned: Versioned, trust_domain: TrustDomain) -> Result<Compil
     let schema = Schema::from_json_value(crate::schema::schema(&bundle.servers))
         .map_err(|e| PolicyError::Registry(e.to_string()))?;
     // Policies name agents without their trust domain, so another domain's agent would pass for one of ours.
-    if let Some(foreign) = bundle
-        .agents
-        .iter()
-        .find(|a| a.id.trust_domain != trust_domain)
-    {
-        return Err(PolicyError::Registry(format!(
-            "{} is not of {trust_domain}",
-            foreign.id
-        )));
+    if let Some(foreign) = bundle.agents.iter().find(|a| a.id.trust_domain != trust_domain) {
+        return Err(PolicyError::Registry(format!("{} is not of {trust_domain}", foreign.id)));
     }
     let rules = rules(&versioned)?;
     validate(&schema, &rules)?;
     let entities = entities(&versioned, &trust_domain, &schema)?;
     let index = Index::build(rules.values().map(|rule| &rule.policy));
-    let agents = unique(
-        bundle
-            .agents
-            .iter()
-            .map(|a| (a.id.clone(), Arc::new(a.clone()))),
-        "agent",
-    )?;
-    let servers = unique(
-        bundle.servers.iter().map(|s| (s.name.clone(), s.clone())),
-        "server",
-    )?;
+    let agents = unique(bundle.agents.iter().map(|a| (a.id.clone(), Arc::new(a.clone()))), "agent")?;
+    let servers = unique(bundle.servers.iter().map(|s| (s.name.clone(), s.clone())), "server")?;
     let exposed = bundle.servers.iter().flat_map(|server| {
         server.tools.iter().map(|tool| {
-            let exposed = Exposed {
-                declared: Declared::read(&tool.input),
-                tool: tool.clone(),
-            };
+            let exposed = Exposed { declared: Declared::read(&tool.input), tool: tool.clone() };
             ((server.name.clone(), tool.name.clone()), Arc::new(exposed))
         })
     });
     let tools = unique(exposed, "tool")?;
-    Ok(Compiled {
-        schema,
-        entities,
-        rules,
-        index,
-        agents,
-        servers,
-        tools,
-        trust_domain,
-        versioned,
-    })
+    Ok(Compiled { schema, entities, rules, index, agents, servers, tools, trust_domain, versioned })
 }
 
 fn unique<K: std::hash::Hash + Eq + std::fmt::Debug, V>(
@@ -171,15 +142,11 @@ fn unique<K: std::hash::Hash + Eq + std::fmt::Debug, V>(
     let mut map = HashMap::new();
     for (key, value) in items {
         if map.len() == REGISTRY_ITEMS_MAX {
-            return Err(PolicyError::Registry(format!(
-                "more than {REGISTRY_ITEMS_MAX} {kind}s"
-            )));
+            return Err(PolicyError::Registry(format!("more than {REGISTRY_ITEMS_MAX} {kind}s")));
         }
         let shown = format!("{key:?}");
         if map.insert(key, value).is_some() {
-            return Err(PolicyError::Registry(format!(
-                "the {kind} {shown} stands there twice"
-            )));
+            return Err(PolicyError::Registry(format!("the {kind} {shown} stands there twice")));
         }
     }
     Ok(map)
@@ -193,12 +160,7 @@ fn rules(versioned: &Versioned) -> Result<HashMap<PolicyId, Rule>, PolicyError> 
     }
     for team in &bundle.teams {
         for file in &team.files {
-            read_file(
-                file,
-                &format!("team/{}/{}", team.team, file.name),
-                Some(&team.team),
-                &mut rules,
-            )?;
+            read_file(file, &format!("team/{}/{}", team.team, file.name), Some(&team.team), &mut rules)?;
         }
     }
     Ok(rules)
@@ -210,44 +172,27 @@ fn read_file(
     team: Option<&Team>,
     rules: &mut HashMap<PolicyId, Rule>,
 ) -> Result<(), PolicyError> {
-    let parse = |why: String| PolicyError::Parse {
-        file: prefix.to_owned(),
-        why,
-    };
+    let parse = |why: String| PolicyError::Parse { file: prefix.to_owned(), why };
     let set = PolicySet::from_str(&file.text).map_err(|e| parse(e.to_string()))?;
     if set.templates().next().is_some() {
-        return Err(parse(
-            "templates are not used: write each policy out".into(),
-        ));
+        return Err(parse("templates are not used: write each policy out".into()));
     }
     let mut policies: Vec<_> = set.policies().cloned().collect();
     policies.sort_by_key(|policy| policy.id().to_string().len());
     for policy in policies {
-        let name = policy
-            .annotation("id")
-            .map_or_else(|| policy.id().to_string(), ToOwned::to_owned);
+        let name = policy.annotation("id").map_or_else(|| policy.id().to_string(), ToOwned::to_owned);
         let id = format!("{prefix}/{name}");
         if let Some(team) = team
             && !speaks_of(&policy, team)
         {
-            return Err(PolicyError::ForeignPrincipal {
-                policy: id,
-                team: team.to_string(),
-            });
+            return Err(PolicyError::ForeignPrincipal { policy: id, team: team.to_string() });
         }
         let gate = gate(&policy, &id)?;
         let reads = Reads::of(&policy);
         let policy_id = PolicyId::new(&id);
-        let rule = Rule {
-            policy: policy.new_id(policy_id.clone()),
-            gate,
-            reads,
-        };
+        let rule = Rule { policy: policy.new_id(policy_id.clone()), gate, reads };
         if rules.insert(policy_id, rule).is_some() {
-            return Err(PolicyError::Annotation {
-                policy: id,
-                why: "another policy has this id".into(),
-            });
+            return Err(PolicyError::Annotation { policy: id, why: "another policy has this id".into() });
         }
     }
     Ok(())
@@ -258,16 +203,11 @@ fn gate(policy: &Policy, id: &str) -> Result<Option<Gate>, PolicyError> {
     let Some(name) = policy.annotation("gate") else {
         return Ok(None);
     };
-    let wrong = |why: String| PolicyError::Annotation {
-        policy: id.to_owned(),
-        why,
-    };
+    let wrong = |why: String| PolicyError::Annotation { policy: id.to_owned(), why };
     let gate = Gate::named(name).ok_or_else(|| wrong(format!("there is no gate `{name}`")))?;
     match policy.effect() {
         Effect::Forbid => Ok(Some(gate)),
-        Effect::Permit => Err(wrong(
-            "a gate is a `forbid`, so that no permit can weaken it".into(),
-        )),
+        Effect::Permit => Err(wrong("a gate is a `forbid`, so that no permit can weaken it".into())),
     }
 }
 
@@ -277,35 +217,24 @@ fn speaks_of(policy: &Policy, team: &Team) -> bool {
         let id = uid.id().unescaped();
         match uid.type_name().to_string().as_str() {
             "Team" => id == team.as_str(),
-            "AgentName" | "Agent" => id
-                .split_once('/')
-                .is_some_and(|(owner, _)| owner == team.as_str()),
+            "AgentName" | "Agent" => id.split_once('/').is_some_and(|(owner, _)| owner == team.as_str()),
             _ => false,
         }
     };
     match policy.principal_constraint() {
         PrincipalConstraint::Any | PrincipalConstraint::Is(_) => false,
-        PrincipalConstraint::In(uid)
-        | PrincipalConstraint::Eq(uid)
-        | PrincipalConstraint::IsIn(_, uid) => within(&uid),
+        PrincipalConstraint::In(uid) | PrincipalConstraint::Eq(uid) | PrincipalConstraint::IsIn(_, uid) => within(&uid),
     }
 }
 
 fn validate(schema: &Schema, rules: &HashMap<PolicyId, Rule>) -> Result<(), PolicyError> {
     let invalid = |e: String| PolicyError::Validation(e);
-    let set = PolicySet::from_policies(rules.values().map(|rule| rule.policy.clone()))
-        .map_err(|e| invalid(e.to_string()))?;
+    let set =
+        PolicySet::from_policies(rules.values().map(|rule| rule.policy.clone())).map_err(|e| invalid(e.to_string()))?;
     let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
     // A warning (a policy that can never apply, say) is a mistake as much as an error is.
-    let findings: BTreeSet<String> = result
-        .validation_errors()
-        .map(|e| format!("{}: {e}", e.policy_id()))
-        .collect();
-    if findings.is_empty() {
-        Ok(())
-    } else {
-        Err(invalid(findings.into_iter().collect::<Vec<_>>().join("; ")))
-    }
+    let findings: BTreeSet<String> = result.validation_errors().map(|e| format!("{}: {e}", e.policy_id())).collect();
+    if findings.is_empty() { Ok(()) } else { Err(invalid(findings.into_iter().collect::<Vec<_>>().join("; "))) }
 }
 
 /// The entity types of our schema, parsed once.
@@ -334,32 +263,21 @@ pub(crate) fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
 }
 
 /// Everything that is known before a call comes in: agents, tools and servers with their parents.
-fn entities(
-    versioned: &Versioned,
-    domain: &TrustDomain,
-    schema: &Schema,
-) -> Result<Entities, PolicyError> {
+fn entities(versioned: &Versioned, domain: &TrustDomain, schema: &Schema) -> Result<Entities, PolicyError> {
     let registry = |e: String| PolicyError::Registry(e);
     let org = uid(&kind::ORG, domain.as_str());
     let mut all = BTreeMap::new();
-    let mut add =
-        |uid: EntityUid, attributes: Vec<(&str, RestrictedExpression)>, parents: Vec<EntityUid>| {
-            let attributes = attributes
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect();
-            let entity = Entity::new(uid.clone(), attributes, parents.into_iter().collect())
-                .map_err(|e| registry(e.to_string()))?;
-            all.insert(uid.to_string(), entity);
-            Ok::<(), PolicyError>(())
-        };
+    let mut add = |uid: EntityUid, attributes: Vec<(&str, RestrictedExpression)>, parents: Vec<EntityUid>| {
+        let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let entity =
+            Entity::new(uid.clone(), attributes, parents.into_iter().collect()).map_err(|e| registry(e.to_string()))?;
+        all.insert(uid.to_string(), entity);
+        Ok::<(), PolicyError>(())
+    };
     add(org.clone(), vec![], vec![])?;
     let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
     for agent in &versioned.bundle.agents {
-        let (team, name) = (
-            uid(&kind::TEAM, agent.id.team.as_str()),
-            agent_name(&agent.id),
-        );
+        let (team, name) = (uid(&kind::TEAM, agent.id.team.as_str()), agent_name(&agent.id));
         add(team.clone(), vec![], vec![org.clone()])?;
         add(name.clone(), vec![], vec![team])?;
         let attributes = vec![
@@ -369,10 +287,7 @@ fn entities(
             ("purpose", text(&agent.purpose)),
             ("tier", text(agent.tier.name())),
             ("environment", text(agent.environment.name())),
-            (
-                "tags",
-                RestrictedExpression::new_set(agent.tags.iter().map(|tag| text(tag))),
-            ),
+            ("tags", RestrictedExpression::new_set(agent.tags.iter().map(|tag| text(tag)))),
         ];
         add(uid(&kind::AGENT, &agent.id.short()), attributes, vec![name])?;
     }
@@ -381,22 +296,11 @@ fn entities(
         let environment = || ("environment", text(server.environment.name()));
         add(owner.clone(), vec![environment()], vec![])?;
         for tool in &server.tools {
-            let attributes = vec![
-                environment(),
-                ("tier", RestrictedExpression::new_long(tool.tier.level())),
-            ];
-            add(
-                uid(&kind::TOOL, &format!("{}/{}", server.name, tool.name)),
-                attributes,
-                vec![owner.clone()],
-            )?;
+            let attributes = vec![environment(), ("tier", RestrictedExpression::new_long(tool.tier.level()))];
+            add(uid(&kind::TOOL, &format!("{}/{}", server.name, tool.name)), attributes, vec![owner.clone()])?;
         }
         for prompt in &server.prompts {
-            add(
-                uid(&kind::PROMPT, &format!("{}/{prompt}", server.name)),
-                vec![],
-                vec![owner.clone()],
-            )?;
+            add(uid(&kind::PROMPT, &format!("{}/{prompt}", server.name)), vec![], vec![owner.clone()])?;
         }
     }
     Entities::from_entities(all.into_values(), Some(schema)).map_err(|e| registry(e.to_string()))

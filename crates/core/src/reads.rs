@@ -21,11 +21,7 @@ impl Reads {
         };
         let mut names = BTreeSet::new();
         let conditions = json.get("conditions").unwrap_or(&Json::Null);
-        if walk(conditions, &mut names) {
-            Reads::Names(names)
-        } else {
-            Reads::Any
-        }
+        if walk(conditions, &mut names) { Reads::Names(names) } else { Reads::Any }
     }
 
     pub(crate) fn reads(&self, name: &str) -> bool {
@@ -47,9 +43,7 @@ fn walk(node: &Json, names: &mut BTreeSet<String>) -> bool {
                 let Some(access) = members.get(operator) else {
                     continue;
                 };
-                let (Some(left), Some(Json::String(attribute))) =
-                    (access.get("left"), access.get("attr"))
-                else {
+                let (Some(left), Some(Json::String(attribute))) = (access.get("left"), access.get("attr")) else {
                     return false;
                 };
                 if is_input(left) {
@@ -73,8 +67,7 @@ fn is_input(node: &Json) -> bool {
     let Some(access) = node.get(".") else {
         return false;
     };
-    access.get("attr").and_then(Json::as_str) == Some("input")
-        && access.get("left").is_some_and(is_context)
+    access.get("attr").and_then(Json::as_str) == Some("input") && access.get("left").is_some_and(is_context)
 }
 
 #[cfg(test)]
@@ -85,33 +78,20 @@ mod tests {
     fn check(condition: &str, expected: Option<&[&str]>) {
         let text = format!("forbid(principal, action, resource) when {{ {condition} }};");
         let reads = Reads::of(&Policy::parse(None, text).unwrap());
-        let expected = expected.map_or(Reads::Any, |names| {
-            Reads::Names(names.iter().map(ToString::to_string).collect())
-        });
+        let expected =
+            expected.map_or(Reads::Any, |names| Reads::Names(names.iter().map(ToString::to_string).collect()));
         assert_eq!(reads, expected, "{condition}");
     }
 
     #[test]
     fn every_way_of_reading_an_argument_counts() {
-        check(
-            "context.input.amount > 5 && context.session.calls < 3",
-            Some(&["amount"]),
-        );
-        check(
-            "context.input has amount && context.labels.trust == 2",
-            Some(&["amount"]),
-        );
-        check(
-            "if context.input has a then context.input.b == 1 else true",
-            Some(&["a", "b"]),
-        );
+        check("context.input.amount > 5 && context.session.calls < 3", Some(&["amount"]));
+        check("context.input has amount && context.labels.trust == 2", Some(&["amount"]));
+        check("if context.input has a then context.input.b == 1 else true", Some(&["a", "b"]));
         check("context.input == {a: 1}", None);
         check("[context.input].contains({a: 1})", None);
         check("context == {a: 1}", None);
-        check(
-            "principal.tier == \"full\" && context.trust.amount == 2",
-            Some(&[]),
-        );
+        check("principal.tier == \"full\" && context.trust.amount == 2", Some(&[]));
         check("context.input.deep.amount > 1", Some(&["deep"]));
     }
 }

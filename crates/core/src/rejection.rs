@@ -128,12 +128,7 @@ pub struct Rejection {
 impl Rejection {
     /// A refusal that is not in the log, or not yet.
     pub fn new(code: Code, message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            help: help.into(),
-            decision: None,
-        }
+        Self { code, message: message.into(), help: help.into(), decision: None }
     }
 }
 

@@ -100,10 +100,7 @@ impl Revoked {
     /// Applies the next entry; one that leaves a gap is refused, because what it skips might matter.
     pub fn apply(&mut self, entry: Revocation) -> Result<(), Gap> {
         if entry.seq != self.seq.saturating_add(1) {
-            return Err(Gap {
-                last: self.seq,
-                found: entry.seq,
-            });
+            return Err(Gap { last: self.seq, found: entry.seq });
         }
         self.seq = entry.seq;
         match entry.kind {
@@ -129,30 +126,20 @@ impl Revoked {
         if self.ids.is_empty() {
             return None;
         }
-        let token = self.has(Kind::Token, &claims.jti)
-            || claims.lin.iter().any(|jti| self.has(Kind::Token, jti));
+        let token = self.has(Kind::Token, &claims.jti) || claims.lin.iter().any(|jti| self.has(Kind::Token, jti));
         let agent = claims.lineage().any(|link| {
             self.has(Kind::Run, link.run.as_str())
                 || self.has(Kind::Agent, &link.agent.short())
-                || self.has(
-                    Kind::Agent,
-                    &format!("{}/{}", link.agent.team, link.agent.name),
-                )
+                || self.has(Kind::Agent, &format!("{}/{}", link.agent.team, link.agent.name))
                 || self.has(Kind::Team, link.agent.team.as_str())
         });
-        let key = claims
-            .cnf
-            .as_ref()
-            .is_some_and(|cnf| self.has(Kind::Key, &cnf.jkt));
+        let key = claims.cnf.as_ref().is_some_and(|cnf| self.has(Kind::Key, &cnf.jkt));
         [
             (token, Kind::Token),
             (self.has(Kind::Root, claims.root.as_str()), Kind::Root),
             (agent, Kind::Agent),
             (self.has(Kind::Grant, claims.gid.as_str()), Kind::Grant),
-            (
-                self.has(Kind::Principal, claims.sub.as_str()),
-                Kind::Principal,
-            ),
+            (self.has(Kind::Principal, claims.sub.as_str()), Kind::Principal),
             (key, Kind::Key),
         ]
         .into_iter()
@@ -173,25 +160,13 @@ mod tests {
     #[test]
     fn the_feed_has_no_gaps_and_lockdowns_lift() {
         let mut revoked = Revoked::default();
-        let entry = |seq, kind, id: &str| Revocation {
-            seq,
-            kind,
-            id: id.into(),
-            at: 0,
-        };
-        revoked
-            .apply(entry(1, Kind::Lockdown, "tickets/issue_refund"))
-            .unwrap();
-        assert_eq!(
-            revoked.apply(entry(3, Kind::Run, "r")),
-            Err(Gap { last: 1, found: 3 })
-        );
+        let entry = |seq, kind, id: &str| Revocation { seq, kind, id: id.into(), at: 0 };
+        revoked.apply(entry(1, Kind::Lockdown, "tickets/issue_refund")).unwrap();
+        assert_eq!(revoked.apply(entry(3, Kind::Run, "r")), Err(Gap { last: 1, found: 3 }));
         let server = ServerName::new("tickets").unwrap();
         let tool = ToolName::new("issue_refund").unwrap();
         assert!(revoked.is_locked(&server, Some(&tool)) && !revoked.is_locked(&server, None));
-        revoked
-            .apply(entry(2, Kind::Lift, "tickets/issue_refund"))
-            .unwrap();
+        revoked.apply(entry(2, Kind::Lift, "tickets/issue_refund")).unwrap();
         assert!(!revoked.is_locked(&server, Some(&tool)));
         revoked.apply(entry(3, Kind::Lockdown, "tickets")).unwrap();
         assert!(revoked.is_locked(&server, Some(&tool)));

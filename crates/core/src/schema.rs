@@ -13,20 +13,14 @@ use crate::registry::Server;
 pub(crate) fn schema(servers: &[Server]) -> Json {
     let mut actions = Map::new();
     actions.insert("CallTool".into(), json!({}));
-    actions.insert(
-        "ReadResource".into(),
-        applies_to("Server", context(&[("uri", json!({"type":"String"}))])),
-    );
+    actions.insert("ReadResource".into(), applies_to("Server", context(&[("uri", json!({"type":"String"}))])));
     actions.insert("GetPrompt".into(), applies_to("Prompt", context(&[])));
     for server in servers {
         for tool in &server.tools {
             let declared = Declared::read(&tool.input);
             let mut action = applies_to(
                 "Tool",
-                context(&[
-                    ("input", input(&declared, None)),
-                    ("trust", input(&declared, Some(&Type::Integer))),
-                ]),
+                context(&[("input", input(&declared, None)), ("trust", input(&declared, Some(&Type::Integer)))]),
             );
             if let Some(action) = action.as_object_mut() {
                 action.insert("memberOf".into(), json!([{"id": "CallTool"}]));
@@ -60,11 +54,7 @@ fn applies_to(resource: &str, context: Json) -> Json {
 }
 
 fn context(more: &[(&str, Json)]) -> Json {
-    let (text, long, truth) = (
-        json!({"type":"String"}),
-        json!({"type":"Long"}),
-        json!({"type":"Boolean"}),
-    );
+    let (text, long, truth) = (json!({"type":"String"}), json!({"type":"Long"}), json!({"type":"Boolean"}));
     let texts = json!({"type": "Set", "element": text});
     let record = |attributes: Json| json!({"type": "Record", "attributes": attributes});
     let mut attributes = json!({
@@ -80,10 +70,7 @@ fn context(more: &[(&str, Json)]) -> Json {
         "evidence": record(json!({"approved": truth, "dual": truth, "endorsed": texts})),
     });
     if let Some(attributes) = attributes.as_object_mut() {
-        attributes.extend(
-            more.iter()
-                .map(|(name, kind)| ((*name).to_owned(), kind.clone())),
-        );
+        attributes.extend(more.iter().map(|(name, kind)| ((*name).to_owned(), kind.clone())));
     }
     record(attributes)
 }

@@ -53,13 +53,7 @@ impl Snapshot {
     }
 
     /// What is known beside the bundle of a token and of what it asks for.
-    pub fn facts(
-        &self,
-        claims: Option<&Claims>,
-        server: &ServerName,
-        action: &Action,
-        drifted: bool,
-    ) -> Facts {
+    pub fn facts(&self, claims: Option<&Claims>, server: &ServerName, action: &Action, drifted: bool) -> Facts {
         Facts {
             revoked: claims.and_then(|claims| self.revoked.token(claims)),
             locked: self.revoked.is_locked(server, action.tool()),

@@ -61,10 +61,7 @@ impl<T: Into<Node>> FromIterator<T> for Node {
 
 /// A map of the members; a member of `None` is left out.
 pub fn map<const N: usize>(members: [(&str, Option<Node>); N]) -> Map {
-    members
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-        .collect()
+    members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
 impl Node {
@@ -172,18 +169,14 @@ fn convert(value: &Value<'_>) -> Option<Node> {
     Some(match value {
         Value::Number(text) => {
             let n: i64 = text.parse().ok()?;
-            ((-INTEGER_MAX..=INTEGER_MAX).contains(&n) && n.to_string() == *text)
-                .then_some(Node::Int(n))?
+            ((-INTEGER_MAX..=INTEGER_MAX).contains(&n) && n.to_string() == *text).then_some(Node::Int(n))?
         }
         Value::String(text) => Node::Text(text.clone().into_owned()),
         Value::Array(items) => Node::List(items.iter().map(convert).collect::<Option<_>>()?),
         Value::Object(members) => Node::Map(
             members
                 .iter()
-                .map(|(name, value)| {
-                    name.is_ascii()
-                        .then(|| Some((name.clone().into_owned(), convert(value)?)))?
-                })
+                .map(|(name, value)| name.is_ascii().then(|| Some((name.clone().into_owned(), convert(value)?)))?)
                 .collect::<Option<_>>()?,
         ),
         Value::Null | Value::Bool(_) => return None,
@@ -196,10 +189,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn any_node() -> impl Strategy<Value = Node> {
-        let leaf = prop_oneof![
-            (-INTEGER_MAX..=INTEGER_MAX).prop_map(Node::Int),
-            any::<String>().prop_map(Node::Text),
-        ];
+        let leaf = prop_oneof![(-INTEGER_MAX..=INTEGER_MAX).prop_map(Node::Int), any::<String>().prop_map(Node::Text),];
         leaf.prop_recursive(4, 32, 6, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..6).prop_map(Node::List),
@@ -235,9 +225,6 @@ mod tests {
         ] {
             assert_eq!(Node::read(text.as_bytes()), None, "{text}");
         }
-        assert_eq!(
-            Node::from("\u{1f}\u{7f}é\"\\\n").write(),
-            "\"\\u001f\u{7f}é\\\"\\\\\\n\"".as_bytes()
-        );
+        assert_eq!(Node::from("\u{1f}\u{7f}é\"\\\n").write(), "\"\\u001f\u{7f}é\\\"\\\\\\n\"".as_bytes());
     }
 }

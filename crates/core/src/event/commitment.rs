@@ -17,9 +17,7 @@ impl Disclosure {
     /// States that the field `name` has the value whose JSON text is `value`.
     pub fn new(salt: [u8; 32], name: &str, value: &str) -> Self {
         let name = serde_json::Value::from(name);
-        Self(b64(
-            format!(r#"["{}",{name},{value}]"#, b64(&salt)).as_bytes()
-        ))
+        Self(b64(format!(r#"["{}",{name},{value}]"#, b64(&salt)).as_bytes()))
     }
 
     /// A disclosure as it was handed over.
@@ -44,10 +42,7 @@ impl Disclosure {
         let [_, name, value] = parts[..] else {
             return None;
         };
-        Some((
-            serde_json::from_str(name.get()).ok()?,
-            value.get().to_owned(),
-        ))
+        Some((serde_json::from_str(name.get()).ok()?, value.get().to_owned()))
     }
 }
 
@@ -79,18 +74,9 @@ mod tests {
     #[test]
     fn a_disclosure_opens_to_what_was_committed() {
         let disclosure = Disclosure::new([7; 32], "arg.amount", "12.50");
-        assert_eq!(
-            disclosure.open(),
-            Some(("arg.amount".into(), "12.50".into()))
-        );
-        assert_ne!(
-            disclosure.digest(),
-            Disclosure::new([8; 32], "arg.amount", "12.50").digest()
-        );
-        assert_ne!(
-            disclosure.digest(),
-            Disclosure::new([7; 32], "arg.amount", "12.5").digest()
-        );
+        assert_eq!(disclosure.open(), Some(("arg.amount".into(), "12.50".into())));
+        assert_ne!(disclosure.digest(), Disclosure::new([8; 32], "arg.amount", "12.50").digest());
+        assert_ne!(disclosure.digest(), Disclosure::new([7; 32], "arg.amount", "12.5").digest());
     }
 
     #[test]

@@ -73,22 +73,14 @@ fn record(
     seal: &mut dyn FnMut(&str, &[u8]) -> Option<Vec<u8>>,
 ) -> Result<Intent, EventError> {
     let (frame, secrets) = disclose(decided, random);
-    let subject = decided
-        .input()
-        .claims()
-        .map_or(NOBODY, |claims| claims.sub.as_str())
-        .to_owned();
+    let subject = decided.input().claims().map_or(NOBODY, |claims| claims.sub.as_str()).to_owned();
     let sealed = seal(&subject, frame.as_bytes()).ok_or(EventError::Seal)?;
     let label_after = label_after(decided, context.bundle);
     let (ocsf, remit) = members_of(decided, context, &secrets, (&subject, &sealed), label_after);
     let event = Event { kind, ocsf, remit };
     let leaf = event.leaf(&context.head)?;
     decided.recorded(&leaf);
-    Ok(Intent {
-        leaf,
-        sealed,
-        label_after,
-    })
+    Ok(Intent { leaf, sealed, label_after })
 }
 
 /// What stands in the leaf for what does not.
@@ -101,8 +93,7 @@ struct Commitments {
 /// The frame's text, and the commitments to what is in it.
 fn disclose(decided: &Decided, random: Random<'_>) -> (String, Commitments) {
     let mut disclosures = Vec::new();
-    let mut state =
-        |name: &str, value: &str| disclosures.push(Disclosure::new(random(), name, value));
+    let mut state = |name: &str, value: &str| disclosures.push(Disclosure::new(random(), name, value));
     let input = decided.input();
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     if let Some(claims) = input.claims() {
@@ -114,12 +105,8 @@ fn disclose(decided: &Decided, random: Random<'_>) -> (String, Commitments) {
     if let Action::ReadResource(uri) = &input.action {
         state("uri", &quoted(uri));
     }
-    if let Some(raw) = serde_json::from_str::<&RawValue>(&input.arguments)
-        .ok()
-        .and_then(|raw| members(raw).ok())
-    {
-        raw.iter()
-            .for_each(|(name, value)| state(&format!("arg.{name}"), value.get()));
+    if let Some(raw) = serde_json::from_str::<&RawValue>(&input.arguments).ok().and_then(|raw| members(raw).ok()) {
+        raw.iter().for_each(|(name, value)| state(&format!("arg.{name}"), value.get()));
     }
     let (args_key, input_key) = (random(), random());
     // The whole input of the decision; `log replay` decides by it again.
@@ -146,12 +133,9 @@ fn label_after(decided: &Decided, bundle: &Compiled) -> Label {
     match &input.action {
         // What a method that follows a decided one brings is the server's words about itself: reviewed and pinned.
         Action::Method(_) => before,
-        Action::CallTool(tool) => label(
-            before,
-            bundle
-                .tool(&input.server, tool)
-                .map_or(Label::UNKNOWN, |exposed| exposed.tool.returns),
-        ),
+        Action::CallTool(tool) => {
+            label(before, bundle.tool(&input.server, tool).map_or(Label::UNKNOWN, |exposed| exposed.tool.returns))
+        }
         Action::GetPrompt(_) | Action::ReadResource(_) => label(before, Label::UNKNOWN),
     }
 }
@@ -172,36 +156,12 @@ fn members_of(
         ("labels_after", Some(label_node(label_after))),
         ("counts", Some(counts(decided).into())),
         ("budget", budget(decided, context.bundle)),
-        (
-            "approvals",
-            Some(
-                decided
-                    .evidence()
-                    .approvals
-                    .iter()
-                    .map(|approval| approval.id.as_str())
-                    .collect(),
-            ),
-        ),
-        (
-            "credential",
-            Some(
-                input
-                    .credential()
-                    .map_or("none", crate::input::Credential::name)
-                    .into(),
-            ),
-        ),
-        (
-            "tool_use_id",
-            decided.call().tool_use_id.as_deref().and_then(plain),
-        ),
+        ("approvals", Some(decided.evidence().approvals.iter().map(|approval| approval.id.as_str()).collect())),
+        ("credential", Some(input.credential().map_or("none", crate::input::Credential::name).into())),
+        ("tool_use_id", decided.call().tool_use_id.as_deref().and_then(plain)),
         ("tier", Some(tiers(decided, context.bundle).into())),
         ("args", Some(arguments(decided, context.bundle))),
-        (
-            "args_bytes",
-            Some((decided.call().arguments().len() as u64).into()),
-        ),
+        ("args_bytes", Some((decided.call().arguments().len() as u64).into())),
         ("args_commit", Some(commitments.arguments.as_str().into())),
         ("input_commit", Some(commitments.input.as_str().into())),
         ("_sd_alg", Some("sha-256".into())),
@@ -234,10 +194,7 @@ pub(super) fn sealed_node(subject: &str, sealed: &[u8]) -> Map {
 
 /// The caller's part of `unmapped.remit`.
 pub(super) fn caller(claims: &Claims) -> Map {
-    let task = map([
-        ("id", plain(&claims.task.id)),
-        ("purpose", Some(claims.task.purpose.as_str().into())),
-    ]);
+    let task = map([("id", plain(&claims.task.id)), ("purpose", Some(claims.task.purpose.as_str().into()))]);
     let grant = map([
         ("id", Some(claims.gid.as_str().into())),
         ("until", Some(claims.grant.until.into())),
@@ -246,10 +203,7 @@ pub(super) fn caller(claims: &Claims) -> Map {
     map([
         ("run", Some(claims.run.as_str().into())),
         ("root", Some(claims.root.as_str().into())),
-        (
-            "lineage",
-            Some(claims.lineage().map(ToString::to_string).collect()),
-        ),
+        ("lineage", Some(claims.lineage().map(ToString::to_string).collect())),
         ("task", Some(task.into())),
         ("grant", Some(grant.into())),
         ("token", plain(&claims.jti)),
@@ -261,10 +215,7 @@ pub(super) fn caller(claims: &Claims) -> Map {
 pub(super) fn identity(claims: &Claims) -> Map {
     let agent = &claims.client_id;
     let actor = map([
-        (
-            "user",
-            Some(map([("uid", Some(claims.sub.as_str().into()))]).into()),
-        ),
+        ("user", Some(map([("uid", Some(claims.sub.as_str().into()))]).into())),
         ("app_uid", Some(agent.to_string().into())),
     ]);
     let ai_agent = map([
@@ -273,55 +224,35 @@ pub(super) fn identity(claims: &Claims) -> Map {
         ("name", Some(agent.name.as_str().into())),
         ("version", Some(agent.version.as_str().into())),
     ]);
-    let delegation = map([
-        ("uid", Some(claims.gid.as_str().into())),
-        ("issuer_uid", Some(claims.iss.as_str().into())),
-    ]);
+    let delegation = map([("uid", Some(claims.gid.as_str().into())), ("issuer_uid", Some(claims.iss.as_str().into()))]);
     map([
         ("actor", Some(actor.into())),
         ("ai_agent", Some(ai_agent.into())),
         ("delegation", Some(delegation.into())),
-        (
-            "src_endpoint",
-            Some(map([("uid", Some(claims.act.sub.to_string().into()))]).into()),
-        ),
+        ("src_endpoint", Some(map([("uid", Some(claims.act.sub.to_string().into()))]).into())),
     ])
 }
 
 /// The same for a caller of whom nothing is known.
 fn stranger() -> Map {
     let endpoint = map([("name", Some("unknown".into()))]);
-    map([
-        ("actor", person(NOBODY)),
-        ("src_endpoint", Some(endpoint.into())),
-    ])
+    map([("actor", person(NOBODY)), ("src_endpoint", Some(endpoint.into()))])
 }
 
 fn ocsf(decided: &Decided, bundle: &Compiled) -> Map {
     let input = decided.input();
     let allowed = *decided.verdict() == Verdict::Permit;
     let service = map([("name", Some(input.server.as_str().into()))]);
-    let request = decided
-        .call()
-        .tool_use_id
-        .as_deref()
-        .and_then(plain)
-        .map(|id| map([("uid", Some(id))]).into());
+    let request = decided.call().tool_use_id.as_deref().and_then(plain).map(|id| map([("uid", Some(id))]).into());
     let api = map([
-        (
-            "operation",
-            plain(input.action.method()).or_else(|| Some("unknown".into())),
-        ),
+        ("operation", plain(input.action.method()).or_else(|| Some("unknown".into()))),
         ("service", Some(service.into())),
         ("version", plain(&decided.call().revision)),
         ("request", request),
     ]);
     let policies = decided.policies().iter().map(|id| {
         let policy = map([("uid", Some(id.as_str().into()))]);
-        map([
-            ("decision", Some(decided.verdict().name().into())),
-            ("policy", Some(policy.into())),
-        ])
+        map([("decision", Some(decided.verdict().name().into())), ("policy", Some(policy.into()))])
     });
     let code: i64 = if allowed { 1 } else { 2 };
     map([
@@ -330,15 +261,7 @@ fn ocsf(decided: &Decided, bundle: &Compiled) -> Map {
         ("status_id", Some(code.into())),
         ("api", Some(api.into())),
         ("authorizations", Some(policies.collect())),
-        (
-            "resources",
-            Some(Node::List(
-                resource(decided, bundle)
-                    .into_iter()
-                    .map(Node::from)
-                    .collect(),
-            )),
-        ),
+        ("resources", Some(Node::List(resource(decided, bundle).into_iter().map(Node::from).collect()))),
     ])
 }
 
@@ -351,49 +274,30 @@ fn resource(decided: &Decided, bundle: &Compiled) -> Option<Map> {
         Action::Method(_) => return None,
     };
     let exposed = exposed(decided, bundle);
-    let environment = bundle
-        .server(&input.server)
-        .map(|server| format!("environment:{}", server.environment.name()));
+    let environment = bundle.server(&input.server).map(|server| format!("environment:{}", server.environment.name()));
     Some(map([
         ("type", Some(kind.into())),
         ("name", plain(name)),
         ("uid", Some(format!("{}/{name}", input.server).into())),
-        (
-            "version",
-            exposed.map(|exposed| exposed.tool.pin.as_str().into()),
-        ),
-        (
-            "labels",
-            environment.map(|label| [label].into_iter().collect()),
-        ),
+        ("version", exposed.map(|exposed| exposed.tool.pin.as_str().into())),
+        ("labels", environment.map(|label| [label].into_iter().collect())),
     ]))
 }
 
 fn decision(decided: &Decided, bundle: &Compiled) -> Map {
-    let limit = matches!(
-        decided.verdict().code(),
-        Some(Code::BudgetSpent | Code::RateLimited | Code::LoopDetected)
-    );
+    let limit = matches!(decided.verdict().code(), Some(Code::BudgetSpent | Code::RateLimited | Code::LoopDetected));
     // A limit, or a declared argument; the name of any other is a stranger's word.
-    let about = decided
-        .about()
-        .filter(|about| limit || declares(decided, bundle, about));
+    let about = decided.about().filter(|about| limit || declares(decided, bundle, about));
     let gates = match decided.verdict() {
         Verdict::Pending(gates) => Some(gates.iter().map(|gate| gate.name()).collect()),
         _ => None,
     };
     map([
         ("verdict", Some(decided.verdict().name().into())),
-        (
-            "code",
-            decided.verdict().code().map(|code| code.name().into()),
-        ),
+        ("code", decided.verdict().code().map(|code| code.name().into())),
         ("gates", gates),
         ("about", about.and_then(plain)),
-        (
-            "policies",
-            Some(decided.policies().iter().map(String::as_str).collect()),
-        ),
+        ("policies", Some(decided.policies().iter().map(String::as_str).collect())),
         ("at", Some(decided.input().now.into())),
     ])
 }
@@ -407,11 +311,7 @@ fn snapshot(id: &SnapshotId) -> Map {
 }
 
 pub(super) fn label_node(label: Label) -> Node {
-    map([
-        ("trust", Some(label.trust.name().into())),
-        ("sensitivity", Some(label.sensitivity.name().into())),
-    ])
-    .into()
+    map([("trust", Some(label.trust.name().into())), ("sensitivity", Some(label.sensitivity.name().into()))]).into()
 }
 
 fn counts(decided: &Decided) -> Map {
@@ -436,24 +336,17 @@ fn budget(decided: &Decided, bundle: &Compiled) -> Option<Node> {
 
 fn tiers(decided: &Decided, bundle: &Compiled) -> Map {
     let input = decided.input();
-    let agent = input
-        .claims()
-        .and_then(|claims| bundle.agent(&claims.client_id));
+    let agent = input.claims().and_then(|claims| bundle.agent(&claims.client_id));
     let exposed = exposed(decided, bundle);
     map([
         ("agent", agent.map(|agent| agent.tier.name().into())),
-        (
-            "tool",
-            exposed.map(|exposed| exposed.tool.tier.name().into()),
-        ),
+        ("tool", exposed.map(|exposed| exposed.tool.tier.name().into())),
     ])
 }
 
 fn exposed<'a>(decided: &Decided, bundle: &'a Compiled) -> Option<&'a Exposed> {
     let tool = decided.input().action.tool()?;
-    bundle
-        .tool(&decided.input().server, tool)
-        .map(|exposed| &**exposed)
+    bundle.tool(&decided.input().server, tool).map(|exposed| &**exposed)
 }
 
 fn declares(decided: &Decided, bundle: &Compiled, argument: &str) -> bool {
@@ -467,13 +360,8 @@ fn arguments(decided: &Decided, bundle: &Compiled) -> Node {
     let Some(exposed) = exposed(decided, bundle) else {
         return Node::List(Vec::new());
     };
-    let raw = serde_json::from_str::<&RawValue>(&input.arguments)
-        .ok()
-        .and_then(|raw| members(raw).ok());
-    let names = raw
-        .unwrap_or_default()
-        .into_iter()
-        .map(|(name, _)| name.into_owned());
+    let raw = serde_json::from_str::<&RawValue>(&input.arguments).ok().and_then(|raw| members(raw).ok());
+    let names = raw.unwrap_or_default().into_iter().map(|(name, _)| name.into_owned());
     names
         .filter(|name| exposed.declared.types.contains_key(name))
         .map(|name| {

@@ -23,12 +23,7 @@ fn write_by(
     if let Some((subject, frame)) = sealed {
         remit.insert("sealed".into(), sealed_node(subject, frame).into());
     }
-    Event {
-        kind,
-        ocsf: map([("status_id", Some(1_i64.into())), ("actor", actor)]),
-        remit,
-    }
-    .leaf(head)
+    Event { kind, ocsf: map([("status_id", Some(1_i64.into())), ("actor", actor)]), remit }.leaf(head)
 }
 
 /// A call of which nobody knows what became: written at start for every intent without an outcome.
@@ -117,10 +112,7 @@ pub struct Revoked<'a> {
 impl Revoked<'_> {
     /// The leaf.
     pub fn write(&self, head: &Head) -> Result<Vec<u8>, EventError> {
-        let lockdown = matches!(
-            self.entry.kind,
-            revoked::Kind::Lockdown | revoked::Kind::Lift
-        );
+        let lockdown = matches!(self.entry.kind, revoked::Kind::Lockdown | revoked::Kind::Lift);
         let remit = map([
             ("seq", Some(self.entry.seq.into())),
             ("what", Some(self.entry.kind.name().into())),
@@ -128,17 +120,7 @@ impl Revoked<'_> {
             ("at", Some(self.entry.at.into())),
             ("by", plain(self.by)),
         ]);
-        write_by(
-            if lockdown {
-                Kind::Lockdown
-            } else {
-                Kind::Revocation
-            },
-            person(self.by),
-            remit,
-            self.sealed,
-            head,
-        )
+        write_by(if lockdown { Kind::Lockdown } else { Kind::Revocation }, person(self.by), remit, self.sealed, head)
     }
 }
 
@@ -184,11 +166,7 @@ pub struct KeyDestroyed<'a> {
 impl KeyDestroyed<'_> {
     /// The leaf.
     pub fn write(&self, head: &Head) -> Result<Vec<u8>, EventError> {
-        let remit = map([
-            ("subject", plain(self.subject)),
-            ("ground", plain(self.ground)),
-            ("by", plain(self.by)),
-        ]);
+        let remit = map([("subject", plain(self.subject)), ("ground", plain(self.ground)), ("by", plain(self.by))]);
         write_by(Kind::KeyDestroyed, person(self.by), remit, None, head)
     }
 }
@@ -205,10 +183,7 @@ pub struct Epoch<'a> {
 impl Epoch<'_> {
     /// The leaf.
     pub fn write(&self, head: &Head) -> Result<Vec<u8>, EventError> {
-        let remit = map([
-            ("epoch", Some(self.epoch.into())),
-            ("previous", self.previous.map(Into::into)),
-        ]);
+        let remit = map([("epoch", Some(self.epoch.into())), ("previous", self.previous.map(Into::into))]);
         write(Kind::Epoch, remit, None, head)
     }
 }
@@ -225,10 +200,7 @@ pub struct Heartbeat {
 impl Heartbeat {
     /// The leaf.
     pub fn write(&self, head: &Head) -> Result<Vec<u8>, EventError> {
-        let remit = map([
-            ("low_water", Some(self.low_water.into())),
-            ("open", Some(self.open.into())),
-        ]);
+        let remit = map([("low_water", Some(self.low_water.into())), ("open", Some(self.open.into()))]);
         write(Kind::Heartbeat, remit, None, head)
     }
 }
@@ -247,10 +219,8 @@ pub struct Refusals<'a> {
 impl Refusals<'_> {
     /// The leaf.
     pub fn write(&self, head: &Head) -> Result<Vec<u8>, EventError> {
-        let counts = self
-            .counts
-            .iter()
-            .map(|(code, n)| map([("code", Some(code.name().into())), ("n", Some((*n).into()))]));
+        let counts =
+            self.counts.iter().map(|(code, n)| map([("code", Some(code.name().into())), ("n", Some((*n).into()))]));
         let remit = map([
             ("source", plain(self.source)),
             ("counts", Some(counts.collect())),

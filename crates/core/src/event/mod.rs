@@ -143,9 +143,7 @@ impl Kind {
     /// OCSF `activity_id` and `activity_name` of API Activity.
     fn activity(self) -> (i64, &'static str) {
         match self {
-            Kind::Token | Kind::Grant | Kind::Registration | Kind::Bundle | Kind::Epoch => {
-                (1, "Create")
-            }
+            Kind::Token | Kind::Grant | Kind::Registration | Kind::Bundle | Kind::Epoch => (1, "Create"),
             Kind::Revocation | Kind::KeyDestroyed => (4, "Delete"),
             Kind::Lockdown => (3, "Update"),
             Kind::CallIntent | Kind::Method | Kind::HookCall => (99, "Invoke"),
@@ -179,9 +177,7 @@ impl Event {
             ("vendor_name", Some("Remit".into())),
             ("version", Some(env!("CARGO_PKG_VERSION").into())),
         ]);
-        let profiles: Node = ["ai_operation", "security_control", "record_integrity"]
-            .into_iter()
-            .collect();
+        let profiles: Node = ["ai_operation", "security_control", "record_integrity"].into_iter().collect();
         let metadata = map([
             ("version", Some("1.9.0".into())),
             ("uid", Some(head.uid.as_str().into())),
@@ -194,28 +190,18 @@ impl Event {
             ("category_uid", Some(6_i64.into())),
             ("activity_id", Some(activity.into())),
             ("activity_name", Some(activity_name.into())),
-            (
-                "type_uid",
-                Some((600_300_i64.saturating_add(activity)).into()),
-            ),
+            ("type_uid", Some((600_300_i64.saturating_add(activity)).into())),
             ("severity_id", Some(1_i64.into())),
             ("time", Some(head.at_ms.into())),
             ("metadata", Some(metadata.into())),
-            (
-                "unmapped",
-                Some(map([("remit", Some(remit.into()))]).into()),
-            ),
+            ("unmapped", Some(map([("remit", Some(remit.into()))]).into())),
         ]);
         event.extend(self.ocsf.clone());
         for (name, value) in required(self.kind, head) {
             event.entry(name).or_insert(value);
         }
         let leaf = Node::from(event).write();
-        if leaf.len() > LEAF_BYTES_MAX {
-            Err(EventError::TooLarge)
-        } else {
-            Ok(leaf)
-        }
+        if leaf.len() > LEAF_BYTES_MAX { Err(EventError::TooLarge) } else { Ok(leaf) }
     }
 }
 
@@ -223,10 +209,7 @@ impl Event {
 /// speaks for itself.
 fn required(kind: Kind, head: &Head) -> Map {
     let service = map([("name", Some("remit".into()))]);
-    let api = map([
-        ("operation", Some(kind.name().into())),
-        ("service", Some(service.into())),
-    ]);
+    let api = map([("operation", Some(kind.name().into())), ("service", Some(service.into()))]);
     let log = || Some(head.log.as_str().into());
     map([
         ("actor", Some(map([("app_uid", log())]).into())),
@@ -252,6 +235,5 @@ pub fn read(leaf: &[u8]) -> Option<(Kind, Node)> {
 /// A text that a stranger chose: kept where it is short and plain, else left out.
 fn plain(text: &str) -> Option<Node> {
     let ok = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/".contains(&b);
-    (!text.is_empty() && text.len() <= CLEAR_TEXT_BYTES_MAX && text.bytes().all(ok))
-        .then(|| text.into())
+    (!text.is_empty() && text.len() <= CLEAR_TEXT_BYTES_MAX && text.bytes().all(ok)).then(|| text.into())
 }

@@ -82,10 +82,7 @@ impl Outcome<'_> {
             let frame = serde_json::json!({ "v": 1, "result_key": b64(&key) }).to_string();
             sealed = seal(self.subject, frame.as_bytes()).ok_or(EventError::Seal)?;
             remit.extend(map([
-                (
-                    "result_commit",
-                    Some(commit(Purpose::Result, &key, result).into()),
-                ),
+                ("result_commit", Some(commit(Purpose::Result, &key, result).into())),
                 ("result_bytes", Some((result.len() as u64).into())),
                 ("sealed", Some(sealed_node(self.subject, &sealed).into())),
             ]));
@@ -93,11 +90,8 @@ impl Outcome<'_> {
         let code: i64 = if self.status == Status::Ok { 1 } else { 2 };
         let session = self.run.map(|(run, _)| map([("uid", Some(run.into()))]));
         let actor = session.map(|session| map([("session", Some(session.into()))]).into());
-        let event = Event {
-            kind: Kind::CallOutcome,
-            ocsf: map([("status_id", Some(code.into())), ("actor", actor)]),
-            remit,
-        };
+        let event =
+            Event { kind: Kind::CallOutcome, ocsf: map([("status_id", Some(code.into())), ("actor", actor)]), remit };
         Ok((event.leaf(head)?, sealed))
     }
 

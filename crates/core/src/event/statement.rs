@@ -87,36 +87,19 @@ impl Opened {
     pub fn check(&self, leaf: &[u8]) -> Result<DecidedBy, StatementError> {
         let (_, node) = read(leaf).ok_or(StatementError::NotAnIntent)?;
         let remit = |name| node.text(&["unmapped", "remit", name]);
-        let digests: BTreeSet<&str> = node
-            .list(&["unmapped", "remit", "_sd"])
-            .iter()
-            .filter_map(|digest| digest.text(&[]))
-            .collect();
-        let disclosed: BTreeSet<String> = self
-            .disclosures
-            .iter()
-            .map(|text| Disclosure::from_text(text.clone()).digest())
-            .collect();
+        let digests: BTreeSet<&str> =
+            node.list(&["unmapped", "remit", "_sd"]).iter().filter_map(|digest| digest.text(&[])).collect();
+        let disclosed: BTreeSet<String> =
+            self.disclosures.iter().map(|text| Disclosure::from_text(text.clone()).digest()).collect();
         let key = |text: &str| unb64(text).and_then(|key| <[u8; 32]>::try_from(key).ok());
-        let (args_key, input_key) = key(&self.args_key)
-            .zip(key(&self.input_key))
-            .ok_or(StatementError::Commitment)?;
-        let decided: DecidedBy =
-            serde_json::from_str(&self.decided).map_err(|_| StatementError::Commitment)?;
-        let arguments = commit(
-            Purpose::Arguments,
-            &args_key,
-            decided.input.arguments.as_bytes(),
-        );
+        let (args_key, input_key) = key(&self.args_key).zip(key(&self.input_key)).ok_or(StatementError::Commitment)?;
+        let decided: DecidedBy = serde_json::from_str(&self.decided).map_err(|_| StatementError::Commitment)?;
+        let arguments = commit(Purpose::Arguments, &args_key, decided.input.arguments.as_bytes());
         let input = commit(Purpose::Input, &input_key, self.decided.as_bytes());
         let same = digests == disclosed.iter().map(String::as_str).collect()
             && remit("args_commit") == Some(&arguments)
             && remit("input_commit") == Some(&input);
-        if same {
-            Ok(decided)
-        } else {
-            Err(StatementError::Commitment)
-        }
+        if same { Ok(decided) } else { Err(StatementError::Commitment) }
     }
 }
 
@@ -170,18 +153,10 @@ impl Statement {
         let text = |path: &[&str]| node.text(path).unwrap_or_default().to_owned();
         let texts = |path: &[&str]| {
             let items = node.list(&remit(path)).iter();
-            items
-                .filter_map(|item| item.text(&[]))
-                .map(ToOwned::to_owned)
-                .collect::<Vec<_>>()
+            items.filter_map(|item| item.text(&[])).map(ToOwned::to_owned).collect::<Vec<_>>()
         };
         let resource = node.list(&["resources"]).first();
-        let of_resource = |name: &str| {
-            resource
-                .and_then(|r| r.text(&[name]))
-                .unwrap_or_default()
-                .to_owned()
-        };
+        let of_resource = |name: &str| resource.and_then(|r| r.text(&[name])).unwrap_or_default().to_owned();
         let int = |path: &[&str]| node.int(&remit(path)).unwrap_or_default();
         Self {
             agent: text(&["ai_agent", "uid"]),
@@ -197,10 +172,7 @@ impl Statement {
             disclosed: BTreeMap::new(),
             verdict: text(&remit(&["decision", "verdict"])),
             policies: texts(&["decision", "policies"]),
-            bundle: (
-                int(&["snapshot", "bundle"]),
-                text(&remit(&["snapshot", "digest"])),
-            ),
+            bundle: (int(&["snapshot", "bundle"]), text(&remit(&["snapshot", "digest"]))),
             at: int(&["decision", "at"]),
         }
     }
