@@ -7,7 +7,8 @@ use http::{HeaderName, HeaderValue, Method};
 use remit_core::call::{Action, Call};
 use remit_core::decide::decide;
 use remit_core::id::ServerName;
-use remit_core::input::{Input, Presented};
+use remit_core::identify::{Caller, identify};
+use remit_core::input::{Input, Presented, State};
 use remit_core::plan::plan;
 use remit_core::snapshot::Snapshot;
 
@@ -27,13 +28,16 @@ use crate::upstream::Reply;
 /// A failure leaves them unknown, and an unknown tool is not called.
 pub async fn pins(gw: &Arc<Gateway>, snapshot: &Snapshot, call: &Call, asked: &Asked) {
     let now = gw.clock.now_s();
-    let (Action::CallTool(tool), Some(Presented::Token(_))) = (call.action(), &asked.presented)
-    else {
+    let (Action::CallTool(tool), Some(Presented::Token(token))) = (call.action(), &asked.presented) else {
         return;
     };
     if gw.pins.known(call.server(), now) || snapshot.bundle.tool(call.server(), tool).is_none() {
         return;
     }
+    let facts = snapshot.facts(Some(token.claims()), call.server(), call.action(), false);
+    let input = Input::new(now, Presented::Token(token.clone()), facts, call, State::UNKNOWN);
+    // A caller who is not known gets no list made, and so no entry beyond his own quota.
+    let Caller::Known(..) = identify(&snapshot.bundle, &input) else { return };
     let mut cursor = None;
     for page in 0..LIST_PAGES_MAX {
         let Some(text) = list(gw, snapshot, call.server(), asked, cursor.as_deref()).await else {
@@ -60,13 +64,7 @@ async fn list(
 ) -> Option<String> {
     const ID: u64 = 1;
     let (body, asked) = message(asked, cursor, ID)?;
-    let call = Call::new(
-        server.clone(),
-        Action::Method("tools/list".into()),
-        body,
-        0..0,
-    )
-    .ok()?;
+    let call = Call::new(server.clone(), Action::Method("tools/list".into()), body, 0..0).ok()?;
     let presented = asked.presented.clone()?;
     let Presented::Token(token) = &presented else {
         return None;
@@ -77,34 +75,14 @@ async fn list(
     let state = gw.runs.peek(&claims.root, claims.grant.until, now).ok()?;
     let input = Input::new(now, presented, facts, &call, state);
     let plan = plan(&snapshot.bundle, &input);
-    let mut decided = decide(
-        &snapshot.bundle,
-        call,
-        input,
-        plan,
-        remit_core::gate::Evidence::default(),
-    );
+    let mut decided = decide(&snapshot.bundle, call, input, plan, remit_core::gate::Evidence::default());
     let (intent, receipt) = gw.recorder.intent(&mut decided, snapshot).await.ok()?;
     let permit = Permit::new(decided, receipt).ok()?;
     let flight = Flight::new(Arc::clone(gw), claims, permit.index(), intent.label_after);
-    let reply = send(
-        &gw.upstreams,
-        &gw.sessions,
-        &snapshot.bundle,
-        permit,
-        &asked,
-    )
-    .await;
+    let reply = send(&gw.upstreams, &gw.sessions, &snapshot.bundle, permit, &asked).await;
     let text = whole(reply.ok()?, &IdKey::number(ID)).await;
-    let status = if text.is_some() {
-        remit_core::event::Status::Ok
-    } else {
-        remit_core::event::Status::Invalid
-    };
-    flight
-        .land(status, text.as_deref().map(str::as_bytes))
-        .await
-        .ok()?;
+    let status = if text.is_some() { remit_core::event::Status::Ok } else { remit_core::event::Status::Invalid };
+    flight.land(status, text.as_deref().map(str::as_bytes)).await.ok()?;
     text
 }
 
@@ -120,24 +98,15 @@ fn message(asked: &Asked, cursor: Option<&str>, id: u64) -> Option<(Vec<u8>, Ask
         meta.retain(|name, _| name.starts_with("io.modelcontextprotocol/"));
         params.insert("_meta".into(), meta.into());
     }
-    let body =
-        serde_json::json!({ "jsonrpc": "2.0", "id": id, "method": "tools/list", "params": params });
+    let body = serde_json::json!({ "jsonrpc": "2.0", "id": id, "method": "tools/list", "params": params });
     let mut headers = asked.headers.clone();
-    let of_the_call =
-        |name: &HeaderName| name == "mcp-name" || name.as_str().starts_with("mcp-param-");
-    let gone: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| of_the_call(name))
-        .cloned()
-        .collect();
+    let of_the_call = |name: &HeaderName| name == "mcp-name" || name.as_str().starts_with("mcp-param-");
+    let gone: Vec<HeaderName> = headers.keys().filter(|name| of_the_call(name)).cloned().collect();
     for name in gone {
         headers.remove(name);
     }
     if headers.contains_key("mcp-method") {
-        headers.insert(
-            HeaderName::from_static("mcp-method"),
-            HeaderValue::from_static("tools/list"),
-        );
+        headers.insert(HeaderName::from_static("mcp-method"), HeaderValue::from_static("tools/list"));
     }
     let asked = Asked {
         method: Method::POST,
@@ -169,8 +138,5 @@ async fn whole(reply: Reply, id: &IdKey) -> Option<String> {
 
 fn next(text: &str) -> Option<String> {
     let page: serde_json::Value = serde_json::from_str(text).ok()?;
-    page.get("result")?
-        .get("nextCursor")?
-        .as_str()
-        .map(ToOwned::to_owned)
+    page.get("result")?.get("nextCursor")?.as_str().map(ToOwned::to_owned)
 }
