@@ -8,13 +8,17 @@ use http_body_util::{BodyExt as _, Limited};
 use remit_core::call::{Action, Call, URI_BYTES_MAX};
 use remit_core::id::{ServerName, ToolName};
 use remit_core::input::Presented;
+use remit_core::json::Value;
+use remit_core::policy::Compiled;
+use remit_core::registry::{Server, Upstream};
 
 use crate::mcp::envelope::{Envelope, MESSAGE_BYTES_MAX, id_of};
 use crate::mcp::id::IdKey;
 use crate::mcp::list::ListKind;
 use crate::mcp::method::{self, Class, Kind, Side};
 use crate::mcp::revision::{Era, Revision};
-use crate::mcp::{McpError, headers};
+use crate::mcp::{McpError, headers, mirror};
+use crate::upstream::stdio::one_line;
 
 /// What the gateway knows of a request beside the call.
 pub struct Asked {
@@ -57,29 +61,23 @@ pub async fn accept(
     parts: &Parts,
     body: Body,
     server: &ServerName,
+    bundle: Option<&Compiled>,
 ) -> Result<(Call, Asked), Unacceptable> {
     headers::acceptable(&parts.method, &parts.headers)?;
     if parts.method == Method::POST {
         let body = Limited::new(body, MESSAGE_BYTES_MAX).collect().await;
-        let body = body
-            .map_err(|_| McpError::TooLarge {
-                max: MESSAGE_BYTES_MAX,
-            })?
-            .to_bytes();
-        return message(parts, &body, server).map_err(|error| Unacceptable {
-            id: id_of(&body).map(|id| id.raw().to_owned()),
-            error,
-        });
+        let body = body.map_err(|_| McpError::TooLarge { max: MESSAGE_BYTES_MAX })?.to_bytes();
+        let stdio = bundle.and_then(|bundle| bundle.server(server)).is_some_and(is_stdio);
+        let body = if stdio { one_line(body) } else { body };
+        return message(parts, &body, server, bundle)
+            .map_err(|error| Unacceptable { id: id_of(&body).map(|id| id.raw().to_owned()), error });
     }
     let revision = headers::bodyless(&parts.headers)?;
-    if revision.era() == Era::Modern
-        || !(parts.method == Method::GET || parts.method == Method::DELETE)
-    {
+    if revision.era() == Era::Modern || !(parts.method == Method::GET || parts.method == Method::DELETE) {
         return Err(McpError::Method.into());
     }
     let action = Action::Method(parts.method.as_str().to_owned());
-    let mut call =
-        Call::new(server.clone(), action, Vec::new(), 0..0).map_err(|_| McpError::Method)?;
+    let mut call = Call::new(server.clone(), action, Vec::new(), 0..0).map_err(|_| McpError::Method)?;
     call.revision = revision.as_str().to_owned();
     let asked = Asked {
         method: parts.method.clone(),
@@ -95,42 +93,38 @@ pub async fn accept(
     Ok((call, asked))
 }
 
-fn message(parts: &Parts, body: &Bytes, server: &ServerName) -> Result<(Call, Asked), McpError> {
+fn is_stdio(server: &Server) -> bool {
+    matches!(server.upstream, Upstream::Stdio { .. })
+}
+
+fn message(
+    parts: &Parts,
+    body: &Bytes,
+    server: &ServerName,
+    bundle: Option<&Compiled>,
+) -> Result<(Call, Asked), McpError> {
     let envelope = Envelope::parse(body)?;
     let revision = headers::agree(&parts.headers, &envelope)?;
     let Some(name) = envelope.method() else {
-        return Err(McpError::Shape(
-            "a client's answer to a server's request, and none was let through",
-        ));
+        return Err(McpError::Shape("a client's answer to a server's request, and none was let through"));
     };
-    let kind = if envelope.id().is_some() {
-        Kind::Request
-    } else {
-        Kind::Notification
-    };
+    let kind = if envelope.id().is_some() { Kind::Request } else { Kind::Notification };
     let class = method::classify(name, Side::Client, kind, revision.era());
     let action = action(&envelope, name, class)?;
     let params = envelope.params();
     if params.is_some_and(|params| params.as_task || params.input_responses) {
         // Results by another request, and answers to an upstream's questions, are off unless granted.
-        return Err(McpError::Params(
-            "tasks and answers to a server's questions are not granted",
-        ));
+        return Err(McpError::Params("tasks and answers to a server's questions are not granted"));
     }
-    let arguments = params
-        .and_then(|params| params.arguments.as_ref())
-        .map(|arguments| arguments.raw.get());
-    let arguments = arguments
-        .and_then(|part| crate::mcp::splice::range_in(text(body)?, part))
-        .unwrap_or(0..0);
-    let mut call = Call::new(server.clone(), action, body.to_vec(), arguments).map_err(|_| {
-        McpError::TooLarge {
-            max: remit_core::call::ARGS_BYTES_MAX,
-        }
-    })?;
-    call.tool_use_id = params
-        .and_then(|params| params.meta.tool_use_id.as_deref())
-        .map(ToOwned::to_owned);
+    if let (Era::Modern, Some(bundle), Action::CallTool(tool)) = (revision.era(), bundle, &action) {
+        let value = params.and_then(|params| params.arguments.as_ref()).map(|arguments| &arguments.value);
+        repeated(&parts.headers, value, bundle, server, tool)?;
+    }
+    let arguments = params.and_then(|params| params.arguments.as_ref()).map(|arguments| arguments.raw.get());
+    let arguments = arguments.and_then(|part| crate::mcp::splice::range_in(text(body)?, part)).unwrap_or(0..0);
+    let mut call = Call::new(server.clone(), action, body.to_vec(), arguments)
+        .map_err(|_| McpError::TooLarge { max: remit_core::call::ARGS_BYTES_MAX })?;
+    call.tool_use_id = params.and_then(|params| params.meta.tool_use_id.as_deref()).map(ToOwned::to_owned);
     call.revision = revision.as_str().to_owned();
     let asked = Asked {
         method: Method::POST,
@@ -138,16 +132,28 @@ fn message(parts: &Parts, body: &Bytes, server: &ServerName) -> Result<(Call, As
         revision,
         id: envelope.id().map(|id| (id.key(), id.raw().to_owned())),
         list: ListKind::of(name),
-        first_page: !params
-            .and_then(|params| params.raw)
-            .is_some_and(|raw| raw.get().contains("\"cursor\"")),
-        meta: params
-            .and_then(|params| params.meta.raw)
-            .map(|raw| raw.get().to_owned()),
+        first_page: !params.and_then(|params| params.raw).is_some_and(|raw| raw.get().contains("\"cursor\"")),
+        meta: params.and_then(|params| params.meta.raw).map(|raw| raw.get().to_owned()),
         standing: name == "subscriptions/listen",
         presented: None,
     };
     Ok((call, asked))
+}
+
+/// Arguments that the pinned schema asks clients to repeat in headers say the same there.
+fn repeated(
+    headers: &HeaderMap,
+    arguments: Option<&Value<'_>>,
+    bundle: &Compiled,
+    server: &ServerName,
+    tool: &ToolName,
+) -> Result<(), McpError> {
+    let Some(exposed) = bundle.tool(server, tool) else { return Ok(()) };
+    let schema = serde_json::value::to_raw_value(&exposed.tool.input).map_err(|_| McpError::Upstream("its schema"))?;
+    if !schema.get().contains("x-mcp-header") {
+        return Ok(());
+    }
+    mirror::check(headers, arguments, &mirror::mirrors(&schema)?)
 }
 
 fn text(body: &[u8]) -> Option<&str> {
@@ -155,14 +161,8 @@ fn text(body: &[u8]) -> Option<&str> {
 }
 
 fn action(envelope: &Envelope<'_>, name: &str, class: Class) -> Result<Action, McpError> {
-    let target = || {
-        envelope
-            .params()
-            .and_then(|params| params.target.as_deref())
-            .ok_or(McpError::Params("no name"))
-    };
-    let named =
-        || ToolName::new(target()?).map_err(|_| McpError::Params("not a name of a tool or prompt"));
+    let target = || envelope.params().and_then(|params| params.target.as_deref()).ok_or(McpError::Params("no name"));
+    let named = || ToolName::new(target()?).map_err(|_| McpError::Params("not a name of a tool or prompt"));
     Ok(match class {
         Class::Refused => return Err(McpError::Method),
         Class::Derived => Action::Method(name.to_owned()),

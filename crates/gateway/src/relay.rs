@@ -16,8 +16,8 @@ use crate::Gateway;
 use crate::accept::Asked;
 use crate::flight::Flight;
 use crate::lists;
-use crate::mcp::envelope::{Envelope, Outcome};
-use crate::mcp::method::{Class, Kind, Side, classify};
+use crate::mcp::envelope::Outcome;
+use crate::mcp::reply;
 use crate::send::SESSION;
 use crate::sse::{Frame, FrameKind};
 use crate::upstream::{Frames, Reply, UpstreamError};
@@ -38,21 +38,13 @@ pub struct Route {
 }
 
 /// Records what became of the call, and makes the reply of it.
-pub async fn relay(
-    route: Route,
-    flight: Flight,
-    reply: Result<Reply, UpstreamError>,
-) -> Result<Response, Rejection> {
-    match reply {
+pub async fn relay(route: Route, flight: Flight, answer: Result<Reply, UpstreamError>) -> Result<Response, Rejection> {
+    match answer {
         Ok(Reply::Accepted) => {
             flight.land(Status::Ok, None).await?;
             Ok(with_status(Body::empty(), StatusCode::ACCEPTED))
         }
-        Ok(Reply::Json {
-            status,
-            headers,
-            body,
-        }) => whole(&route, flight, status, &headers, body).await,
+        Ok(Reply::Json { status, headers, body }) => whole(&route, flight, status, &headers, body).await,
         Ok(Reply::Stream { headers, frames }) => Ok(stream(route, flight, &headers, frames)),
         Err(error) => {
             flight.land(status_of(error), None).await?;
@@ -96,45 +88,27 @@ fn message(route: &Route, flight: &Flight, body: &Bytes) -> Option<(Bytes, Statu
     let status = status(route, text)?;
     match route.asked.list {
         None => Some((body.clone(), status)),
-        Some(kind) => {
-            lists::filter(route, &flight.claims, kind, text).map(|text| (Bytes::from(text), status))
-        }
+        Some(kind) => lists::filter(route, &flight.claims, kind, text).map(|text| (Bytes::from(text), status)),
     }
 }
 
 /// What a response to this request says became of it.
 fn status(route: &Route, text: &str) -> Option<Status> {
-    let Ok(Envelope::Response(response)) = Envelope::parse_upstream(text.as_bytes()) else {
-        return None;
-    };
     let (expected, _) = route.asked.id.as_ref()?;
-    match response.outcome {
-        // An error about a message whose id could not be read has none.
-        Outcome::Error(_) if response.id.as_ref().is_none_or(|id| id.key() == *expected) => {
-            Some(Status::RpcError)
-        }
-        Outcome::Result(raw) if response.id.as_ref().is_some_and(|id| id.key() == *expected) => {
+    match reply::outcome(text.as_bytes(), expected).ok()? {
+        Outcome::Error(_) => Some(Status::RpcError),
+        Outcome::Result(raw) => {
             let members = remit_core::json::members(raw).ok()?;
-            let failed = members
-                .iter()
-                .any(|(name, value)| name == "isError" && value.get() == "true");
-            Some(if failed {
-                Status::ToolError
-            } else {
-                Status::Ok
-            })
+            let failed = members.iter().any(|(name, value)| name == "isError" && value.get() == "true");
+            Some(if failed { Status::ToolError } else { Status::Ok })
         }
-        _ => None,
     }
 }
 
 fn returned(route: &Route, run: &remit_core::id::RunId, headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
     if let Some(session) = headers.remove(SESSION) {
-        let sealed = session
-            .to_str()
-            .ok()
-            .and_then(|id| route.gateway.sessions.seal(run, &route.server, id));
+        let sealed = session.to_str().ok().and_then(|id| route.gateway.sessions.seal(run, &route.server, id));
         if let Some(value) = sealed.and_then(|id| HeaderValue::from_str(&id).ok()) {
             headers.insert(SESSION, value);
         }
@@ -147,16 +121,11 @@ fn stream(route: Route, flight: Flight, headers: &HeaderMap, frames: Frames) -> 
     let (sender, receiver) = mpsc::channel(FRAMES_WAITING_MAX);
     tokio::spawn(pump(route, flight, frames, sender));
     let body = futures_util::stream::unfold(receiver, |mut receiver| async {
-        receiver
-            .recv()
-            .await
-            .map(|bytes| (Ok::<Bytes, std::convert::Infallible>(bytes), receiver))
+        receiver.recv().await.map(|bytes| (Ok::<Bytes, std::convert::Infallible>(bytes), receiver))
     });
     let mut response = Response::new(Body::from_stream(body));
     *response.headers_mut() = headers;
-    response
-        .headers_mut()
-        .insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }
 
@@ -181,16 +150,17 @@ async fn pump(route: Route, flight: Flight, mut frames: Frames, client: mpsc::Se
             None if route.asked.id.is_none() => break flight.land(Status::Ok, None).await,
             None => break flight.land(Status::Unreachable, None).await,
         };
-        match kind(&route, &frame) {
+        let kind = kind(&route, &frame);
+        // A server's question to the user or the model, or an answer to nobody, is not let through.
+        if !kind.may_pass(route.asked.revision.era()) {
+            continue;
+        }
+        match kind {
             FrameKind::Final => break last(&route, flight, &frame, &client).await,
-            FrameKind::Silent => {}
-            FrameKind::Notification(method) if passes(&route, &method) => {
-                if method == "notifications/tools/list_changed" {
-                    route.gateway.pins.forget(&route.server);
-                }
+            FrameKind::Notification(method) if method == "notifications/tools/list_changed" => {
+                route.gateway.pins.forget(&route.server);
             }
-            // A server's question to the user or the model, or an answer to nobody: not let through.
-            FrameKind::Notification(_) | FrameKind::Request(_) | FrameKind::Foreign => continue,
+            _ => {}
         }
         // A client that does not read is waited for; when it goes, the channel closes.
         if client.send(frame.bytes().clone()).await.is_err() {
@@ -207,25 +177,9 @@ fn kind(route: &Route, frame: &Frame) -> FrameKind {
     frame.kind(route.asked.id.as_ref().map_or(&nobody, |(key, _)| key))
 }
 
-fn passes(route: &Route, method: &str) -> bool {
-    classify(
-        method,
-        Side::Server,
-        Kind::Notification,
-        route.asked.revision.era(),
-    ) == Class::Derived
-}
-
 /// The final frame: its outcome is durable before it goes out.
-async fn last(
-    route: &Route,
-    flight: Flight,
-    frame: &Frame,
-    client: &mpsc::Sender<Bytes>,
-) -> Result<(), Rejection> {
-    let judged = frame
-        .data()
-        .and_then(|text| message(route, &flight, &Bytes::copy_from_slice(text.as_bytes())));
+async fn last(route: &Route, flight: Flight, frame: &Frame, client: &mpsc::Sender<Bytes>) -> Result<(), Rejection> {
+    let judged = frame.data().and_then(|text| message(route, &flight, &Bytes::copy_from_slice(text.as_bytes())));
     let Some((body, status)) = judged else {
         return flight.land(Status::Invalid, None).await;
     };
@@ -251,9 +205,7 @@ fn status_of(error: UpstreamError) -> Status {
 
 fn failed(error: UpstreamError) -> Rejection {
     let code = match error {
-        UpstreamError::Unreachable | UpstreamError::Busy | UpstreamError::Closed => {
-            Code::UpstreamUnreachable
-        }
+        UpstreamError::Unreachable | UpstreamError::Busy | UpstreamError::Closed => Code::UpstreamUnreachable,
         UpstreamError::Timeout => Code::UpstreamTimeout,
         UpstreamError::Malformed(_) | UpstreamError::TooLarge => Code::UpstreamInvalid,
     };

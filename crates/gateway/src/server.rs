@@ -27,16 +27,11 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route("/mcp/{server}", any(mcp))
-        .route(
-            "/.well-known/oauth-protected-resource/mcp/{server}",
-            get(metadata),
-        )
+        .route("/.well-known/oauth-protected-resource/mcp/{server}", get(metadata))
         .route("/healthz", get(health))
         .with_state(gateway);
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service)
-        .with_graceful_shutdown(shutdown)
-        .await
+    axum::serve(listener, service).with_graceful_shutdown(shutdown).await
 }
 
 async fn mcp(
@@ -54,20 +49,13 @@ async fn mcp(
         );
     }
     let Ok(_place) = Arc::clone(&gateway.calls).try_acquire_owned() else {
-        return plain(
-            Code::Overloaded,
-            "too many calls are in flight",
-            "try again in a second",
-        );
+        return plain(Code::Overloaded, "too many calls are in flight", "try again in a second");
     };
     let Ok(server) = ServerName::new(name) else {
-        return plain(
-            Code::ServerUnknown,
-            "no such server",
-            "list servers: remit server list",
-        );
+        return plain(Code::ServerUnknown, "no such server", "list servers: remit server list");
     };
-    match accept(&parts, body, &server).await {
+    let snapshot = gateway.snapshots.latest();
+    match accept(&parts, body, &server, snapshot.as_ref().map(|s| s.bundle.as_ref())).await {
         Err(refused) => answer::unacceptable(&refused),
         Ok((call, asked)) => answer_call(&gateway, &server, call, asked, &parts, source.ip()).await,
     }
@@ -88,13 +76,7 @@ async fn answer_call(
         Ok(response) => response,
         Err(rejection) => {
             let metadata = gateway.metadata_url(server);
-            let to = To {
-                id: id.as_deref(),
-                action: &action,
-                revision,
-                metadata: &metadata,
-                scope: scope.as_deref(),
-            };
+            let to = To { id: id.as_deref(), action: &action, revision, metadata: &metadata, scope: scope.as_deref() };
             answer::refusal(&rejection, &to)
         }
     }
@@ -104,11 +86,7 @@ async fn answer_call(
 async fn metadata(State(gateway): State<Arc<Gateway>>, Path(name): Path<String>) -> Response {
     let server = ServerName::new(name).ok();
     let Some((server, snapshot)) = server.zip(gateway.snapshots.latest()) else {
-        return plain(
-            Code::ServerUnknown,
-            "no such server",
-            "list servers: remit server list",
-        );
+        return plain(Code::ServerUnknown, "no such server", "list servers: remit server list");
     };
     let body = serde_json::json!({
         "resource": snapshot.bundle.resource(&server),
@@ -131,11 +109,7 @@ async fn health(State(gateway): State<Arc<Gateway>>) -> Response {
         "snapshot_age_s": snapshot.as_ref().map_or(-1, |s| s.age(now)),
         "log": { "origin": gateway.recorder.log().origin(), "size": gateway.recorder.log().size() },
     });
-    let status = if snapshot.is_ok() {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if snapshot.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json(status, body.to_string().into_bytes())
 }
 
@@ -145,40 +119,24 @@ fn plain(code: Code, message: &str, help: &str) -> Response {
     let body = serde_json::to_vec(&rejection).unwrap_or_default();
     let mut response = json(status, body);
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(
-            http::header::RETRY_AFTER,
-            http::HeaderValue::from_static("1"),
-        );
+        response.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("1"));
     }
     response
 }
 
 impl Gateway {
     fn metadata_url(&self, server: &ServerName) -> String {
-        format!(
-            "{}/.well-known/oauth-protected-resource/mcp/{server}",
-            self.config.url
-        )
+        format!("{}/.well-known/oauth-protected-resource/mcp/{server}", self.config.url)
     }
 
     /// No web page but those of the configured origins, and no name for this machine but its own: a page that rebinds
     /// a name to a loopback address gets nowhere.
     fn origin_allowed(&self, parts: &axum::http::request::Parts) -> bool {
-        let header = |name| {
-            parts
-                .headers
-                .get(name)
-                .map(|value: &http::HeaderValue| value.to_str().unwrap_or(""))
-        };
-        let own = self
-            .config
-            .url
-            .split_once("://")
-            .map_or("", |(_, rest)| rest);
+        let header = |name| parts.headers.get(name).map(|value: &http::HeaderValue| value.to_str().unwrap_or(""));
+        let own = self.config.url.split_once("://").map_or("", |(_, rest)| rest);
         let host = header(HOST).or_else(|| parts.uri.authority().map(http::uri::Authority::as_str));
         let host_ok = host.is_some_and(|host| host.eq_ignore_ascii_case(own));
-        let origin_ok = header(ORIGIN)
-            .is_none_or(|origin| self.config.origins.iter().any(|allowed| allowed == origin));
+        let origin_ok = header(ORIGIN).is_none_or(|origin| self.config.origins.iter().any(|allowed| allowed == origin));
         host_ok && origin_ok
     }
 }
