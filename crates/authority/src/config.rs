@@ -33,11 +33,7 @@ pub struct Config {
 
 impl Config {
     /// The usual times.
-    pub fn new(
-        trust_domain: TrustDomain,
-        issuer: impl Into<String>,
-        gateway: impl Into<String>,
-    ) -> Self {
+    pub fn new(trust_domain: TrustDomain, issuer: impl Into<String>, gateway: impl Into<String>) -> Self {
         Self {
             trust_domain,
             issuer: issuer.into(),
@@ -78,10 +74,7 @@ impl Clock {
     }
 
     /// Seconds since 1970.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the clock from which all others take the time"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock from which all others take the time")]
     pub fn now(&self) -> i64 {
         match &self.0 {
             Source::Set(time) => time.load(Ordering::SeqCst),

@@ -11,31 +11,17 @@ pub(crate) const ORGANIZATION: &str = "org";
 
 /// The subject under whose key a change is sealed.
 pub(crate) fn subject(change: &Change) -> &str {
-    change
-        .subject()
-        .map_or(ORGANIZATION, |principal| principal.as_str())
+    change.subject().map_or(ORGANIZATION, |principal| principal.as_str())
 }
 
 /// The leaf of a change, whose frame is `sealed`.
 pub(crate) fn leaf(change: &Change, sealed: &[u8], head: &Head) -> Result<Vec<u8>, AuthorityError> {
     let frame = Some((subject(change), sealed));
     let leaf = match change {
-        Change::Revoked { revocation, by, .. } => Revoked {
-            entry: revocation,
-            by,
-            sealed: frame,
+        Change::Revoked { revocation, by, .. } => Revoked { entry: revocation, by, sealed: frame }.write(head),
+        Change::Bundle { version, digest, .. } => {
+            BundleSeen { what: "published", version: *version, digest, why: None, sealed: frame }.write(head)
         }
-        .write(head),
-        Change::Bundle {
-            version, digest, ..
-        } => BundleSeen {
-            what: "published",
-            version: *version,
-            digest,
-            why: None,
-            sealed: frame,
-        }
-        .write(head),
         Change::Token(token) => event::Change {
             what: "mint",
             object: "token",
@@ -74,13 +60,7 @@ struct GrantLeaf<'a> {
 }
 
 fn granted<'a>(what: &'static str, grant: &'a Grant, frame: Frame<'a>) -> GrantLeaf<'a> {
-    GrantLeaf {
-        what,
-        grant,
-        agent: grant.agent.to_string(),
-        digest: digest(&grant.details),
-        frame,
-    }
+    GrantLeaf { what, grant, agent: grant.agent.to_string(), digest: digest(&grant.details), frame }
 }
 
 impl GrantLeaf<'_> {
@@ -104,73 +84,38 @@ impl GrantLeaf<'_> {
 
 /// Everything else that is registered, changed or retired.
 fn registration(change: &Change, frame: Frame<'_>, head: &Head) -> Leaf {
-    let write =
-        |what, object, id: &str, digest: Option<String>, by: Option<&str>, run, wildcard| {
-            event::Change {
-                what,
-                object,
-                id,
-                digest: digest.as_deref(),
-                by,
-                run,
-                wildcard,
-                sealed: frame,
-                ..event::Change::default()
-            }
-            .write(Kind::Registration, head)
-        };
+    let write = |what, object, id: &str, digest: Option<String>, by: Option<&str>, run, wildcard| {
+        event::Change {
+            what,
+            object,
+            id,
+            digest: digest.as_deref(),
+            by,
+            run,
+            wildcard,
+            sealed: frame,
+            ..event::Change::default()
+        }
+        .write(Kind::Registration, head)
+    };
     match change {
         Change::Principal(p) => write("add", "principal", p.id.as_str(), None, None, None, false),
         Change::Agent(a) => {
             let wildcard = a.manifest.needs.iter().any(|need| need.wildcard);
             let what = if a.widened { "widen" } else { "put" };
             let digest = Some(digest(&a.manifest));
-            write(
-                what,
-                "agent",
-                &a.id.to_string(),
-                digest,
-                Some(&a.by),
-                None,
-                wildcard,
-            )
+            write(what, "agent", &a.id.to_string(), digest, Some(&a.by), None, wildcard)
         }
         Change::Server(s) => {
             let digest = Some(digest(s));
-            write(
-                "put",
-                "server",
-                s.name.as_str(),
-                digest,
-                Some(&s.by),
-                None,
-                false,
-            )
+            write("put", "server", s.name.as_str(), digest, Some(&s.by), None, false)
         }
-        Change::Tools {
-            server, tools, by, ..
-        } => {
+        Change::Tools { server, tools, by, .. } => {
             let digest = Some(digest(tools));
-            write(
-                menu(tools),
-                "tools",
-                server.as_str(),
-                digest,
-                Some(by),
-                None,
-                false,
-            )
+            write(menu(tools), "tools", server.as_str(), digest, Some(by), None, false)
         }
         Change::Ended { run, .. } => write("end", "run", run.as_str(), None, None, None, false),
-        Change::Rekeyed { run, key, .. } => write(
-            "rekey",
-            "run",
-            run.as_str(),
-            Some(digest(key)),
-            None,
-            None,
-            false,
-        ),
+        Change::Rekeyed { run, key, .. } => write("rekey", "run", run.as_str(), Some(digest(key)), None, None, false),
         Change::Key(k) => {
             let kid = k.key.kid.as_deref().unwrap_or_default();
             write("add", "key", kid, Some(digest(&k.key)), None, None, false)
@@ -185,11 +130,7 @@ fn registration(change: &Change, frame: Frame<'_>, head: &Head) -> Leaf {
 }
 
 fn menu(tools: &[ToolRecord]) -> &'static str {
-    if tools.iter().any(|tool| tool.exposed) {
-        "expose"
-    } else {
-        "pin"
-    }
+    if tools.iter().any(|tool| tool.exposed) { "expose" } else { "pin" }
 }
 
 /// Digest of the thing as it is now, so that an auditor who is given it can compare.

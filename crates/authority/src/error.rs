@@ -87,11 +87,9 @@ impl AuthorityError {
     pub fn rejection(self) -> Rejection {
         match self {
             Self::Refused(rejection) => rejection,
-            Self::Unavailable(_) => Rejection::new(
-                Code::AuditUnavailable,
-                self.to_string(),
-                "try again; if it stays so: remit doctor",
-            ),
+            Self::Unavailable(_) => {
+                Rejection::new(Code::AuditUnavailable, self.to_string(), "try again; if it stays so: remit doctor")
+            }
             Self::Bundle(why) => Rejection::new(
                 Code::RequestInvalid,
                 format!("the bundle is not valid, the last good one stays: {why}"),

@@ -83,11 +83,7 @@ pub fn grant(
     short_enough(manifest, &tools, seconds)?;
     let wildcard = tools.iter().any(|(_, tool)| tool.is_none());
     let details = details(gateway, tools, asked)?;
-    Ok(Granted {
-        details,
-        seconds,
-        wildcard,
-    })
+    Ok(Granted { details, seconds, wildcard })
 }
 
 /// Judges a request from inside a run: besides all other rules, it stays within the ceiling.
@@ -138,10 +134,7 @@ fn reason_and_end(asked: &Asked) -> Result<i64, Rejection> {
     }
     match manifest::seconds(&asked.duration) {
         Some(seconds) if seconds > 0 => Ok(seconds),
-        _ => Err(incomplete(
-            "no end is given, and there is no scope without one",
-            "say for how long: --for 15m",
-        )),
+        _ => Err(incomplete("no end is given, and there is no scope without one", "say for how long: --for 15m")),
     }
 }
 
@@ -158,20 +151,12 @@ fn parse_tools(asked: &Asked) -> Result<Tools, Rejection> {
             }
         }
     };
-    let mut tools = asked
-        .tools
-        .iter()
-        .map(parse)
-        .collect::<Result<Tools, _>>()?;
+    let mut tools = asked.tools.iter().map(parse).collect::<Result<Tools, _>>()?;
     tools.sort();
     tools.dedup();
     if tools.len() > GRANT_TOOLS_MAX {
         let message = format!("more than {GRANT_TOOLS_MAX} tools are asked for at once");
-        return Err(Rejection::new(
-            Code::RequestInvalid,
-            message,
-            "ask for fewer",
-        ));
+        return Err(Rejection::new(Code::RequestInvalid, message, "ask for fewer"));
     }
     Ok(tools)
 }
@@ -190,35 +175,17 @@ fn declared(manifest: &Manifest, tools: &Tools, asked: &Asked) -> Result<(), Rej
     let agent = &manifest.agent;
     Err(Rejection::new(
         Code::ScopeUndeclared,
-        format!(
-            "agent.toml of {}/{} does not declare {}",
-            agent.team,
-            agent.name,
-            missing.join(", ")
-        ),
-        format!(
-            "add to agent.toml, then: remit agent register agent.toml\n\n{}",
-            lines.join("\n")
-        ),
+        format!("agent.toml of {}/{} does not declare {}", agent.team, agent.name, missing.join(", ")),
+        format!("add to agent.toml, then: remit agent register agent.toml\n\n{}", lines.join("\n")),
     ))
 }
 
-fn need<'a>(
-    manifest: &'a Manifest,
-    server: &ServerName,
-    tool: Option<&ToolName>,
-) -> Option<&'a manifest::Need> {
+fn need<'a>(manifest: &'a Manifest, server: &ServerName, tool: Option<&ToolName>) -> Option<&'a manifest::Need> {
     let Some(tool) = tool else {
         let wanted = format!("{server}/*");
-        return manifest
-            .needs
-            .iter()
-            .find(|need| need.wildcard && need.tool == wanted);
+        return manifest.needs.iter().find(|need| need.wildcard && need.tool == wanted);
     };
-    manifest.need(&ToolId {
-        server: server.clone(),
-        tool: tool.clone(),
-    })
+    manifest.need(&ToolId { server: server.clone(), tool: tool.clone() })
 }
 
 fn name(server: &ServerName, tool: Option<&ToolName>) -> String {
@@ -229,11 +196,7 @@ fn name(server: &ServerName, tool: Option<&ToolName>) -> String {
 fn need_lines(tool: &str, asked: &Asked) -> String {
     let reason = toml::Value::String(asked.why.clone());
     let longest = toml::Value::String(asked.duration.clone());
-    let wildcard = if tool.ends_with("/*") {
-        "wildcard = true\n"
-    } else {
-        ""
-    };
+    let wildcard = if tool.ends_with("/*") { "wildcard = true\n" } else { "" };
     format!("[[need]]\ntool = \"{tool}\"\nreason = {reason}\nlongest = {longest}\n{wildcard}")
 }
 
@@ -254,10 +217,7 @@ fn offered(
     if agent.environment == Environment::Staging && offer.environment == Environment::Production {
         return Err(Rejection::new(
             Code::PolicyForbid,
-            format!(
-                "`{server}` is of production, and {}/{} is of staging",
-                agent.team, agent.name
-            ),
+            format!("`{server}` is of production, and {}/{} is of staging", agent.team, agent.name),
             "register the agent with `environment = \"production\"` once it is ready for it",
         ));
     }
@@ -278,10 +238,7 @@ fn short_enough(manifest: &Manifest, tools: &Tools, seconds: i64) -> Result<(), 
         .min_by_key(|need| need.longest_s());
     match longest {
         Some(need) if seconds > need.longest_s() => Err(incomplete(
-            format!(
-                "agent.toml allows `{}` for at most {}",
-                need.tool, need.longest
-            ),
+            format!("agent.toml allows `{}` for at most {}", need.tool, need.longest),
             format!("ask for less: --for {}", need.longest),
         )),
         _ => Ok(()),
@@ -303,16 +260,9 @@ fn details(gateway: &str, tools: Tools, asked: &Asked) -> Result<Vec<Detail>, Re
         let tool = tool.map_or_else(|| WILDCARD.to_owned(), String::from);
         servers.entry(server).or_default().insert(tool, arguments);
     }
-    if let Some(Where {
-        tool: Some(tool), ..
-    }) = unused.first()
-    {
+    if let Some(Where { tool: Some(tool), .. }) = unused.first() {
         let message = format!("a constraint is for `{tool}`, which is not asked for");
-        return Err(Rejection::new(
-            Code::RequestInvalid,
-            message,
-            "name the tool, or drop the constraint",
-        ));
+        return Err(Rejection::new(Code::RequestInvalid, message, "name the tool, or drop the constraint"));
     }
     let detail = |(server, tools)| Detail {
         kind: DETAIL_TYPE.into(),
@@ -340,9 +290,7 @@ fn add(arguments: &mut Arguments, entry: &Where) {
             constraints.push(entry.constraint.clone());
             Constraint::All { constraints }
         }
-        Some(other) => Constraint::All {
-            constraints: vec![other, entry.constraint.clone()],
-        },
+        Some(other) => Constraint::All { constraints: vec![other, entry.constraint.clone()] },
     };
     arguments.insert(entry.argument.clone(), constraint);
 }

@@ -16,7 +16,7 @@ use crate::random;
 use crate::store::{Applied, Store};
 
 /// The name under which the authority's log is kept.
-pub const INSTANCE: &str = "authority";
+pub(crate) const INSTANCE: &str = "authority";
 const AAD: &[u8] = b"remit.authority.change/v1";
 const RESTORE: &str = "restore the database that belongs to this log, or begin with an empty home";
 
@@ -87,24 +87,15 @@ impl Journal {
     }
 
     fn head(&self) -> Result<Head, AuthorityError> {
-        Ok(Head {
-            uid: random::jti()?,
-            at_ms: self.clock.now().saturating_mul(1000),
-            log: self.name.clone(),
-        })
+        Ok(Head { uid: random::jti()?, at_ms: self.clock.now().saturating_mul(1000), log: self.name.clone() })
     }
 
     fn begin_epoch(&mut self, opened: &Opened) -> Result<(), AuthorityError> {
-        let epoch = event::Epoch {
-            epoch: opened.epoch,
-            previous: opened.previous.as_deref(),
-        };
+        let epoch = event::Epoch { epoch: opened.epoch, previous: opened.previous.as_deref() };
         let leaf = epoch.write(&self.head()?);
         let leaf = leaf.map_err(|error| AuthorityError::Leaf(error.to_string()))?;
         let sealed = Vec::new();
-        self.log
-            .commit_wait(Entry { leaf, sealed })
-            .map(|_receipt| ())?;
+        self.log.commit_wait(Entry { leaf, sealed }).map(|_receipt| ())?;
         Ok(())
     }
 
@@ -124,9 +115,7 @@ impl Journal {
             return Ok(None);
         };
         match self.vault.open_sealed(&subject, AAD, &entry.sealed) {
-            Ok(plain) => serde_json::from_slice(&plain)
-                .map(Some)
-                .map_err(|error| bad(error.to_string())),
+            Ok(plain) => serde_json::from_slice(&plain).map(Some).map_err(|error| bad(error.to_string())),
             // What was erased stays erased: the person's rows are not rebuilt.
             Err(VaultError::Erased) => Ok(None),
             Err(error) => Err(bad(error.to_string())),
@@ -134,10 +123,7 @@ impl Journal {
     }
 
     fn apply(&mut self, change: Option<&Change>) -> Result<(), AuthorityError> {
-        let next = Applied {
-            entries: self.applied.entries.saturating_add(1),
-            ..self.applied.clone()
-        };
+        let next = Applied { entries: self.applied.entries.saturating_add(1), ..self.applied.clone() };
         self.store.apply(change, &next)?;
         self.applied = next;
         Ok(())
@@ -146,15 +132,8 @@ impl Journal {
 
 /// Where in this epoch of the log the database stands; refuses two that cannot both be right.
 fn position(store: &Store, opened: &Opened, size: u64) -> Result<Applied, AuthorityError> {
-    let diverged = |applied, size| AuthorityError::Diverged {
-        applied,
-        size,
-        help: RESTORE,
-    };
-    let begin = Applied {
-        origin: opened.origin.clone(),
-        entries: 0,
-    };
+    let diverged = |applied, size| AuthorityError::Diverged { applied, size, help: RESTORE };
+    let begin = Applied { origin: opened.origin.clone(), entries: 0 };
     let before = opened.previous.as_deref().and_then(checkpoint);
     match (store.applied()?, before) {
         (Some(applied), _) if applied.origin == opened.origin => {
@@ -165,15 +144,8 @@ fn position(store: &Store, opened: &Opened, size: u64) -> Result<Applied, Author
         }
         (None, None) => Ok(begin),
         // The epoch ended where the database stands: a restored directory begins a new one.
-        (Some(applied), Some(end))
-            if applied.origin == end.origin && applied.entries == end.size =>
-        {
-            Ok(begin)
-        }
-        (applied, end) => Err(diverged(
-            applied.map_or(0, |applied| applied.entries),
-            end.map_or(size, |end| end.size),
-        )),
+        (Some(applied), Some(end)) if applied.origin == end.origin && applied.entries == end.size => Ok(begin),
+        (applied, end) => Err(diverged(applied.map_or(0, |applied| applied.entries), end.map_or(size, |end| end.size))),
     }
 }
 

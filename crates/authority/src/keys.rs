@@ -13,7 +13,7 @@ use crate::error::AuthorityError;
 use crate::signing::{PrivateKey, read_seed, write_seed};
 
 /// A new key signs only after this time, in seconds, so that every gateway has heard of it.
-pub const ROTATION_LEAD_S: i64 = 10;
+pub(crate) const ROTATION_LEAD_S: i64 = 10;
 
 /// The signing keys that are not retired, by age. No `Debug`.
 pub(crate) struct Keys {
@@ -46,16 +46,8 @@ impl Keys {
         key.usage = Some("sig".into());
         write_seed(&file(home, &key), &seed)?;
         // Nobody waits for the first key to be replaced.
-        let lead = if self.keys.is_empty() {
-            0
-        } else {
-            ROTATION_LEAD_S
-        };
-        Ok(KeyRecord {
-            key,
-            signs_from: now.saturating_add(lead),
-            at: now,
-        })
+        let lead = if self.keys.is_empty() { 0 } else { ROTATION_LEAD_S };
+        Ok(KeyRecord { key, signs_from: now.saturating_add(lead), at: now })
     }
 
     /// The newest key whose time has come.
@@ -67,19 +59,12 @@ impl Keys {
 
     /// The public halves.
     pub(crate) fn public(&self) -> Vec<Jwk> {
-        self.keys
-            .iter()
-            .map(|(record, _)| record.key.clone())
-            .collect()
+        self.keys.iter().map(|(record, _)| record.key.clone()).collect()
     }
 
     /// Keys whose last token has expired, because a newer one has been signing for longer than a token lives.
     pub(crate) fn retirable(&self, now: i64) -> Vec<Jwk> {
-        let newer = self
-            .keys
-            .iter()
-            .skip(1)
-            .map(|(record, _)| record.signs_from);
+        let newer = self.keys.iter().skip(1).map(|(record, _)| record.signs_from);
         self.keys
             .iter()
             .zip(newer)

@@ -69,10 +69,7 @@ pub fn learn(list: &str) -> Result<Vec<ToolRecord>, LearnError> {
     let bad = |error: JsonError| LearnError::List(error.to_string());
     let whole: &RawValue = serde_json::from_str(list).map_err(|_| bad(JsonError::Syntax))?;
     let array = match json::members(whole) {
-        Ok(members) => members
-            .into_iter()
-            .find(|(name, _)| name == "tools")
-            .map(|(_, raw)| raw),
+        Ok(members) => members.into_iter().find(|(name, _)| name == "tools").map(|(_, raw)| raw),
         Err(_) => Some(whole),
     };
     let array = array.ok_or_else(|| LearnError::List("it has no `tools`".into()))?;
@@ -80,26 +77,18 @@ pub fn learn(list: &str) -> Result<Vec<ToolRecord>, LearnError> {
     if definitions.len() > TOOLS_MAX {
         return Err(LearnError::Bounds);
     }
-    let tools = definitions
-        .iter()
-        .enumerate()
-        .map(|(index, raw)| one(index, raw));
+    let tools = definitions.iter().enumerate().map(|(index, raw)| one(index, raw));
     let mut tools = tools.collect::<Result<Vec<_>, _>>()?;
     tools.sort_by(|left, right| left.name.cmp(&right.name));
     let count = tools.len();
     tools.dedup_by(|left, right| left.name == right.name);
-    if tools.len() == count {
-        Ok(tools)
-    } else {
-        Err(LearnError::Bounds)
-    }
+    if tools.len() == count { Ok(tools) } else { Err(LearnError::Bounds) }
 }
 
 fn one(index: usize, raw: &RawValue) -> Result<ToolRecord, LearnError> {
     let bad = |why: String| LearnError::Tool(index, why);
     let pin = pin(raw).map_err(|error| bad(error.to_string()))?;
-    let definition: Definition =
-        serde_json::from_str(raw.get()).map_err(|error| bad(error.to_string()))?;
+    let definition: Definition = serde_json::from_str(raw.get()).map_err(|error| bad(error.to_string()))?;
     if !definition.input.is_object() {
         return Err(bad("`inputSchema` is not an object".into()));
     }
@@ -121,8 +110,7 @@ impl Override {
     pub fn apply(&self, tool: &mut ToolRecord) {
         tool.tier = self.tier.unwrap_or(tool.tier);
         tool.returns = self.returns.unwrap_or(tool.returns);
-        tool.roles
-            .extend(self.roles.iter().map(|(name, role)| (name.clone(), *role)));
+        tool.roles.extend(self.roles.iter().map(|(name, role)| (name.clone(), *role)));
     }
 }
 
@@ -151,8 +139,8 @@ const HARMFUL: &[&str] = &[
     "bulk",
 ];
 const OUTWARD: &[&str] = &[
-    "send", "post", "reply", "publish", "email", "mail", "message", "create", "update", "write",
-    "put", "set", "edit", "upload", "share", "invite", "merge", "push", "deploy",
+    "send", "post", "reply", "publish", "email", "mail", "message", "create", "update", "write", "put", "set", "edit",
+    "upload", "share", "invite", "merge", "push", "deploy",
 ];
 
 fn tier(name: &str, hints: &Hints, roles: &BTreeMap<String, Role>) -> ToolTier {
@@ -177,42 +165,14 @@ fn tier(name: &str, hints: &Hints, roles: &BTreeMap<String, Role>) -> ToolTier {
 
 /// Nothing is known of how sensitive it is, so it counts as the worst until a reviewer says otherwise.
 fn returns(hints: &Hints) -> Label {
-    let trust = if hints.open_world_hint == Some(false) {
-        Trust::Internal
-    } else {
-        Trust::Untrusted
-    };
+    let trust = if hints.open_world_hint == Some(false) { Trust::Internal } else { Trust::Untrusted };
     let sensitivity = Sensitivity::Regulated;
     Label { trust, sensitivity }
 }
 
 const ROLES: &[(Role, &[&str])] = &[
-    (
-        Role::Credential,
-        &[
-            "password",
-            "passwd",
-            "secret",
-            "token",
-            "credential",
-            "credentials",
-            "apikey",
-            "key",
-        ],
-    ),
-    (
-        Role::Command,
-        &[
-            "command",
-            "cmd",
-            "script",
-            "code",
-            "sql",
-            "shell",
-            "expression",
-            "eval",
-        ],
-    ),
+    (Role::Credential, &["password", "passwd", "secret", "token", "credential", "credentials", "apikey", "key"]),
+    (Role::Command, &["command", "cmd", "script", "code", "sql", "shell", "expression", "eval"]),
     (
         Role::Target,
         &[
@@ -257,34 +217,23 @@ const ROLES: &[(Role, &[&str])] = &[
             "summary",
         ],
     ),
-    (
-        Role::Selector,
-        &[
-            "id", "ids", "name", "query", "filter", "number", "index", "page", "limit", "offset",
-            "from",
-        ],
-    ),
+    (Role::Selector, &["id", "ids", "name", "query", "filter", "number", "index", "page", "limit", "offset", "from"]),
 ];
 
 /// An argument whose name says nothing is a target: what is unknown may be where the effect goes.
 fn roles(schema: &serde_json::Value) -> BTreeMap<String, Role> {
-    let properties = schema
-        .get("properties")
-        .and_then(serde_json::Value::as_object);
+    let properties = schema.get("properties").and_then(serde_json::Value::as_object);
     let role = |name: &String, schema: &serde_json::Value| {
         let words = words(name);
         let by_name = ROLES
             .iter()
             .find(|(_, list)| words.iter().any(|word| list.contains(&word.as_str())))
             .map(|(role, _)| *role);
-        let flag = schema.get("type").is_some_and(|kind| kind == "boolean")
-            || schema.get("enum").is_some();
+        let flag = schema.get("type").is_some_and(|kind| kind == "boolean") || schema.get("enum").is_some();
         by_name.unwrap_or(if flag { Role::Control } else { Role::Target })
     };
     let named = properties.into_iter().flatten();
-    named
-        .map(|(name, schema)| (name.clone(), role(name, schema)))
-        .collect()
+    named.map(|(name, schema)| (name.clone(), role(name, schema))).collect()
 }
 
 /// `deleteTicket`, `delete_ticket` and `delete-ticket` all hold the word `delete`.
@@ -318,52 +267,24 @@ mod tests {
     #[track_caller]
     fn check(name: &str, annotations: &str, tier: ToolTier, trust: Trust) {
         let tool = tool(name, annotations, "{}");
-        assert_eq!(
-            (tool.tier, tool.returns.trust),
-            (tier, trust),
-            "{name} {annotations}"
-        );
+        assert_eq!((tool.tier, tool.returns.trust), (tier, trust), "{name} {annotations}");
         assert!(!tool.exposed);
     }
 
     #[test]
     fn an_absent_hint_means_the_worst_and_a_name_only_raises() {
         check("ping", "{}", ToolTier::T3, Trust::Untrusted);
-        check(
-            "ping",
-            r#"{"readOnlyHint":true}"#,
-            ToolTier::T1,
-            Trust::Untrusted,
-        );
-        check(
-            "ping",
-            r#"{"readOnlyHint":true,"openWorldHint":false}"#,
-            ToolTier::T0,
-            Trust::Internal,
-        );
-        check(
-            "ping",
-            r#"{"destructiveHint":false}"#,
-            ToolTier::T2,
-            Trust::Untrusted,
-        );
-        check(
-            "deleteAll",
-            r#"{"readOnlyHint":true,"openWorldHint":false}"#,
-            ToolTier::T3,
-            Trust::Internal,
-        );
-        check(
-            "reply_to_customer",
-            r#"{"readOnlyHint":true}"#,
-            ToolTier::T2,
-            Trust::Untrusted,
-        );
+        check("ping", r#"{"readOnlyHint":true}"#, ToolTier::T1, Trust::Untrusted);
+        check("ping", r#"{"readOnlyHint":true,"openWorldHint":false}"#, ToolTier::T0, Trust::Internal);
+        check("ping", r#"{"destructiveHint":false}"#, ToolTier::T2, Trust::Untrusted);
+        check("deleteAll", r#"{"readOnlyHint":true,"openWorldHint":false}"#, ToolTier::T3, Trust::Internal);
+        check("reply_to_customer", r#"{"readOnlyHint":true}"#, ToolTier::T2, Trust::Untrusted);
     }
 
     #[test]
     fn arguments_have_roles_by_their_names_and_a_reviewer_has_the_last_word() {
-        let properties = r#"{"customerEmail":{},"body":{},"ticket_id":{},"api_key":{},"dryRun":{"type":"boolean"},"x":{}}"#;
+        let properties =
+            r#"{"customerEmail":{},"body":{},"ticket_id":{},"api_key":{},"dryRun":{"type":"boolean"},"x":{}}"#;
         let mut tool = tool("note", r#"{"readOnlyHint":true}"#, properties);
         let role = |tool: &ToolRecord, name: &str| tool.roles[name];
         assert_eq!(role(&tool, "customerEmail"), Role::Target);
@@ -372,13 +293,9 @@ mod tests {
         assert_eq!(role(&tool, "api_key"), Role::Credential);
         assert_eq!(role(&tool, "dryRun"), Role::Control);
         assert_eq!(role(&tool, "x"), Role::Target);
-        let words: Override =
-            serde_json::from_str(r#"{"tier":"T0","roles":{"x":"content"}}"#).unwrap();
+        let words: Override = serde_json::from_str(r#"{"tier":"T0","roles":{"x":"content"}}"#).unwrap();
         words.apply(&mut tool);
-        assert_eq!(
-            (tool.tier, role(&tool, "x"), role(&tool, "body")),
-            (ToolTier::T0, Role::Content, Role::Content)
-        );
+        assert_eq!((tool.tier, role(&tool, "x"), role(&tool, "body")), (ToolTier::T0, Role::Content, Role::Content));
     }
 
     #[test]

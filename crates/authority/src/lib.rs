@@ -1,15 +1,33 @@
-//! The control plane.
+//! The control plane: who agents are, what they were granted, and what was taken back.
+//!
+//! Gateways never link this crate. They follow its bundle and its feed over HTTP, both signed under a root key that
+//! they pin, and verify the tokens that it mints.
 
+mod assertion;
+mod authority;
+mod bundle;
 pub mod change;
 pub mod config;
 mod entry;
 pub mod error;
 pub mod grant;
+mod http;
 mod journal;
 mod keys;
 pub mod learn;
+mod mint;
+mod pin;
 mod proof;
 mod random;
+mod register;
+mod request;
+mod revoke;
+mod servers;
 mod signing;
+pub mod socket;
 mod store;
 pub mod subset;
+
+pub use authority::Authority;
+pub use config::{Clock, Config, Home};
+pub use error::AuthorityError;

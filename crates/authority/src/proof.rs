@@ -44,25 +44,12 @@ pub(crate) fn verify(proof: &str, url: &str, now: i64) -> Option<Proven> {
     let fresh = now.saturating_sub(payload.iat).saturating_abs() <= PROOF_WINDOW_S;
     let named = !payload.jti.is_empty() && payload.jti.len() <= PROOF_JTI_BYTES_MAX;
     let here = payload.htm == "POST" && payload.htu == url;
-    (fresh && named && here).then_some(Proven {
-        key,
-        jti: payload.jti,
-    })
+    (fresh && named && here).then_some(Proven { key, jti: payload.jti })
 }
 
 /// A proof for one request with a token.
-pub(crate) fn make(
-    key: &PrivateKey,
-    method: &str,
-    url: &str,
-    token: &str,
-    now: i64,
-) -> Result<String, AuthorityError> {
-    let header = Header {
-        typ: "dpop+jwt",
-        alg: "EdDSA",
-        jwk: key.public(),
-    };
+pub(crate) fn make(key: &PrivateKey, method: &str, url: &str, token: &str, now: i64) -> Result<String, AuthorityError> {
+    let header = Header { typ: "dpop+jwt", alg: "EdDSA", jwk: key.public() };
     // RFC 9449 section 4.2: without query and fragment.
     let url = url.split(['?', '#']).next().unwrap_or(url);
     let payload = Payload {
@@ -85,11 +72,7 @@ mod tests {
         let (key, _) = PrivateKey::generate().unwrap();
         let url = "https://gw.example/mcp/tickets";
         let proof = make(&key, "POST", &format!("{url}?x#y"), "token", 1_000).unwrap();
-        let request = Request {
-            method: "POST",
-            url,
-            token: "token",
-        };
+        let request = Request { method: "POST", url, token: "token" };
         let proven = dpop::verify(&proof, request, 1_000).unwrap();
         assert_eq!(proven.jkt, key.public().thumbprint());
         assert!(verify(&proof, url, 1_000).is_some());

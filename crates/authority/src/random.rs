@@ -36,10 +36,8 @@ pub(crate) fn jti() -> Result<String, AuthorityError> {
 }
 
 fn named<T: TryFrom<String>>(prefix: &str) -> Result<T, AuthorityError> {
-    let letters = bytes::<20>()?
-        .into_iter()
-        .filter_map(|byte| ALPHABET.get(usize::from(byte % 32)).copied())
-        .map(char::from);
+    let letters =
+        bytes::<20>()?.into_iter().filter_map(|byte| ALPHABET.get(usize::from(byte % 32)).copied()).map(char::from);
     named_id(prefix.chars().chain(letters).collect())
 }
 

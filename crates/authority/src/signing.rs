@@ -45,11 +45,7 @@ impl PrivateKey {
     }
 
     /// A compact JWS of `payload` (RFC 7515).
-    pub(crate) fn sign(
-        &self,
-        header: &impl Serialize,
-        payload: &impl Serialize,
-    ) -> Result<String, AuthorityError> {
+    pub(crate) fn sign(&self, header: &impl Serialize, payload: &impl Serialize) -> Result<String, AuthorityError> {
         let header = b64(&serde_json::to_vec(header)?);
         let payload = b64(&serde_json::to_vec(payload)?);
         let mut compact = format!("{header}.{payload}");
@@ -104,9 +100,6 @@ mod tests {
         let opened = Unverified::parse(&compact).unwrap().verify(key.public());
         assert_eq!(opened.as_deref(), Some(&b"1"[..]));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(
-            PrivateKey::load(&path),
-            Err(AuthorityError::Key(_))
-        ));
+        assert!(matches!(PrivateKey::load(&path), Err(AuthorityError::Key(_))));
     }
 }

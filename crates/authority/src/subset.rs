@@ -10,37 +10,26 @@ use remit_core::number::Exact;
 
 /// Whether every detail of the child is within one detail of the parent.
 pub fn details_within(child: &[Detail], parent: &[Detail]) -> bool {
-    child
-        .iter()
-        .all(|c| parent.iter().any(|p| detail_within(c, p)))
+    child.iter().all(|c| parent.iter().any(|p| detail_within(c, p)))
 }
 
 /// Whether one detail is within another.
 pub fn detail_within(child: &Detail, parent: &Detail) -> bool {
     let locations = child.locations.iter().all(|l| parent.locations.contains(l));
     let tools = child.tools.iter().all(|(name, arguments)| {
-        let named = parent
-            .tools
-            .get(name)
-            .or_else(|| parent.tools.get(WILDCARD));
+        let named = parent.tools.get(name).or_else(|| parent.tools.get(WILDCARD));
         named.is_some_and(|wider| arguments_within(arguments, wider))
     });
     // A wildcard also covers what the parent names, and there the parent may be narrower than its own wildcard.
     let wildcard = child.tools.get(WILDCARD).is_none_or(|arguments| {
-        let mut overridden = parent
-            .tools
-            .iter()
-            .filter(|(name, _)| !child.tools.contains_key(*name));
+        let mut overridden = parent.tools.iter().filter(|(name, _)| !child.tools.contains_key(*name));
         overridden.all(|(_, wider)| arguments_within(arguments, wider))
     });
     let prompts = child.prompts.iter().all(|(name, arguments)| {
         let named = parent.prompts.get(name);
         named.is_some_and(|wider| arguments_within(arguments, wider))
     });
-    let resources = child
-        .resources
-        .iter()
-        .all(|c| parent.resources.iter().any(|p| within(c, p)));
+    let resources = child.resources.iter().all(|c| parent.resources.iter().any(|p| within(c, p)));
     child.kind == DETAIL_TYPE
         && parent.kind == DETAIL_TYPE
         && child.well_formed()
@@ -68,10 +57,7 @@ pub fn arguments_within(child: &Arguments, parent: &Arguments) -> bool {
     });
     // An argument that the child does not name is absent from every call that it accepts.
     let absent = parent.iter().filter(|(name, _)| !child.contains_key(*name));
-    named
-        && absent
-            .into_iter()
-            .all(|(_, p)| *p == Constraint::Wildcard {})
+    named && absent.into_iter().all(|(_, p)| *p == Constraint::Wildcard {})
 }
 
 /// Whether every value that `child` accepts is one that `parent` accepts.
@@ -102,12 +88,9 @@ fn narrower(child: &Constraint, parent: &Constraint) -> bool {
         (Constraint::All { .. }, _) => by_part(child, parent),
         (Constraint::Range { .. }, Constraint::Range { .. }) => bound_within(child, parent),
         (Constraint::Subset { values: c }, Constraint::Subset { values: p }) => each_in(c, p),
-        (Constraint::Contains { values: c }, Constraint::Contains { values: p }) => {
-            p.iter().all(|wanted| {
-                c.iter()
-                    .any(|held| each_in(std::slice::from_ref(held), std::slice::from_ref(wanted)))
-            })
-        }
+        (Constraint::Contains { values: c }, Constraint::Contains { values: p }) => p
+            .iter()
+            .all(|wanted| c.iter().any(|held| each_in(std::slice::from_ref(held), std::slice::from_ref(wanted)))),
         _ => false,
     }
 }
@@ -164,13 +147,8 @@ fn samples(scalar: &Scalar) -> Vec<Sample> {
 
 /// Whether everything that equals one of `child` equals one of `parent`.
 fn each_in(child: &[Scalar], parent: &[Scalar]) -> bool {
-    let parent = Constraint::OneOf {
-        values: parent.to_vec(),
-    };
-    child
-        .iter()
-        .flat_map(samples)
-        .all(|sample| sample.passes(&parent))
+    let parent = Constraint::OneOf { values: parent.to_vec() };
+    child.iter().flat_map(samples).all(|sample| sample.passes(&parent))
 }
 
 /// Whether nothing that the constraint accepts holds a number that cannot be compared exactly. A union refuses such a
@@ -196,45 +174,21 @@ fn scalar_only(constraint: &Constraint) -> bool {
 
 /// A range as the intersection of its two bounds.
 fn halves(range: &Constraint) -> Option<[Constraint; 2]> {
-    let Constraint::Range {
-        min: Some(min),
-        max: Some(max),
-        min_inclusive,
-        max_inclusive,
-    } = range
-    else {
+    let Constraint::Range { min: Some(min), max: Some(max), min_inclusive, max_inclusive } = range else {
         return None;
     };
-    let lower = Constraint::Range {
-        min: Some(min.clone()),
-        max: None,
-        min_inclusive: *min_inclusive,
-        max_inclusive: true,
-    };
-    let upper = Constraint::Range {
-        min: None,
-        max: Some(max.clone()),
-        min_inclusive: true,
-        max_inclusive: *max_inclusive,
-    };
+    let lower =
+        Constraint::Range { min: Some(min.clone()), max: None, min_inclusive: *min_inclusive, max_inclusive: true };
+    let upper =
+        Constraint::Range { min: None, max: Some(max.clone()), min_inclusive: true, max_inclusive: *max_inclusive };
     Some([lower, upper])
 }
 
 /// Whether a range lies within another that has one bound.
 fn bound_within(child: &Constraint, parent: &Constraint) -> bool {
     let (
-        Constraint::Range {
-            min: c_min,
-            max: c_max,
-            min_inclusive: c_low,
-            max_inclusive: c_high,
-        },
-        Constraint::Range {
-            min: p_min,
-            max: p_max,
-            min_inclusive: p_low,
-            max_inclusive: p_high,
-        },
+        Constraint::Range { min: c_min, max: c_max, min_inclusive: c_low, max_inclusive: c_high },
+        Constraint::Range { min: p_min, max: p_max, min_inclusive: p_low, max_inclusive: p_high },
     ) = (child, parent)
     else {
         return false;

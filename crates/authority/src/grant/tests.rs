@@ -43,10 +43,7 @@ fn offers() -> BTreeMap<ServerName, Offer> {
         exposed: tools.iter().map(|t| ToolName::new(*t).unwrap()).collect(),
     };
     [
-        (
-            "tickets",
-            offer(Environment::Staging, &["read_ticket", "delete_ticket"]),
-        ),
+        ("tickets", offer(Environment::Staging, &["read_ticket", "delete_ticket"])),
         ("docs", offer(Environment::Staging, &["search"])),
         ("live", offer(Environment::Production, &["read"])),
     ]
@@ -90,20 +87,8 @@ fn no_scope_without_a_reason_an_end_and_a_declared_need() {
         Code::ScopeUndeclared,
         "[[need]]\ntool = \"tickets/delete_ticket\"\nreason = 'clean \"up\"'\nlongest = \"10m\"\n",
     );
-    refused(
-        &["tickets/hidden"],
-        "5m",
-        "x",
-        Code::Unknown,
-        "remit server show tickets",
-    );
-    refused(
-        &["live/read"],
-        "5m",
-        "x",
-        Code::PolicyForbid,
-        "of production",
-    );
+    refused(&["tickets/hidden"], "5m", "x", Code::Unknown, "remit server show tickets");
+    refused(&["live/read"], "5m", "x", Code::PolicyForbid, "of production");
     refused(&["docs/../x"], "5m", "x", Code::Unknown, "docs/../x");
     refused(&["Docs/x"], "5m", "x", Code::RequestInvalid, "Docs");
 }
@@ -114,13 +99,7 @@ fn a_wildcard_is_an_exception_of_the_manifest_and_is_marked() {
     assert!(granted.wildcard);
     assert!(granted.details[0].tools.contains_key(WILDCARD));
     assert!(!ask(&asked(&["docs/search"], "5m", "x")).unwrap().wildcard);
-    refused(
-        &["tickets/*"],
-        "5m",
-        "x",
-        Code::ScopeUndeclared,
-        "wildcard = true",
-    );
+    refused(&["tickets/*"], "5m", "x", Code::ScopeUndeclared, "wildcard = true");
     refused(&["docs/*"], "6m", "x", Code::GrantIncomplete, "at most 5m");
 }
 
@@ -136,31 +115,15 @@ fn with(argument: &str, tool: Option<&str>, constraint: &str) -> Where {
 fn constraints_reach_the_tools_that_they_name() {
     let mut request = asked(&["tickets/read_ticket", "docs/search"], "5m", "x");
     request.constraints = vec![
-        with(
-            "id",
-            Some("tickets/read_ticket"),
-            r#"{"constraint_type":"range","min":1}"#,
-        ),
-        with(
-            "id",
-            Some("tickets/read_ticket"),
-            r#"{"constraint_type":"range","max":9}"#,
-        ),
+        with("id", Some("tickets/read_ticket"), r#"{"constraint_type":"range","min":1}"#),
+        with("id", Some("tickets/read_ticket"), r#"{"constraint_type":"range","max":9}"#),
     ];
     let granted = ask(&request).unwrap();
-    let [docs, tickets] = granted.details.as_slice() else {
-        panic!("two servers")
-    };
+    let [docs, tickets] = granted.details.as_slice() else { panic!("two servers") };
     assert_eq!(tickets.locations, ["https://gw.example/mcp/tickets"]);
     assert!(docs.tools["search"].is_empty());
-    assert!(
-        matches!(&tickets.tools["read_ticket"]["id"], Constraint::All { constraints } if constraints.len() == 2)
-    );
-    request.constraints = vec![with(
-        "id",
-        Some("tickets/other"),
-        r#"{"constraint_type":"wildcard"}"#,
-    )];
+    assert!(matches!(&tickets.tools["read_ticket"]["id"], Constraint::All { constraints } if constraints.len() == 2));
+    request.constraints = vec![with("id", Some("tickets/other"), r#"{"constraint_type":"wildcard"}"#)];
     assert_eq!(ask(&request).unwrap_err().code, Code::RequestInvalid);
     request.constraints = vec![with("id", None, r#"{"constraint_type":"range"}"#)];
     assert_eq!(ask(&request).unwrap_err().code, Code::RequestInvalid);
@@ -192,19 +155,9 @@ fn a_run_never_leaves_its_ceiling() {
     for wider in [
         asked(&["tickets/read_ticket"], "10m", "x"),
         asked(&["docs/search"], "5m", "x"),
-        Asked {
-            duration: "11m".into(),
-            ..wide.clone()
-        },
-        Asked {
-            constraints: vec![with("id", None, r#"{"constraint_type":"range","max":10}"#)],
-            ..wide.clone()
-        },
+        Asked { duration: "11m".into(), ..wide.clone() },
+        Asked { constraints: vec![with("id", None, r#"{"constraint_type":"range","max":10}"#)], ..wide.clone() },
     ] {
-        assert_eq!(
-            check(&wider).unwrap_err().code,
-            Code::InsufficientScope,
-            "{wider:?}"
-        );
+        assert_eq!(check(&wider).unwrap_err().code, Code::InsufficientScope, "{wider:?}");
     }
 }

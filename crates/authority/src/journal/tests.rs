@@ -11,20 +11,13 @@ fn open(dir: &Path) -> Result<Journal, AuthorityError> {
 }
 
 fn person(n: u8) -> Change {
-    Change::Principal(Principal {
-        id: PrincipalId::new(format!("p-{n}")).unwrap(),
-        name: format!("person {n}"),
-        at: 1,
-    })
+    Change::Principal(Principal { id: PrincipalId::new(format!("p-{n}")).unwrap(), name: format!("person {n}"), at: 1 })
 }
 
 #[track_caller]
 fn knows(journal: &Journal, names: &[u8]) {
     for n in 1..=4_u8 {
-        let found = journal
-            .store()
-            .principal_named(&format!("person {n}"))
-            .unwrap();
+        let found = journal.store().principal_named(&format!("person {n}")).unwrap();
         assert_eq!(found.is_some(), names.contains(&n), "person {n}");
     }
 }
@@ -74,10 +67,7 @@ fn a_log_that_is_behind_the_database_is_refused() {
     journal.record(&person(1)).unwrap();
     drop(journal);
     std::fs::remove_dir_all(dir.path().join("log")).unwrap();
-    assert!(matches!(
-        open(dir.path()),
-        Err(AuthorityError::Diverged { .. })
-    ));
+    assert!(matches!(open(dir.path()), Err(AuthorityError::Diverged { .. })));
 }
 
 #[test]
@@ -107,9 +97,6 @@ fn when_the_log_is_unavailable_nothing_changes() {
     let mut journal = open(dir.path()).unwrap();
     journal.log.clone().close().unwrap();
     let refused = journal.record(&person(1)).unwrap_err();
-    assert_eq!(
-        refused.rejection().code,
-        remit_core::rejection::Code::AuditUnavailable
-    );
+    assert_eq!(refused.rejection().code, remit_core::rejection::Code::AuditUnavailable);
     knows(&journal, &[]);
 }

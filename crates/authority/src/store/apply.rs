@@ -4,9 +4,7 @@ use remit_core::id::ServerName;
 use rusqlite::{Transaction, params};
 use serde::Serialize;
 
-use crate::change::{
-    AgentRecord, Change, Grant, KeyRecord, Principal, Run, ServerRecord, TokenRecord, ToolRecord,
-};
+use crate::change::{AgentRecord, Change, Grant, KeyRecord, Principal, Run, ServerRecord, TokenRecord, ToolRecord};
 use crate::error::AuthorityError;
 
 type Applied = Result<(), AuthorityError>;
@@ -17,10 +15,7 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Applied {
         Change::Agent(record) => agent(tx, record),
         Change::Server(record) => server(tx, record),
         Change::Tools { server, tools, .. } => tools.iter().try_for_each(|t| tool(tx, server, t)),
-        Change::Launched {
-            run: begun,
-            grant: ceiling,
-        } => {
+        Change::Launched { run: begun, grant: ceiling } => {
             run(tx, begun)?;
             grant(tx, ceiling)
         }
@@ -35,33 +30,16 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Applied {
         }
         Change::Token(record) => token(tx, record),
         Change::Revoked { revocation, .. } => {
-            let sql =
-                "INSERT INTO revocations (seq, kind, id, at, record) VALUES (?1, ?2, ?3, ?4, ?5)";
+            let sql = "INSERT INTO revocations (seq, kind, id, at, record) VALUES (?1, ?2, ?3, ?4, ?5)";
             let kind = revocation.kind.name();
-            done(tx.execute(
-                sql,
-                params![
-                    int(revocation.seq),
-                    kind,
-                    revocation.id,
-                    revocation.at,
-                    json(revocation)?
-                ],
-            ))
+            done(tx.execute(sql, params![int(revocation.seq), kind, revocation.id, revocation.at, json(revocation)?]))
         }
         Change::Key(record) => key(tx, record),
-        Change::KeyRetired { kid, at } => done(tx.execute(
-            "UPDATE keys SET retired = ?2 WHERE kid = ?1",
-            params![kid, at],
-        )),
-        Change::Bundle {
-            version,
-            not_after,
-            digest,
-            at,
-        } => {
-            let sql =
-                "INSERT INTO bundles (version, not_after, digest, at) VALUES (?1, ?2, ?3, ?4)";
+        Change::KeyRetired { kid, at } => {
+            done(tx.execute("UPDATE keys SET retired = ?2 WHERE kid = ?1", params![kid, at]))
+        }
+        Change::Bundle { version, not_after, digest, at } => {
+            let sql = "INSERT INTO bundles (version, not_after, digest, at) VALUES (?1, ?2, ?3, ?4)";
             done(tx.execute(sql, params![int(*version), not_after, digest, at]))
         }
     }
@@ -77,10 +55,7 @@ fn agent(tx: &Transaction<'_>, record: &AgentRecord) -> Applied {
     let sql = "INSERT INTO agents (id, short, name, record, at) VALUES (?1, ?2, ?3, ?4, ?5)
                ON CONFLICT (id) DO UPDATE SET record = excluded.record, at = excluded.at";
     let id = record.id.to_string();
-    done(tx.execute(
-        sql,
-        params![id, record.id.short(), name, json(record)?, record.at],
-    ))
+    done(tx.execute(sql, params![id, record.id.short(), name, json(record)?, record.at]))
 }
 
 fn server(tx: &Transaction<'_>, record: &ServerRecord) -> Applied {
@@ -94,10 +69,7 @@ fn tool(tx: &Transaction<'_>, server: &ServerName, record: &ToolRecord) -> Appli
                ON CONFLICT (server, name) DO UPDATE
                SET pin = excluded.pin, exposed = excluded.exposed, record = excluded.record";
     let (server, name) = (server.as_str(), record.name.as_str());
-    done(tx.execute(
-        sql,
-        params![server, name, record.pin, record.exposed, json(record)?],
-    ))
+    done(tx.execute(sql, params![server, name, record.pin, record.exposed, json(record)?]))
 }
 
 fn run(tx: &Transaction<'_>, record: &Run) -> Applied {
@@ -132,8 +104,7 @@ fn grant(tx: &Transaction<'_>, record: &Grant) -> Applied {
 
 fn token(tx: &Transaction<'_>, record: &TokenRecord) -> Applied {
     // What has expired needs no row: the log keeps it.
-    tx.prepare_cached("DELETE FROM tokens WHERE exp < ?1")?
-        .execute([record.at])?;
+    tx.prepare_cached("DELETE FROM tokens WHERE exp < ?1")?.execute([record.at])?;
     let sql = "INSERT INTO tokens (jti, gid, exp) VALUES (?1, ?2, ?3)";
     let row = params![record.jti, record.grant.as_str(), record.exp];
     done(tx.prepare_cached(sql)?.execute(row))
@@ -141,10 +112,7 @@ fn token(tx: &Transaction<'_>, record: &TokenRecord) -> Applied {
 
 fn key(tx: &Transaction<'_>, record: &KeyRecord) -> Applied {
     let sql = "INSERT INTO keys (kid, signs_from, record) VALUES (?1, ?2, ?3)";
-    done(tx.execute(
-        sql,
-        params![record.key.kid, record.signs_from, json(record)?],
-    ))
+    done(tx.execute(sql, params![record.key.kid, record.signs_from, json(record)?]))
 }
 
 fn json(value: &impl Serialize) -> Result<String, AuthorityError> {

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::change::Change;
 use crate::error::AuthorityError;
 
-pub(crate) use read::{Feed, LastBundle};
+pub(crate) use read::LastBundle;
 
 /// The open database.
 pub(crate) struct Store {
@@ -48,9 +48,7 @@ impl Store {
     pub(crate) fn applied(&self) -> Result<Option<Applied>, AuthorityError> {
         let text = |key: &str| {
             self.connection
-                .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| {
-                    row.get::<_, String>(0)
-                })
+                .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get::<_, String>(0))
                 .optional()
         };
         let (Some(origin), Some(entries)) = (text("log_origin")?, text("applied_entries")?) else {
@@ -61,11 +59,7 @@ impl Store {
     }
 
     /// Applies the change of one entry, or notes that an entry holds none that can be read any more.
-    pub(crate) fn apply(
-        &mut self,
-        change: Option<&Change>,
-        applied: &Applied,
-    ) -> Result<(), AuthorityError> {
+    pub(crate) fn apply(&mut self, change: Option<&Change>, applied: &Applied) -> Result<(), AuthorityError> {
         let transaction = self.connection.transaction()?;
         if let Some(change) = change {
             apply::apply(&transaction, change)?;

@@ -48,17 +48,12 @@ impl Store {
     }
 
     pub(crate) fn principal_by_id(&self, id: &PrincipalId) -> Found<Principal> {
-        self.principal(
-            "SELECT id, name, at FROM principals WHERE id = ?1",
-            id.as_str(),
-        )
+        self.principal("SELECT id, name, at FROM principals WHERE id = ?1", id.as_str())
     }
 
     fn principal(&self, sql: &str, by: &str) -> Found<Principal> {
         let mut statement = self.connection.prepare_cached(sql)?;
-        let row = statement.query_row([by], |row| {
-            Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?))
-        });
+        let row = statement.query_row([by], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)));
         let Some((id, name, at)) = row.optional()? else {
             return Ok(None);
         };
@@ -85,10 +80,7 @@ impl Store {
     }
 
     pub(crate) fn server(&self, name: &ServerName) -> Found<ServerRecord> {
-        self.one(
-            "SELECT record FROM servers WHERE name = ?1",
-            [name.as_str()],
-        )
+        self.one("SELECT record FROM servers WHERE name = ?1", [name.as_str()])
     }
 
     pub(crate) fn tools(&self, server: &ServerName) -> List<ToolRecord> {
@@ -149,17 +141,11 @@ impl Store {
 
     pub(crate) fn feed(&self, after: u64) -> Result<Feed, AuthorityError> {
         let last = "SELECT coalesce(max(seq), 0) FROM revocations";
-        let seq: i64 = self
-            .connection
-            .prepare_cached(last)?
-            .query_row([], |row| row.get(0))?;
+        let seq: i64 = self.connection.prepare_cached(last)?.query_row([], |row| row.get(0))?;
         let sql = "SELECT record FROM revocations WHERE seq > ?1 ORDER BY seq LIMIT ?2";
         let after = i64::try_from(after).unwrap_or(i64::MAX);
         let limit = i64::try_from(FEED_PAGE_MAX).unwrap_or(i64::MAX);
-        Ok(Feed {
-            seq: u64::try_from(seq).unwrap_or(0),
-            entries: self.all(sql, params![after, limit])?,
-        })
+        Ok(Feed { seq: u64::try_from(seq).unwrap_or(0), entries: self.all(sql, params![after, limit])? })
     }
 
     pub(crate) fn revocations(&self) -> List<Revocation> {
@@ -168,16 +154,15 @@ impl Store {
 
     pub(crate) fn last_bundle(&self) -> Found<LastBundle> {
         let sql = "SELECT version, not_after, digest FROM bundles ORDER BY version DESC LIMIT 1";
-        let row = self.connection.prepare_cached(sql)?.query_row([], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?))
-        });
-        Ok(row
-            .optional()?
-            .map(|(version, not_after, digest)| LastBundle {
-                version: u64::try_from(version).unwrap_or(0),
-                not_after,
-                digest,
-            }))
+        let row = self
+            .connection
+            .prepare_cached(sql)?
+            .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?)));
+        Ok(row.optional()?.map(|(version, not_after, digest)| LastBundle {
+            version: u64::try_from(version).unwrap_or(0),
+            not_after,
+            digest,
+        }))
     }
 }
 

@@ -68,25 +68,11 @@ mod tests {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection).unwrap();
         migrate(&mut connection).unwrap();
-        let tables: i64 = connection
-            .query_row(
-                "SELECT count(*) FROM sqlite_schema WHERE type = 'table'",
-                [],
-                |r| r.get(0),
-            )
-            .unwrap();
+        let tables: i64 =
+            connection.query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", [], |r| r.get(0)).unwrap();
         assert_eq!(tables, 11);
         connection.pragma_update(None, "user_version", 99).unwrap();
         let refused = migrate(&mut connection).unwrap_err();
-        assert!(
-            matches!(
-                refused,
-                AuthorityError::Newer {
-                    found: 99,
-                    known: 1
-                }
-            ),
-            "{refused}"
-        );
+        assert!(matches!(refused, AuthorityError::Newer { found: 99, known: 1 }), "{refused}");
     }
 }

@@ -34,11 +34,7 @@ fn narrower_is_shown_and_wider_is_refused() {
     check(ANY, AB, false);
     check(r#"{"constraint_type":"exact","value":7}"#, LOW, true);
     check(r#"{"constraint_type":"exact","value":"7"}"#, LOW, false);
-    check(
-        r#"{"constraint_type":"subset","values":["a"]}"#,
-        r#"{"constraint_type":"subset","values":["b","a"]}"#,
-        true,
-    );
+    check(r#"{"constraint_type":"subset","values":["a"]}"#, r#"{"constraint_type":"subset","values":["b","a"]}"#, true);
     check(
         r#"{"constraint_type":"contains","values":["a","b"]}"#,
         r#"{"constraint_type":"contains","values":["b"]}"#,
@@ -90,24 +86,12 @@ fn any_constraint() -> impl Strategy<Value = Constraint> {
         values().prop_map(|values| Constraint::Contains { values }),
         values().prop_map(|values| Constraint::Subset { values }),
         Just(Constraint::Wildcard {}),
-        (
-            prop::option::of(numeric()),
-            numeric(),
-            any::<(bool, bool, bool)>()
-        )
-            .prop_map(|(one, other, (flip, min_inclusive, max_inclusive))| {
-                let (min, max) = if flip {
-                    (one, Some(other))
-                } else {
-                    (Some(other), one)
-                };
-                Constraint::Range {
-                    min,
-                    max,
-                    min_inclusive,
-                    max_inclusive,
-                }
-            }),
+        (prop::option::of(numeric()), numeric(), any::<(bool, bool, bool)>()).prop_map(
+            |(one, other, (flip, min_inclusive, max_inclusive))| {
+                let (min, max) = if flip { (one, Some(other)) } else { (Some(other), one) };
+                Constraint::Range { min, max, min_inclusive, max_inclusive }
+            }
+        ),
     ];
     leaf.prop_recursive(2, 8, 3, |inner| {
         let many = || prop::collection::vec(inner.clone(), 1..4);
@@ -119,8 +103,8 @@ fn any_constraint() -> impl Strategy<Value = Constraint> {
 }
 
 const SCALARS: &[&str] = &[
-    "true", "false", "-3", "-2", "-1.5", "-1", "0", "0.5", "1", "1.5", "2", "2.0", "3", "4", "1e1",
-    "0.00001", r#""a""#, r#""b""#, r#""c""#, r#""2""#, r#""1.5""#, r#""-1""#, "null", "{}",
+    "true", "false", "-3", "-2", "-1.5", "-1", "0", "0.5", "1", "1.5", "2", "2.0", "3", "4", "1e1", "0.00001",
+    r#""a""#, r#""b""#, r#""c""#, r#""2""#, r#""1.5""#, r#""-1""#, "null", "{}",
 ];
 
 /// Every scalar of the small world, and every array of up to two of them.
@@ -180,9 +164,7 @@ fn any_detail() -> impl Strategy<Value = Detail> {
         Just(Constraint::Wildcard {}),
         scalar().prop_map(|value| Constraint::Exact { value }),
         prop::collection::vec(scalar(), 1..3).prop_map(|values| Constraint::OneOf { values }),
-        Just(Constraint::All {
-            constraints: vec![Constraint::Wildcard {}]
-        }),
+        Just(Constraint::All { constraints: vec![Constraint::Wildcard {}] }),
     ];
     let arguments = prop::collection::btree_map(name(), small, 0..3);
     let tools = prop::collection::btree_map(name(), arguments, 0..3);

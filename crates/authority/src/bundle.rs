@@ -1,0 +1,216 @@
+//! Bundles: what is registered and the policy files, signed under the root key with a version that only rises.
+//!
+//! **Invariant:** what does not compile is never issued; the last good bundle stays, and the error says why.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use remit_audit::note;
+use remit_core::bundle::{BUNDLE_BYTES_MAX, Bundle, PolicyFile, TeamPolicies, Versioned};
+use remit_core::hash::sha256_text;
+use remit_core::id::{Team, ToolId};
+use remit_core::policy;
+use remit_core::registry::{Agent, Server, Tool};
+
+use crate::authority::{Core, State};
+use crate::change::{AgentRecord, Change, ServerRecord, ToolRecord};
+use crate::config::BUNDLE_SECONDS;
+use crate::error::AuthorityError;
+use crate::store::LastBundle;
+
+/// A bundle as gateways get it.
+#[derive(Debug, Clone)]
+pub(crate) struct Published {
+    /// Its version.
+    pub(crate) version: u64,
+    /// Its end, in seconds since 1970.
+    pub(crate) not_after: i64,
+    /// Digest of its content.
+    pub(crate) digest: String,
+    /// The signed note.
+    pub(crate) note: Bytes,
+}
+
+/// What is offered to gateways now.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Offered {
+    /// The last good bundle.
+    pub(crate) bundle: Option<Arc<Published>>,
+    /// Why what is registered now could not become a bundle.
+    pub(crate) error: Option<String>,
+}
+
+impl State {
+    /// Issues what is registered now, where it differs from what was issued last or that ends soon.
+    pub(crate) fn publish(&self) -> Result<Arc<Published>, AuthorityError> {
+        // One at a time: two that compile at once could issue an older state under a newer version.
+        let _publishing = self.publishing();
+        let result = self.issue();
+        self.bundle.send_modify(|offered| match &result {
+            Ok(published) => {
+                *offered = Offered { bundle: Some(Arc::clone(published)), error: None };
+            }
+            Err(error) => offered.error = Some(error.to_string()),
+        });
+        if let Err(error) = &result {
+            tracing::error!(%error, "bundle refused, the last good one stays");
+        }
+        result
+    }
+
+    fn issue(&self) -> Result<Arc<Published>, AuthorityError> {
+        let floor = policies(&self.home.floor())?;
+        let teams = team_policies(&self.home.teams())?;
+        let (bundle, last) = {
+            let core = self.core();
+            let bundle = assemble(self, &core, floor, teams)?;
+            (bundle, core.journal.store().last_bundle()?)
+        };
+        let now = self.config.clock.now();
+        let next = last.as_ref().map_or(0, |last| last.version).saturating_add(1);
+        let fresh = self.write(&bundle, next, now.saturating_add(BUNDLE_SECONDS))?;
+        if let Some(last) = last.filter(|last| still_good(last, &fresh, now)) {
+            return Ok(Arc::new(self.write(&bundle, last.version, last.not_after)?));
+        }
+        self.core().journal.record(&Change::Bundle {
+            version: fresh.version,
+            not_after: fresh.not_after,
+            digest: fresh.digest.clone(),
+            at: now,
+        })?;
+        Ok(Arc::new(fresh))
+    }
+
+    fn write(&self, bundle: &Bundle, version: u64, not_after: i64) -> Result<Published, AuthorityError> {
+        let domain = &self.config.trust_domain;
+        let text = Versioned::write(domain, version, not_after, bundle)
+            .filter(|text| text.len() <= BUNDLE_BYTES_MAX.min(note::NOTE_BYTES_MAX))
+            .ok_or_else(|| AuthorityError::Bundle("larger than a bundle may be".into()))?;
+        // What is compiled is what was written, read back: exactly what a gateway will see.
+        let versioned = Versioned::read(&text, domain).map_err(invalid)?;
+        let digest = sha256_text(&versioned.digest);
+        policy::compile(versioned, domain.clone()).map_err(invalid)?;
+        Ok(Published { version, not_after, digest, note: note::sign(&text, &self.root).into() })
+    }
+}
+
+fn invalid(error: impl std::fmt::Display) -> AuthorityError {
+    AuthorityError::Bundle(error.to_string())
+}
+
+fn still_good(last: &LastBundle, fresh: &Published, now: i64) -> bool {
+    let left = last.not_after.saturating_sub(now);
+    last.digest == fresh.digest && left > BUNDLE_SECONDS / 2
+}
+
+fn assemble(
+    state: &State,
+    core: &Core,
+    floor: Vec<PolicyFile>,
+    teams: Vec<TeamPolicies>,
+) -> Result<Bundle, AuthorityError> {
+    let store = core.journal.store();
+    let mut servers = Vec::new();
+    for record in store.servers()? {
+        let tools = store.tools(&record.name)?;
+        servers.push(server(record, tools));
+    }
+    let agents = store.agents()?.into_iter().map(|a| agent(a, &servers)).collect();
+    Ok(Bundle {
+        issuer: state.config.issuer.clone(),
+        gateway: state.config.gateway.clone(),
+        keys: core.keys.public(),
+        servers,
+        agents,
+        floor,
+        teams,
+    })
+}
+
+fn server(record: ServerRecord, tools: Vec<ToolRecord>) -> Server {
+    let exposed = tools.into_iter().filter(|tool| tool.exposed).map(|tool| Tool {
+        name: tool.name,
+        pin: tool.pin,
+        tier: tool.tier,
+        returns: tool.returns,
+        roles: tool.roles,
+        input: tool.input,
+    });
+    Server {
+        tools: exposed.collect(),
+        name: record.name,
+        environment: record.environment,
+        upstream: record.upstream,
+        prompts: record.prompts,
+        resources: record.resources,
+    }
+}
+
+fn agent(record: AgentRecord, servers: &[Server]) -> Agent {
+    let manifest = record.manifest;
+    let needs = manifest.needs.iter().flat_map(|need| needed(&need.tool, servers));
+    Agent {
+        needs: needs.collect(),
+        tier: manifest.tier(),
+        id: record.id,
+        purpose: manifest.agent.purpose,
+        tags: manifest.agent.tags,
+        environment: manifest.agent.environment,
+        calls_max: manifest.budget.calls,
+        calls_per_minute_max: manifest.budget.calls_per_minute,
+        repeats_max: manifest.budget.repeats,
+    }
+}
+
+/// A wildcard stands for what the server exposes now.
+fn needed(need: &str, servers: &[Server]) -> Vec<ToolId> {
+    let Some(name) = need.strip_suffix("/*") else {
+        return ToolId::try_from(need.to_owned()).into_iter().collect();
+    };
+    let named = servers.iter().filter(|server| server.name.as_str() == name);
+    named
+        .flat_map(|server| {
+            server.tools.iter().map(|tool| ToolId { server: server.name.clone(), tool: tool.name.clone() })
+        })
+        .collect()
+}
+
+/// The `*.cedar` files of a directory, by name; none where there is no directory.
+fn policies(dir: &Path) -> Result<Vec<PolicyFile>, AuthorityError> {
+    let mut files = Vec::new();
+    for path in entries(dir)? {
+        if path.extension().is_some_and(|extension| extension == "cedar") {
+            let name = path.file_stem().and_then(|stem| stem.to_str());
+            let name = name.ok_or_else(|| invalid(format!("{} has no readable name", path.display())))?;
+            let text = std::fs::read_to_string(&path).map_err(AuthorityError::at(&path))?;
+            let name = name.to_owned();
+            files.push(PolicyFile { name, text });
+        }
+    }
+    Ok(files)
+}
+
+fn team_policies(dir: &Path) -> Result<Vec<TeamPolicies>, AuthorityError> {
+    let mut teams = Vec::new();
+    for path in entries(dir)? {
+        if path.is_dir() {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let team = Team::new(name).map_err(invalid)?;
+            let files = policies(&path)?;
+            teams.push(TeamPolicies { team, files });
+        }
+    }
+    Ok(teams)
+}
+
+fn entries(dir: &Path) -> Result<Vec<std::path::PathBuf>, AuthorityError> {
+    let read = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read.map_err(AuthorityError::at(dir))?,
+    };
+    let paths: std::io::Result<Vec<_>> = read.map(|entry| Ok(entry?.path())).collect();
+    let mut paths = paths.map_err(AuthorityError::at(dir))?;
+    paths.sort();
+    Ok(paths)
+}

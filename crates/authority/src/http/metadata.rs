@@ -1,0 +1,40 @@
+//! What clients must know before they ask: metadata (RFC 8414), keys (RFC 7517), and whether the authority is well.
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Value, json};
+
+use super::Shared;
+
+const GRANT_TYPES: [&str; 1] = ["client_credentials"];
+const ALGORITHMS: [&str; 2] = ["EdDSA", "ES256"];
+
+pub(super) async fn metadata(state: Shared) -> Json<Value> {
+    let issuer = &state.config.issuer;
+    Json(json!({
+        "issuer": issuer,
+        "token_endpoint": format!("{issuer}/token"),
+        "jwks_uri": format!("{issuer}/jwks"),
+        "response_types_supported": [],
+        "grant_types_supported": GRANT_TYPES,
+        "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+        "dpop_signing_alg_values_supported": ALGORITHMS,
+        "authorization_details_types_supported": [remit_core::grant::DETAIL_TYPE],
+    }))
+}
+
+pub(super) async fn jwks(state: Shared) -> Response {
+    let keys = state.core().keys.public();
+    // A verifier that meets an unknown `kid` asks again at once; all others may keep the set for a while.
+    let caching = [(header::CACHE_CONTROL, "public, max-age=60")];
+    (caching, Json(json!({ "keys": keys }))).into_response()
+}
+
+pub(super) async fn healthz(state: Shared) -> Response {
+    let offered = state.bundle.borrow().clone();
+    let version = offered.bundle.map(|bundle| bundle.version);
+    let status = if version.is_some() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({ "bundle": version, "current": offered.error.is_none() }))).into_response()
+}

@@ -1,0 +1,149 @@
+//! HTTP: what OAuth clients and gateways ask, a file for each endpoint.
+//!
+//! **Invariant:** every request has a bound on its size, on its time and on how many there are at once.
+
+mod fleet;
+mod metadata;
+mod token;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use remit_core::rejection::Rejection;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::authority::State;
+use crate::error::AuthorityError;
+
+/// Largest request body, in bytes.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Connections that are served at once.
+const CONNECTIONS_MAX: usize = 1_024;
+/// A request whose head is not there in this time is given up.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A request that is not answered in this time is given up; longer than the longest poll.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(40);
+/// Answers in flight have this long when the authority ends.
+const DRAIN: Duration = Duration::from_secs(2);
+
+pub(crate) type Shared = axum::extract::State<Arc<State>>;
+
+/// Serves `listener` until `shutdown` ends.
+pub(crate) async fn serve(state: &Arc<State>, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) {
+    let router = router(state);
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let (end, ended) = watch::channel(());
+    let mut connections = JoinSet::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &room) => accepted,
+        };
+        while connections.try_join_next().is_some() {}
+        let Some((stream, permit)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let (router, ended) = (router.clone(), ended.clone());
+        connections.spawn(async move {
+            connection(stream, router, ended).await;
+            drop(permit);
+        });
+    }
+    drop(end);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        connections.abort_all();
+    }
+}
+
+fn router(state: &Arc<State>) -> Router {
+    Router::new()
+        .route("/.well-known/oauth-authorization-server", get(metadata::metadata))
+        .route("/jwks", get(metadata::jwks))
+        .route("/token", post(token::token))
+        .route("/fleet/bundle", get(fleet::bundle))
+        .route("/fleet/feed", get(fleet::feed))
+        .route("/healthz", get(metadata::healthz))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(Arc::clone(state))
+}
+
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = Arc::clone(room).acquire_owned().await.ok()?;
+    let (stream, _) = listener.accept().await.ok()?;
+    stream.set_nodelay(true).ok()?;
+    Some((stream, permit))
+}
+
+async fn connection(stream: TcpStream, router: Router, mut ended: watch::Receiver<()>) {
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let router = router.clone();
+        async move { Ok::<_, Infallible>(answer(router, request.map(axum::body::Body::new)).await) }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    let served = builder.serve_connection(TokioIo::new(stream), service);
+    let mut served = std::pin::pin!(served);
+    let result = tokio::select! {
+        result = &mut served => result,
+        _ = ended.changed() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+async fn answer(mut router: Router, request: Request) -> Response {
+    use axum::routing::future::RouteFuture;
+    use tower_service::Service as _;
+    let answered: RouteFuture<Infallible> = router.call(request);
+    match tokio::time::timeout(ANSWER_TIMEOUT, answered).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
+        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+    }
+}
+
+/// Runs what waits for the disk, off the threads that serve.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, AuthorityError> + Send + 'static,
+) -> Result<T, Rejection> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(AuthorityError::rejection),
+        Err(_) => Err(AuthorityError::Crypto.rejection()),
+    }
+}
+
+/// A refusal as the fleet sees it.
+pub(crate) fn refusal(rejection: &Rejection) -> Response {
+    // A code that MCP carries in a 200 is a plain refusal here.
+    let status = match rejection.code.status() {
+        200 => StatusCode::FORBIDDEN,
+        other => StatusCode::from_u16(other).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+    };
+    let mut response = (status, axum::Json(rejection)).into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}

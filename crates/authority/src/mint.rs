@@ -1,0 +1,214 @@
+//! Minting: the statement of a grant for one run, signed, recorded before anybody has it.
+
+use remit_core::claims::{
+    Actor, CLAIMS_VERSION, Claims, Confirmation, Decision, PROFILE_AGENT, PROFILE_USER, TOKEN_TYPE, Task,
+};
+use remit_core::grant::Detail;
+use remit_core::id::{GrantId, Instance, RunId};
+use remit_core::rejection::{Code, Rejection};
+use serde::Serialize;
+
+use crate::authority::{Core, State};
+use crate::change::{AgentRecord, Change, Grant, Run, TokenRecord};
+use crate::error::AuthorityError;
+use crate::random;
+use crate::subset::details_within;
+
+/// Links below the root to which a root's token may be delegated.
+const DELEGATION_LINKS: u32 = 3;
+
+/// Which token is wanted.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    /// The grant to state; the run's ceiling where none is named.
+    pub(crate) grant: Option<GrantId>,
+    /// The gateway's URLs that shall accept it; all of the grant's where none is named.
+    pub(crate) resources: Vec<String>,
+    /// Less than the grant, where less is wanted.
+    pub(crate) details: Option<Vec<Detail>>,
+    /// Whether the presenter proves possession of the run's key.
+    pub(crate) bound: bool,
+}
+
+/// A token. No `Debug`.
+pub(crate) struct Minted {
+    pub(crate) token: String,
+    pub(crate) claims: Claims,
+}
+
+/// Why there is no token, by what the token endpoint has to say of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Run, grant, agent or key is over or was taken back.
+    Grant,
+    /// The grant is for other resources.
+    Target,
+    /// More is asked than is granted.
+    Details,
+    /// The token would have to be bound to a key.
+    Proof,
+}
+
+#[derive(Serialize)]
+struct Header<'a> {
+    typ: &'a str,
+    alg: &'a str,
+    kid: &'a str,
+}
+
+impl State {
+    /// Mints a token for a live run. It is recorded before it is returned.
+    pub(crate) fn mint(
+        &self,
+        run: &RunId,
+        wanted: &Wanted,
+    ) -> Result<Result<Minted, (Refusal, Rejection)>, AuthorityError> {
+        let mut core = self.core();
+        let now = self.config.clock.now();
+        let (run, grant, agent) = match holder(&core, run, wanted, now)? {
+            Ok(holder) => holder,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        if !wanted.bound && !agent.manifest.agent.bearer {
+            return Ok(Err(unbound(&agent)));
+        }
+        let (audience, details) = match narrowed(&grant, wanted) {
+            Ok(narrowed) => narrowed,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let claims = self.claims(&core, &run, &grant, &agent, (audience, details), wanted, now)?;
+        if let Some(kind) = core.revoked.token(&claims) {
+            return Ok(Err(revoked(kind)));
+        }
+        let (public, private) = core.keys.signer(now).ok_or(AuthorityError::Crypto)?;
+        let kid = public.kid.as_deref().unwrap_or_default();
+        let header = Header { typ: TOKEN_TYPE, alg: "EdDSA", kid };
+        let token = private.sign(&header, &claims)?;
+        core.journal.record(&Change::Token(record(&claims)))?;
+        Ok(Ok(Minted { token, claims }))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is one source of claims")]
+    fn claims(
+        &self,
+        core: &Core,
+        run: &Run,
+        grant: &Grant,
+        agent: &AgentRecord,
+        (aud, authorization_details): (Vec<String>, Vec<Detail>),
+        wanted: &Wanted,
+        now: i64,
+    ) -> Result<Claims, AuthorityError> {
+        let person = core.journal.store().principal_by_id(&run.principal)?;
+        let iss = self.config.issuer.clone();
+        Ok(Claims {
+            ver: CLAIMS_VERSION,
+            aud,
+            exp: now.saturating_add(self.config.token_seconds).min(grant.until),
+            iat: now,
+            jti: random::jti()?,
+            sub: run.principal.clone(),
+            sub_profile: PROFILE_USER.into(),
+            name: person.map(|person| person.name),
+            client_id: run.agent.clone(),
+            act: Actor {
+                sub: Instance { agent: run.agent.clone(), run: run.id.clone() },
+                iss: iss.clone(),
+                sub_profile: PROFILE_AGENT.into(),
+                act: None,
+            },
+            iss,
+            cnf: wanted.bound.then(|| Confirmation { jkt: run.key.thumbprint() }),
+            authorization_details,
+            task: Task {
+                id: grant.id.to_string(),
+                purpose: agent.manifest.agent.purpose.clone(),
+                why: grant.why.clone(),
+            },
+            run: run.id.clone(),
+            root: run.root.clone(),
+            gid: grant.id.clone(),
+            lin: Vec::new(),
+            del_depth: 0,
+            del_max_depth: DELEGATION_LINKS,
+            grant: Decision { until: grant.until, by: grant.by.clone() },
+            path: run.golden.then(|| "golden".into()),
+        })
+    }
+}
+
+type Holder = Result<(Run, Grant, AgentRecord), (Refusal, Rejection)>;
+
+fn holder(core: &Core, id: &RunId, wanted: &Wanted, now: i64) -> Result<Holder, AuthorityError> {
+    let over = |message: String| {
+        let help = "begin a new run: remit request SERVER/TOOL --for 15m --why \"…\"";
+        Ok(Err((Refusal::Grant, Rejection::new(Code::TokenExpired, message, help))))
+    };
+    let store = core.journal.store();
+    let Some(run) = store.live_run(id, now)? else {
+        return over(format!("the run `{id}` is over"));
+    };
+    let grant = match &wanted.grant {
+        Some(grant) => store.grant(grant)?.filter(|grant| grant.run == run.id),
+        None => store.ceiling(&run.id)?,
+    };
+    let Some(grant) = grant.filter(|grant| grant.until > now) else {
+        return over("the grant is over".into());
+    };
+    let Some(agent) = store.agent(&run.agent)? else {
+        return over(format!("the agent {} is not registered", run.agent.short()));
+    };
+    Ok(Ok((run, grant, agent)))
+}
+
+fn unbound(agent: &AgentRecord) -> (Refusal, Rejection) {
+    let message = format!("tokens of {} are bound to a key, and the request proves none", agent.id.short());
+    let help = "send a DPoP proof, or let agent.toml say `bearer = true`";
+    (Refusal::Proof, Rejection::new(Code::ProofInvalid, message, help))
+}
+
+fn revoked(kind: remit_core::revoked::Kind) -> (Refusal, Rejection) {
+    let message = format!("the {} was revoked", kind.name());
+    let help = "see what was: remit status";
+    (Refusal::Grant, Rejection::new(Code::Revoked, message, help))
+}
+
+fn narrowed(grant: &Grant, wanted: &Wanted) -> Result<(Vec<String>, Vec<Detail>), (Refusal, Rejection)> {
+    let here =
+        |detail: &&Detail| wanted.resources.is_empty() || detail.locations.iter().any(|l| wanted.resources.contains(l));
+    let held: Vec<Detail> = grant.details.iter().filter(here).cloned().collect();
+    let known = |resource: &String| held.iter().any(|d| d.locations.contains(resource));
+    if held.is_empty() || !wanted.resources.iter().all(known) {
+        let message = "the grant names no tool of that server";
+        let help = "ask for one: remit request SERVER/TOOL --for 15m --why \"…\"";
+        return Err((Refusal::Target, Rejection::new(Code::InsufficientScope, message, help)));
+    }
+    let details = match &wanted.details {
+        None => held,
+        Some(less) if !less.is_empty() && details_within(less, &held) => less.clone(),
+        Some(_) => {
+            let message = "the authorization details are not within the grant";
+            let help = "see what is held: remit status";
+            return Err((Refusal::Details, Rejection::new(Code::InsufficientScope, message, help)));
+        }
+    };
+    let mut audience: Vec<String> = details.iter().flat_map(|d| d.locations.clone()).collect();
+    audience.sort();
+    audience.dedup();
+    Ok((audience, details))
+}
+
+fn record(claims: &Claims) -> TokenRecord {
+    TokenRecord {
+        jti: claims.jti.clone(),
+        grant: claims.gid.clone(),
+        run: claims.run.clone(),
+        root: claims.root.clone(),
+        agent: claims.client_id.clone(),
+        principal: claims.sub.clone(),
+        audience: claims.aud.clone(),
+        jkt: claims.cnf.as_ref().map(|cnf| cnf.jkt.clone()),
+        exp: claims.exp,
+        at: claims.iat,
+    }
+}

@@ -1,0 +1,144 @@
+//! Registering agents: what a manifest widens is seen, and needs a person.
+
+use std::collections::BTreeMap;
+
+use remit_core::claims::TEXT_BYTES_MAX;
+use remit_core::id::{AgentId, PrincipalId};
+use remit_core::manifest::{Manifest, Need};
+use remit_core::registry::Environment;
+use remit_core::rejection::{Code, Rejection};
+
+use crate::authority::State;
+use crate::change::{AgentRecord, Change};
+use crate::error::AuthorityError;
+
+/// Longest tag, in bytes, and most tags of one agent.
+const TAG_BYTES_MAX: usize = 64;
+const TAGS_MAX: usize = 64;
+
+impl State {
+    /// Reads a manifest and says what it widens, in the words of `agent.toml`.
+    pub(crate) fn review(&self, text: &str) -> Result<(AgentRecord, Vec<String>), AuthorityError> {
+        let manifest = Manifest::parse(text).map_err(|error| refused(error.to_string()))?;
+        bounded(&manifest)?;
+        let id = AgentId {
+            trust_domain: self.config.trust_domain.clone(),
+            team: manifest.agent.team.clone(),
+            name: manifest.agent.name.clone(),
+            version: manifest.agent.version.clone(),
+        };
+        let core = self.core();
+        let store = core.journal.store();
+        let name = format!("{}/{}", id.team, id.name);
+        // A new version is compared with the last one: a version number is no way around the review.
+        let before = match store.agent(&id)? {
+            Some(same) => Some(same),
+            None => store.agent_named(&name)?,
+        };
+        let wider = before.map_or_else(Vec::new, |old| widened(&old.manifest, &manifest));
+        let record =
+            AgentRecord { id, widened: !wider.is_empty(), manifest, at: self.config.clock.now(), by: String::new() };
+        Ok((record, wider))
+    }
+
+    /// Registers what was reviewed.
+    pub(crate) fn register(&self, record: AgentRecord, by: &PrincipalId) -> Result<(), AuthorityError> {
+        let record = AgentRecord { by: by.to_string(), ..record };
+        self.core().journal.record(&Change::Agent(record))?;
+        Ok(())
+    }
+}
+
+fn bounded(manifest: &Manifest) -> Result<(), AuthorityError> {
+    let about = &manifest.agent;
+    if about.purpose.len() > TEXT_BYTES_MAX {
+        return Err(refused(format!("`purpose` is longer than {TEXT_BYTES_MAX} bytes")));
+    }
+    if about.tags.len() > TAGS_MAX || about.tags.iter().any(|tag| tag.len() > TAG_BYTES_MAX) {
+        let message = format!("more than {TAGS_MAX} tags, or one longer than {TAG_BYTES_MAX} bytes");
+        return Err(refused(message));
+    }
+    Ok(())
+}
+
+fn refused(message: String) -> AuthorityError {
+    let help = "mend agent.toml, then: remit agent register agent.toml";
+    AuthorityError::Refused(Rejection::new(Code::RequestInvalid, message, help))
+}
+
+/// What the new manifest allows and the old one did not.
+fn widened(old: &Manifest, new: &Manifest) -> Vec<String> {
+    let held: BTreeMap<&str, i64> = old.needs.iter().map(|need| (need.tool.as_str(), need.longest_s())).collect();
+    let covered = |need: &Need| {
+        let wildcard = need.tool.split_once('/').map(|(server, _)| format!("{server}/*"));
+        [Some(need.tool.clone()), wildcard]
+            .into_iter()
+            .flatten()
+            .filter_map(|tool| held.get(tool.as_str()))
+            .any(|longest| need.longest_s() <= *longest)
+    };
+    let needs = new.needs.iter().filter(|need| !covered(need));
+    let mut wider: Vec<String> = needs.map(|need| format!("need `{}` for {}", need.tool, need.longest)).collect();
+    let mut if_wider = |wide: bool, what: &str| {
+        if wide {
+            wider.push(what.to_owned());
+        }
+    };
+    let production = |m: &Manifest| m.agent.environment == Environment::Production;
+    if_wider(new.agent.bearer && !old.agent.bearer, "`bearer = true`");
+    if_wider(production(new) && !production(old), "`environment = \"production\"`");
+    if_wider(new.tier() < old.tier(), "a lower control tier");
+    if_wider(new.budget.calls > old.budget.calls, "budget `calls`");
+    if_wider(new.budget.calls_per_minute > old.budget.calls_per_minute, "budget `calls_per_minute`");
+    if_wider(new.budget.repeats > old.budget.repeats, "budget `repeats`");
+    wider
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = r#"
+        [agent]
+        name = "triage"
+        version = "1"
+        team = "support"
+        purpose = "sorts tickets"
+        [harm]
+        writes = true
+        reversible = false
+        autonomous = true
+        [[need]]
+        tool = "tickets/read"
+        reason = "x"
+        longest = "15m"
+        [[need]]
+        tool = "docs/*"
+        reason = "x"
+        longest = "5m"
+        wildcard = true
+        [budget]
+        calls = 10
+    "#;
+
+    #[track_caller]
+    fn check(from: &str, to: &str, wider: &[&str]) {
+        let [old, new] = [OLD.to_owned(), OLD.replace(from, to)].map(|text| Manifest::parse(&text).unwrap());
+        assert_eq!(widened(&old, &new), wider, "{from} → {to}");
+    }
+
+    #[test]
+    fn each_way_of_widening_is_named_and_narrowing_is_not() {
+        check("version = \"1\"", "version = \"2\"", &[]);
+        check("15m", "10m", &[]);
+        check("15m", "20m", &["need `tickets/read` for 20m"]);
+        check("tickets/read", "tickets/delete", &["need `tickets/delete` for 15m"]);
+        check("tickets/read\"", "docs/search\"", &["need `docs/search` for 15m"]);
+        check("\"docs/*\"", "\"mail/*\"", &["need `mail/*` for 5m"]);
+        check("purpose", "bearer = true\npurpose", &["`bearer = true`"]);
+        check("purpose", "environment = \"production\"\npurpose", &["`environment = \"production\"`"]);
+        check("reversible = false", "reversible = true", &["a lower control tier"]);
+        check("calls = 10", "calls = 11", &["budget `calls`"]);
+        check("calls = 10", "calls = 9", &[]);
+    }
+}

@@ -1,0 +1,198 @@
+//! Requests: from outside one begins a root run with its ceiling, from inside one narrows the run that it comes from.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use remit_core::claims::TEXT_BYTES_MAX;
+use remit_core::id::{PrincipalId, RunId};
+use remit_core::jws::Jwk;
+use remit_core::rejection::{Code, Rejection};
+
+use crate::authority::{Core, State};
+use crate::change::{Change, Grant, Principal, Process, Run};
+use crate::error::AuthorityError;
+use crate::grant::{Asked, Granted, Offer, grant, narrow};
+use crate::random;
+use crate::signing::PrivateKey;
+use crate::socket;
+use crate::socket::wire::{Request, Requested};
+
+/// What decided a grant that the rules alone decided.
+const BY_POLICY: &str = "policy";
+
+impl State {
+    /// Begins a new root run.
+    pub(crate) fn launch(
+        self: &Arc<Self>,
+        request: &Request,
+        asker: &str,
+        process: Option<Process>,
+    ) -> Result<Requested, AuthorityError> {
+        let now = self.config.clock.now();
+        let mut core = self.core();
+        let agent = core.journal.store().agent_named(&request.agent)?.ok_or_else(|| {
+            let message = format!("no agent `{}` is registered", request.agent);
+            refused(Code::AgentUnregistered, message, "register it: remit agent register agent.toml")
+        })?;
+        let granted = judge(self, &core, &agent.manifest, &request.asked)?;
+        let principal = self.principal(&mut core, request.principal.as_deref().unwrap_or(asker))?;
+        let id = random::run()?;
+        let (key, held) = key(request.key.as_ref())?;
+        let run = Run {
+            root: id.clone(),
+            id,
+            parent: None,
+            agent: agent.id,
+            principal,
+            key,
+            key_held: held.is_some(),
+            process,
+            until: now.saturating_add(granted.seconds),
+            golden: request.golden,
+            at: now,
+        };
+        let ceiling = state_grant(&run, granted, &request.asked, run.until, true, now)?;
+        not_revoked(&core, &run)?;
+        let socket = self.home.run_socket(run.id.as_str());
+        // The socket first: a path that is too long, say, must not leave a run that nobody can use.
+        let listener = held.is_some().then(|| socket::bind_run(&self.home, &run.id)).transpose()?;
+        core.journal.record(&Change::Launched { run: Box::new(run.clone()), grant: Box::new(ceiling.clone()) })?;
+        if let Some(private) = held {
+            core.held.insert(run.id.clone(), private);
+        }
+        drop(core);
+        if let Some(listener) = listener {
+            socket::serve_run(self, run.id.clone(), listener)?;
+        }
+        Ok(Requested { run, grant: ceiling, socket })
+    }
+
+    /// Grants a run something within its ceiling.
+    pub(crate) fn narrow(&self, run: &RunId, asked: &Asked) -> Result<Requested, AuthorityError> {
+        let now = self.config.clock.now();
+        let mut core = self.core();
+        let store = core.journal.store();
+        let run = store.live_run(run, now)?.ok_or_else(|| over(run))?;
+        let ceiling = store.ceiling(&run.id)?.ok_or_else(|| over(&run.id))?;
+        let agent = store.agent(&run.agent)?.ok_or_else(|| over(&run.id))?;
+        let granted = judge(self, &core, &agent.manifest, asked)?;
+        let until = narrow(&ceiling, &granted, now)?;
+        let grant = state_grant(&run, granted, asked, until, false, now)?;
+        core.journal.record(&Change::Granted(Box::new(grant.clone())))?;
+        let socket = self.home.run_socket(run.id.as_str());
+        Ok(Requested { run, grant, socket })
+    }
+
+    /// The pseudonym of a person or workload, made when it is met for the first time.
+    pub(crate) fn principal(&self, core: &mut Core, name: &str) -> Result<PrincipalId, AuthorityError> {
+        if name.trim().is_empty() || name.len() > TEXT_BYTES_MAX {
+            let message = format!("a principal's name is empty or longer than {TEXT_BYTES_MAX} bytes");
+            return Err(refused(Code::RequestInvalid, message, "name who it is for"));
+        }
+        if let Some(id) = core.journal.store().principal_named(name)? {
+            return Ok(id);
+        }
+        let principal = Principal { id: random::principal()?, name: name.to_owned(), at: self.config.clock.now() };
+        let id = principal.id.clone();
+        core.journal.record(&Change::Principal(principal))?;
+        Ok(id)
+    }
+
+    /// Gives a run whose key was lost with an earlier process another one.
+    pub(crate) fn rekey(&self, core: &mut Core, run: &RunId) -> Result<(), AuthorityError> {
+        if core.held.contains_key(run) {
+            return Ok(());
+        }
+        let (private, _seed) = PrivateKey::generate()?;
+        core.journal.record(&Change::Rekeyed {
+            run: run.clone(),
+            key: private.public().clone(),
+            at: self.config.clock.now(),
+        })?;
+        core.held.insert(run.clone(), private);
+        Ok(())
+    }
+}
+
+fn judge(
+    state: &State,
+    core: &Core,
+    manifest: &remit_core::manifest::Manifest,
+    asked: &Asked,
+) -> Result<Granted, AuthorityError> {
+    let store = core.journal.store();
+    let mut offers = BTreeMap::new();
+    for server in store.servers()? {
+        let tools = store.tools(&server.name)?;
+        let exposed = tools.into_iter().filter(|tool| tool.exposed).map(|tool| tool.name);
+        let offer = Offer { environment: server.environment, exposed: exposed.collect() };
+        offers.insert(server.name, offer);
+    }
+    Ok(grant(manifest, &offers, &state.config.gateway, asked)?)
+}
+
+fn state_grant(
+    run: &Run,
+    granted: Granted,
+    asked: &Asked,
+    until: i64,
+    ceiling: bool,
+    now: i64,
+) -> Result<Grant, AuthorityError> {
+    Ok(Grant {
+        id: random::grant()?,
+        run: run.id.clone(),
+        root: run.root.clone(),
+        agent: run.agent.clone(),
+        principal: run.principal.clone(),
+        details: granted.details,
+        why: asked.why.clone(),
+        until,
+        by: BY_POLICY.into(),
+        ceiling,
+        wildcard: granted.wildcard,
+        at: now,
+    })
+}
+
+/// The run's key: its owner's public one, or a new one whose private half stays here.
+fn key(given: Option<&Jwk>) -> Result<(Jwk, Option<PrivateKey>), AuthorityError> {
+    let Some(given) = given else {
+        let (private, _seed) = PrivateKey::generate()?;
+        return Ok((private.public().clone(), Some(private)));
+    };
+    let known = matches!((given.kty.as_str(), given.crv.as_str()), ("OKP", "Ed25519") | ("EC", "P-256"));
+    if known {
+        return Ok((given.clone(), None));
+    }
+    let message = "the key is neither Ed25519 nor P-256".into();
+    Err(refused(Code::RequestInvalid, message, "make one of these"))
+}
+
+/// A person or an agent that was revoked begins nothing new.
+fn not_revoked(core: &Core, run: &Run) -> Result<(), AuthorityError> {
+    use remit_core::revoked::Kind;
+    let name = format!("{}/{}", run.agent.team, run.agent.name);
+    let short = run.agent.short();
+    let jkt = run.key.thumbprint();
+    let hit = core.journal.store().revocations()?.into_iter().find(|entry| match entry.kind {
+        Kind::Agent => entry.id == short || entry.id == name,
+        Kind::Team => entry.id == run.agent.team.as_str(),
+        Kind::Principal => entry.id == run.principal.as_str(),
+        Kind::Key => entry.id == jkt,
+        _ => false,
+    });
+    hit.map_or(Ok(()), |entry| {
+        let message = format!("the {} was revoked", entry.kind.name());
+        Err(refused(Code::Revoked, message, "register a new version, or ask who revoked it"))
+    })
+}
+
+fn over(run: &RunId) -> AuthorityError {
+    let help = "begin a new run: remit request SERVER/TOOL --for 15m --why \"…\"";
+    refused(Code::TokenExpired, format!("the run `{run}` is over"), help)
+}
+
+fn refused(code: Code, message: String, help: &str) -> AuthorityError {
+    AuthorityError::Refused(Rejection::new(code, message, help))
+}

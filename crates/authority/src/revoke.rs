@@ -1,0 +1,129 @@
+//! Taking back: one entry of the feed, after which no gateway that follows it accepts what it names.
+
+use remit_audit::note;
+use remit_core::bundle::FeedPage;
+use remit_core::id::{PrincipalId, RunId, ServerName, ToolId};
+use remit_core::rejection::{Code, Rejection};
+use remit_core::revoked::{Kind, REVOKED_ID_BYTES_MAX, Revocation};
+
+use crate::authority::{Core, State};
+use crate::change::{Change, Run};
+use crate::error::AuthorityError;
+
+impl State {
+    /// Records a revocation, a lockdown or its end, and wakes every gateway. Returns the feed's entry.
+    pub(crate) fn revoke(
+        &self,
+        kind: Kind,
+        id: &str,
+        why: &str,
+        by: &PrincipalId,
+    ) -> Result<Revocation, AuthorityError> {
+        let mut core = self.core();
+        let id = named(&core, kind, id)?;
+        let revocation =
+            Revocation { seq: core.revoked.seq().saturating_add(1), kind, id, at: self.config.clock.now() };
+        core.journal.record(&Change::Revoked {
+            revocation: revocation.clone(),
+            why: why.to_owned(),
+            by: by.to_string(),
+        })?;
+        core.follow_feed()?;
+        let seq = core.revoked.seq();
+        self.feed.send_replace(seq);
+        for run in ended(&core, &revocation, self.config.clock.now())? {
+            self.end(&mut core, &run)?;
+        }
+        Ok(revocation)
+    }
+
+    /// Ends a run: nothing is minted for it any more, and its socket is closed.
+    pub(crate) fn end(&self, core: &mut Core, run: &RunId) -> Result<(), AuthorityError> {
+        let at = self.config.clock.now();
+        core.journal.record(&Change::Ended { run: run.clone(), at })?;
+        core.held.remove(run);
+        self.sockets.close(run);
+        Ok(())
+    }
+
+    /// The owner of what a revocation would take back, where it is one person's.
+    pub(crate) fn owner(&self, kind: Kind, id: &str) -> Result<Option<PrincipalId>, AuthorityError> {
+        let core = self.core();
+        let store = core.journal.store();
+        Ok(match kind {
+            Kind::Run | Kind::Root => run(&core, id)?.map(|run| run.principal),
+            Kind::Grant => match id.parse() {
+                Ok(id) => store.grant(&id)?.map(|grant| grant.principal),
+                Err(_) => None,
+            },
+            Kind::Token => store.token_grant(id)?.map(|grant| grant.principal),
+            _ => None,
+        })
+    }
+
+    /// A signed page of the feed.
+    pub(crate) fn feed_page(&self, after: u64) -> Result<String, AuthorityError> {
+        let feed = self.core().journal.store().feed(after)?;
+        let page = FeedPage { seq: feed.seq, at: self.config.clock.now(), entries: feed.entries };
+        let text = page.write(&self.config.trust_domain);
+        Ok(note::sign(&text.ok_or(AuthorityError::Crypto)?, &self.root))
+    }
+}
+
+/// The id as the feed states it; refuses what names nothing.
+fn named(core: &Core, kind: Kind, id: &str) -> Result<String, AuthorityError> {
+    let store = core.journal.store();
+    let found = match kind {
+        Kind::Run | Kind::Root => run(core, id)?.is_some(),
+        Kind::Grant => match id.parse() {
+            Ok(grant) => store.grant(&grant)?.is_some(),
+            Err(_) => false,
+        },
+        Kind::Token => store.token_grant(id)?.is_some(),
+        Kind::Agent => store.agent_named(id)?.is_some(),
+        Kind::Team => store.agents()?.iter().any(|agent| agent.id.team.as_str() == id),
+        Kind::Principal => {
+            if let Some(principal) = store.principal_named(id)? {
+                return Ok(principal.into());
+            }
+            match PrincipalId::new(id) {
+                Ok(principal) => store.principal_by_id(&principal)?.is_some(),
+                Err(_) => false,
+            }
+        }
+        Kind::Key => !id.is_empty() && id.len() <= REVOKED_ID_BYTES_MAX,
+        Kind::Lockdown => ServerName::new(id).is_ok() || id.parse::<ToolId>().is_ok(),
+        Kind::Lift => core.revoked.locked().any(|locked| locked == id),
+    };
+    if found {
+        return Ok(id.to_owned());
+    }
+    Err(AuthorityError::Refused(Rejection::new(
+        Code::RequestInvalid,
+        format!("there is no such {}", kind.name()),
+        "see what there is: remit status",
+    )))
+}
+
+/// Live runs that a revocation ends.
+fn ended(core: &Core, revocation: &Revocation, now: i64) -> Result<Vec<RunId>, AuthorityError> {
+    let id = revocation.id.as_str();
+    let hit = |run: &Run| match revocation.kind {
+        Kind::Run => run.id.as_str() == id,
+        Kind::Root => run.root.as_str() == id,
+        Kind::Agent => run.agent.short() == id || format!("{}/{}", run.agent.team, run.agent.name) == id,
+        Kind::Team => run.agent.team.as_str() == id,
+        Kind::Principal => run.principal.as_str() == id,
+        Kind::Key => run.key.thumbprint() == id,
+        Kind::Token | Kind::Grant | Kind::Lockdown | Kind::Lift => false,
+    };
+    let live = core.journal.store().live_runs(now)?;
+    Ok(live.into_iter().filter(hit).map(|run| run.id).collect())
+}
+
+fn run(core: &Core, id: &str) -> Result<Option<Run>, AuthorityError> {
+    match RunId::new(id) {
+        Ok(id) => core.journal.store().run(&id),
+        Err(_) => Ok(None),
+    }
+}

@@ -1,0 +1,212 @@
+//! The admin socket: everything that is done from outside the runs.
+//!
+//! **Invariant:** nothing is done for a process that descends from a live run, and what lifts, widens, or takes from
+//! somebody else is done only with the PIN, checked before anything changes.
+
+use std::sync::Arc;
+
+use remit_core::id::PrincipalId;
+use remit_core::rejection::{Code, Rejection};
+use remit_core::revoked::Kind;
+
+use super::peer::{self, Peer, Place};
+use super::wire::{AdminAsk, Issued, Line, Registered, Request, Rotated, ServerShown, Status};
+use super::{line, not_a_request, reply};
+use crate::authority::State;
+use crate::error::AuthorityError;
+
+type Reply = Result<serde_json::Value, AuthorityError>;
+
+pub(super) fn answer(state: &Arc<State>, peer: Option<Peer>, text: &[u8]) -> Vec<u8> {
+    let answered = outside(state, peer).and_then(|peer| {
+        let asked: Line<AdminAsk> = serde_json::from_slice(text).map_err(|error| not_a_request(&error))?;
+        let by = state.principal(&mut state.core(), &user(peer))?;
+        let admin = Admin { state, peer, by, pin: asked.pin.as_deref() };
+        admin.act(asked.ask)
+    });
+    line(answered)
+}
+
+/// The peer, where it is of our user and outside every live run.
+fn outside(state: &State, peer: Option<Peer>) -> Result<Peer, AuthorityError> {
+    let live = state.core().journal.store().live_runs(state.config.clock.now())?;
+    match peer.map(|peer| (peer, peer::place(peer.pid, &live))) {
+        Some((peer, Some(Place::Outside))) => Ok(peer),
+        Some((peer, Some(Place::Within(run)))) => {
+            tracing::warn!(pid = peer.pid, %run, "a run's process came to the admin socket");
+            Err(refused(format!("this comes from inside the run `{run}`")))
+        }
+        _ => Err(refused("it cannot be seen which process asks".into())),
+    }
+}
+
+fn refused(message: String) -> AuthorityError {
+    let help = "ask from outside every run, as the same user as the authority";
+    AuthorityError::Refused(Rejection::new(Code::AdminRequired, message, help))
+}
+
+/// Until people log in, a person is the operating-system user.
+fn user(peer: Peer) -> String {
+    format!("uid:{}", peer.uid)
+}
+
+struct Admin<'a> {
+    state: &'a Arc<State>,
+    peer: Peer,
+    by: PrincipalId,
+    pin: Option<&'a str>,
+}
+
+impl Admin<'_> {
+    fn act(&self, ask: AdminAsk) -> Reply {
+        let now = self.state.config.clock.now();
+        match ask {
+            AdminAsk::Status {} => reply(self.status()?),
+            AdminAsk::SetPin { new } => {
+                self.state.pin.set(self.pin, &new, now)?;
+                reply(serde_json::Map::new())
+            }
+            AdminAsk::RegisterAgent { manifest } => self.register(&manifest),
+            AdminAsk::Request(request) => self.request(&request),
+            AdminAsk::End { run } => self.end(&run),
+            AdminAsk::Revoke { kind, id, why } => self.revoke(kind, &id, &why),
+            AdminAsk::RotateKeys {} => {
+                self.person()?;
+                let kid = self.state.add_key()?;
+                self.state.publish()?;
+                reply(Rotated { kid })
+            }
+            AdminAsk::Reload {} => {
+                let issued = self.state.publish()?;
+                reply(Issued { version: issued.version, digest: issued.digest.clone(), not_after: issued.not_after })
+            }
+            AdminAsk::Agents {} => reply(self.state.core().journal.store().agents()?),
+            AdminAsk::Servers {} => reply(self.state.core().journal.store().servers()?),
+            AdminAsk::Runs {} => reply(self.state.core().journal.store().live_runs(now)?),
+            AdminAsk::Grants {} => reply(self.state.core().journal.store().live_grants(now)?),
+            AdminAsk::Revocations {} => reply(self.state.core().journal.store().revocations()?),
+            ask => self.servers(ask),
+        }
+    }
+
+    fn servers(&self, ask: AdminAsk) -> Reply {
+        match ask {
+            AdminAsk::AddServer(add) => {
+                if self.state.core().journal.store().server(&add.name)?.is_some() {
+                    self.person()?;
+                }
+                self.state.add_server(&add, &self.by)?;
+                self.shown(&add.name)
+            }
+            AdminAsk::Server { name } => self.show(&name, None),
+            AdminAsk::Diff { server, list } => reply(self.state.diff(&server, &list)?),
+            AdminAsk::Pin { server, list, tools, overrides } => {
+                self.person()?;
+                self.state.accept(&server, &list, &tools, &overrides, &self.by)?;
+                self.shown(&server)
+            }
+            AdminAsk::Menu { server, expose, hide } => {
+                if !expose.is_empty() {
+                    self.person()?;
+                }
+                self.state.menu(&server, &expose, &hide, &self.by)?;
+                self.shown(&server)
+            }
+            _ => Err(refused("this is not asked of servers".into())),
+        }
+    }
+
+    /// A person, and not merely a process of the same user, stands behind this.
+    fn person(&self) -> Result<(), AuthorityError> {
+        self.state.pin.check(self.pin, self.state.config.clock.now())
+    }
+
+    fn status(&self) -> Result<Status, AuthorityError> {
+        let state = self.state;
+        let offered = state.bundle.borrow().clone();
+        let core = state.core();
+        let log = core.journal.log();
+        Ok(Status {
+            issuer: state.config.issuer.clone(),
+            gateway: state.config.gateway.clone(),
+            trust_domain: state.config.trust_domain.to_string(),
+            root_vkey: state.root.vkey().to_owned(),
+            log: log.origin().to_owned(),
+            log_size: log.size(),
+            bundle: offered.bundle.map(|bundle| bundle.version),
+            bundle_error: offered.error,
+            revocations: core.revoked.seq(),
+            locked: core.revoked.locked().map(ToOwned::to_owned).collect(),
+            runs: core.journal.store().live_runs(state.config.clock.now())?.len(),
+            pin_set: state.pin.is_set(),
+        })
+    }
+
+    fn register(&self, manifest: &str) -> Reply {
+        let (record, widened) = self.state.review(manifest)?;
+        if !widened.is_empty() {
+            self.person().map_err(|error| wider(error, &widened))?;
+        }
+        let (agent, tier) = (record.id.clone(), record.manifest.tier().name().to_owned());
+        self.state.register(record, &self.by)?;
+        let bundle_error = self.published();
+        reply(Registered { agent, tier, widened, bundle_error })
+    }
+
+    fn request(&self, request: &Request) -> Reply {
+        let process = match request.pid {
+            None => None,
+            Some(pid) => {
+                let found = peer::descendant(pid, self.peer.pid);
+                Some(found.ok_or_else(|| {
+                    refused(format!("process {pid} is not the one that asks, nor was it started by it"))
+                })?)
+            }
+        };
+        reply(self.state.launch(request, &user(self.peer), process)?)
+    }
+
+    fn end(&self, run: &remit_core::id::RunId) -> Reply {
+        if self.state.owner(Kind::Run, run.as_str())?.as_ref() != Some(&self.by) {
+            self.person()?;
+        }
+        let mut core = self.state.core();
+        self.state.end(&mut core, run)?;
+        reply(serde_json::Map::new())
+    }
+
+    fn revoke(&self, kind: Kind, id: &str, why: &str) -> Reply {
+        // A lockdown needs no PIN: in an emergency anybody outside the runs may stop a tool. Lifting it does.
+        let own = kind == Kind::Lockdown || self.state.owner(kind, id)?.as_ref() == Some(&self.by);
+        if !own {
+            self.person()?;
+        }
+        reply(self.state.revoke(kind, id, why, &self.by)?)
+    }
+
+    fn shown(&self, name: &remit_core::id::ServerName) -> Reply {
+        let error = self.published();
+        self.show(name, error)
+    }
+
+    fn show(&self, name: &remit_core::id::ServerName, bundle_error: Option<String>) -> Reply {
+        let (server, tools) = self.state.server(name)?;
+        reply(ServerShown { server, tools, bundle_error })
+    }
+
+    /// What was registered is registered, whether or not it makes a valid bundle; the answer says which.
+    fn published(&self) -> Option<String> {
+        self.state.publish().err().map(|error| error.to_string())
+    }
+}
+
+fn wider(error: AuthorityError, widened: &[String]) -> AuthorityError {
+    match error {
+        AuthorityError::Refused(mut rejection) => {
+            let what = widened.join(", ");
+            rejection.message = format!("this manifest widens {what}: {}", rejection.message);
+            AuthorityError::Refused(rejection)
+        }
+        other => other,
+    }
+}

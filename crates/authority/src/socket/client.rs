@@ -1,0 +1,67 @@
+//! The other end of the sockets, for the command line: blocking, because a command asks once and ends.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use remit_core::rejection::Rejection;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::wire::{AdminAsk, Answer, LINE_BYTES_MAX, Line, RunAsk};
+use crate::config::Home;
+
+/// The longest that an answer is waited for.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// It was refused.
+    #[error(transparent)]
+    Refused(#[from] Rejection),
+    /// Nobody serves the socket, or the connection broke.
+    #[error("the authority cannot be reached at {path}: {source}")]
+    Unreachable {
+        /// The socket.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The answer is not one of this release.
+    #[error("the authority's answer is not understood: {0}")]
+    Answer(#[from] serde_json::Error),
+}
+
+/// Asks the admin socket of a home.
+pub fn admin<R: DeserializeOwned>(home: &Path, ask: &AdminAsk, pin: Option<&str>) -> Result<R, ClientError> {
+    ask_socket(&Home::new(home).admin_socket(), ask, pin)
+}
+
+/// Asks a run's socket.
+pub fn run<R: DeserializeOwned>(socket: &Path, ask: &RunAsk) -> Result<R, ClientError> {
+    ask_socket(socket, ask, None)
+}
+
+fn ask_socket<R: DeserializeOwned>(path: &Path, ask: &impl Serialize, pin: Option<&str>) -> Result<R, ClientError> {
+    let line = Line { pin: pin.map(ToOwned::to_owned), ask };
+    let mut text = serde_json::to_vec(&line)?;
+    text.push(b'\n');
+    let answer = exchange(path, &text).map_err(|source| ClientError::Unreachable { path: path.to_owned(), source })?;
+    match serde_json::from_slice(&answer)? {
+        Answer::Ok(reply) => Ok(reply),
+        Answer::Error(rejection) => Err(rejection.into()),
+    }
+}
+
+fn exchange(path: &Path, text: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
+    stream.write_all(text)?;
+    let mut answer = Vec::new();
+    let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
+    BufReader::new(stream).take(limit).read_until(b'\n', &mut answer)?;
+    Ok(answer)
+}

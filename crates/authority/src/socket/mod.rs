@@ -1,0 +1,195 @@
+//! The unix sockets: one for administrators, one for each live run.
+//!
+//! Person and agent have the same operating-system user, so what a caller may do is decided by the socket it comes to
+//! and by the processes it descends from: a run's socket can only narrow that run, and the admin socket refuses
+//! whatever descends from a live run.
+
+mod admin;
+pub mod client;
+pub(crate) mod peer;
+mod run;
+pub mod wire;
+
+use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener as StdListener;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use remit_audit::durable;
+use remit_core::id::RunId;
+use remit_core::rejection::{Code, Rejection};
+use serde::Serialize;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+
+use crate::authority::State;
+use crate::config::Home;
+use crate::error::AuthorityError;
+use peer::Peer;
+use wire::{Answer, LINE_BYTES_MAX};
+
+/// Connections that one socket serves at once.
+const CONNECTIONS_MAX: usize = 64;
+/// A connection on which no whole line comes within this time is closed.
+const LINE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The open sockets of runs.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets(Mutex<HashMap<RunId, Open>>);
+
+#[derive(Debug)]
+struct Open {
+    task: AbortHandle,
+    dir: std::path::PathBuf,
+}
+
+impl Sockets {
+    fn put(&self, run: RunId, open: Open) {
+        let mut sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sockets.insert(run, open);
+    }
+
+    /// Closes a run's socket and removes its directory.
+    pub(crate) fn close(&self, run: &RunId) {
+        let mut sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = sockets.remove(run) {
+            open.close();
+        }
+    }
+
+    /// Closes all of them.
+    pub(crate) fn close_all(&self) {
+        let mut sockets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sockets.drain().for_each(|(_, open)| open.close());
+    }
+}
+
+impl Open {
+    fn close(self) {
+        self.task.abort();
+        if let Err(error) = std::fs::remove_dir_all(&self.dir) {
+            tracing::warn!(%error, dir = %self.dir.display(), "the run's directory stays");
+        }
+    }
+}
+
+/// Serves the admin socket until it is aborted.
+pub(crate) fn serve_admin(state: &Arc<State>) -> Result<AbortHandle, AuthorityError> {
+    let path = state.home.admin_socket();
+    let listener = bind(&path)?;
+    let state = Arc::clone(state);
+    let handle = move |peer, line: &[u8]| admin::answer(&state, peer, line);
+    serve(listener, &path, handle)
+}
+
+/// Serves the sockets of the runs that were live when the authority ended.
+pub(crate) fn serve_runs(state: &Arc<State>) -> Result<(), AuthorityError> {
+    let live = state.core().journal.store().live_runs(state.config.clock.now())?;
+    for run in live.into_iter().filter(|run| run.key_held) {
+        let listener = bind_run(&state.home, &run.id)?;
+        serve_run(state, run.id, listener)?;
+    }
+    Ok(())
+}
+
+/// Binds a run's socket.
+pub(crate) fn bind_run(home: &Home, run: &RunId) -> Result<StdListener, AuthorityError> {
+    let path = home.run_socket(run.as_str());
+    if let Some(dir) = path.parent() {
+        durable::create_dir(dir).map_err(AuthorityError::at(dir))?;
+    }
+    bind(&path)
+}
+
+/// Serves a run's socket until the run ends.
+pub(crate) fn serve_run(state: &Arc<State>, run: RunId, listener: StdListener) -> Result<(), AuthorityError> {
+    let path = state.home.run_socket(run.as_str());
+    let (shared, id) = (Arc::clone(state), run.clone());
+    let handle = move |peer, line: &[u8]| run::answer(&shared, &id, peer, line);
+    let task = serve(listener, &path, handle)?;
+    let dir = path.parent().unwrap_or(&path).to_owned();
+    state.sockets.put(run, Open { task, dir });
+    Ok(())
+}
+
+fn bind(path: &Path) -> Result<StdListener, AuthorityError> {
+    // Whoever has the log open is the only one who may have bound this path.
+    durable::remove(path).map_err(AuthorityError::at(path))?;
+    let listener = StdListener::bind(path).map_err(AuthorityError::at(path))?;
+    let mode = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(path, mode).map_err(AuthorityError::at(path))?;
+    listener.set_nonblocking(true).map_err(AuthorityError::at(path))?;
+    Ok(listener)
+}
+
+fn serve<H>(listener: StdListener, path: &Path, handle: H) -> Result<AbortHandle, AuthorityError>
+where
+    H: Fn(Option<Peer>, &[u8]) -> Vec<u8> + Send + Sync + 'static,
+{
+    let listener = UnixListener::from_std(listener).map_err(AuthorityError::at(path))?;
+    let handle = Arc::new(handle);
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let task = tokio::spawn(async move {
+        while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
+            let Ok((stream, _)) = listener.accept().await else {
+                // Out of descriptors, say: the next moment may have some.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            let handle = Arc::clone(&handle);
+            tokio::spawn(async move {
+                converse(stream, handle).await;
+                drop(permit);
+            });
+        }
+    });
+    Ok(task.abort_handle())
+}
+
+/// One line in, one line out, until the other end is done or says something that is no line.
+async fn converse<H>(stream: UnixStream, handle: Arc<H>)
+where
+    H: Fn(Option<Peer>, &[u8]) -> Vec<u8> + Send + Sync + 'static,
+{
+    let peer = peer::peer(&stream);
+    let mut stream = BufReader::new(stream);
+    loop {
+        let mut line = Vec::new();
+        let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
+        let mut limited = (&mut stream).take(limit);
+        let read = tokio::time::timeout(LINE_TIMEOUT, limited.read_until(b'\n', &mut line)).await;
+        if !matches!(read, Ok(Ok(_))) || line.pop() != Some(b'\n') {
+            return;
+        }
+        let handle = Arc::clone(&handle);
+        let answered = tokio::task::spawn_blocking(move || handle(peer, &line)).await;
+        let Ok(mut answer) = answered else { return };
+        answer.push(b'\n');
+        let written = tokio::time::timeout(LINE_TIMEOUT, stream.get_mut().write_all(&answer)).await;
+        if !matches!(written, Ok(Ok(()))) {
+            return;
+        }
+    }
+}
+
+/// An answer as it stands on its line.
+fn line(result: Result<serde_json::Value, AuthorityError>) -> Vec<u8> {
+    let answer = result.map_or_else(|error| Answer::Error(error.rejection()), Answer::Ok);
+    serde_json::to_vec(&answer).unwrap_or_default()
+}
+
+fn reply(value: impl Serialize) -> Result<serde_json::Value, AuthorityError> {
+    Ok(serde_json::to_value(value)?)
+}
+
+fn not_a_request(error: &serde_json::Error) -> AuthorityError {
+    AuthorityError::Refused(Rejection::new(
+        Code::RequestInvalid,
+        format!("not a request of this socket: {error}"),
+        "use the `remit` of the same release as the authority",
+    ))
+}

@@ -1,0 +1,127 @@
+//! A run's socket: what the run is, its tokens, and less of what it holds.
+//!
+//! **Invariant:** nothing that is asked here reaches another run, widens this one, or gives its private key away.
+
+use std::collections::BTreeMap;
+
+use remit_core::id::{GrantId, RunId, ServerName};
+use remit_core::rejection::{Code, Rejection};
+
+use super::peer::{self, Peer, Place};
+use super::wire::{Line, RunAsk, RunStatus, TokenGiven};
+use super::{line, not_a_request, reply};
+use crate::authority::State;
+use crate::error::AuthorityError;
+use crate::grant::location;
+use crate::mint::{Minted, Wanted};
+use crate::proof;
+
+type Reply = Result<serde_json::Value, AuthorityError>;
+
+pub(super) fn answer(state: &State, run: &RunId, peer: Option<Peer>, text: &[u8]) -> Vec<u8> {
+    let answered = own(state, run, peer).and_then(|()| {
+        let asked: Line<RunAsk> = serde_json::from_slice(text).map_err(|error| not_a_request(&error))?;
+        act(state, run, asked.ask)
+    });
+    line(answered)
+}
+
+/// The run's own processes, and those outside every run; never another run's.
+fn own(state: &State, run: &RunId, peer: Option<Peer>) -> Result<(), AuthorityError> {
+    let live = state.core().journal.store().live_runs(state.config.clock.now())?;
+    let place = peer.and_then(|peer| peer::place(peer.pid, &live));
+    match place {
+        Some(Place::Outside) => Ok(()),
+        Some(Place::Within(within)) if within == *run => Ok(()),
+        _ => Err(refused(
+            Code::InsufficientScope,
+            "this socket is another run's".into(),
+            "use the socket of your own run: remit status",
+        )),
+    }
+}
+
+fn act(state: &State, run: &RunId, ask: RunAsk) -> Reply {
+    match ask {
+        RunAsk::Status {} => status(state, run),
+        RunAsk::Request { asked } => reply(state.narrow(run, &asked)?),
+        RunAsk::Token { server, grant } => token(state, run, &server, grant),
+        RunAsk::Headers { url, method, grant } => headers(state, run, &url, &method, grant),
+    }
+}
+
+fn status(state: &State, id: &RunId) -> Reply {
+    let now = state.config.clock.now();
+    let core = state.core();
+    let store = core.journal.store();
+    let run = store.live_run(id, now)?.ok_or_else(|| {
+        let help = "begin a new run: remit request SERVER/TOOL --for 15m --why \"…\"";
+        refused(Code::TokenExpired, format!("the run `{id}` is over"), help)
+    })?;
+    let mut grants = store.grants_of(id, now)?;
+    grants.sort_by_key(|grant| !grant.ceiling);
+    reply(RunStatus { run, grants })
+}
+
+fn token(state: &State, run: &RunId, server: &ServerName, grant: Option<GrantId>) -> Reply {
+    let minted = mint(state, run, server, grant)?;
+    let kind = if minted.claims.cnf.is_some() { "DPoP" } else { "Bearer" };
+    reply(TokenGiven {
+        access_token: minted.token,
+        token_type: kind.into(),
+        expires_in: minted.claims.exp.saturating_sub(minted.claims.iat),
+        authorization_details: minted.claims.authorization_details,
+    })
+}
+
+fn headers(state: &State, run: &RunId, url: &str, method: &str, grant: Option<GrantId>) -> Reply {
+    let minted = mint(state, run, &server_of(state, url)?, grant)?;
+    let token = &minted.token;
+    if minted.claims.cnf.is_none() {
+        return reply(BTreeMap::from([("Authorization", format!("Bearer {token}"))]));
+    }
+    let core = state.core();
+    let key = core.held.get(run).ok_or_else(|| not_held(run))?;
+    let proof = proof::make(key, method, url, token, state.config.clock.now())?;
+    reply(BTreeMap::from([("Authorization", format!("DPoP {token}")), ("DPoP", proof)]))
+}
+
+/// Bound to the run's key, unless the manifest says that its clients cannot prove possession.
+fn mint(state: &State, run: &RunId, server: &ServerName, grant: Option<GrantId>) -> Result<Minted, AuthorityError> {
+    let bearer = {
+        let mut core = state.core();
+        let store = core.journal.store();
+        let record = store.run(run)?;
+        let agent = record.as_ref().map(|run| store.agent(&run.agent)).transpose()?.flatten();
+        match record {
+            Some(run) if run.key_held => state.rekey(&mut core, &run.id)?,
+            _ => return Err(not_held(run)),
+        }
+        agent.is_some_and(|agent| agent.manifest.agent.bearer)
+    };
+    let wanted =
+        Wanted { grant, resources: vec![location(&state.config.gateway, server)], details: None, bound: !bearer };
+    let minted = state.mint(run, &wanted)?;
+    minted.map_err(|(_, rejection)| AuthorityError::Refused(rejection))
+}
+
+/// The server that a URL of the gateway is of.
+fn server_of(state: &State, url: &str) -> Result<ServerName, AuthorityError> {
+    let prefix = format!("{}/mcp/", state.config.gateway);
+    let rest = url.strip_prefix(&prefix);
+    let name = rest.and_then(|rest| rest.split(['/', '?', '#']).next());
+    name.and_then(|name| ServerName::new(name).ok()).ok_or_else(|| {
+        let message = "the URL is none of the gateway's".into();
+        refused(Code::RequestInvalid, message, &format!("it begins with {prefix}"))
+    })
+}
+
+fn not_held(run: &RunId) -> AuthorityError {
+    let message = format!("the key of `{run}` is kept elsewhere");
+    let help = "ask /token, with an assertion signed by that key";
+    refused(Code::RequestInvalid, message, help)
+}
+
+fn refused(code: Code, message: String, help: &str) -> AuthorityError {
+    AuthorityError::Refused(Rejection::new(code, message, help))
+}

@@ -1,0 +1,335 @@
+//! What is said over the sockets: one JSON object a line each way.
+//!
+//! `{"pin":"…","ask":{"op":"…",…}}` is answered with `{"ok":…}` or `{"error":{"code":…,"message":…,"help":…}}`.
+
+use std::collections::BTreeMap;
+
+use remit_core::grant::Detail;
+use remit_core::id::{AgentId, GrantId, RunId, ServerName, ToolName};
+use remit_core::jws::Jwk;
+use remit_core::registry::{Environment, Upstream};
+use remit_core::rejection::Rejection;
+use remit_core::revoked::{Kind, Revocation};
+use serde::{Deserialize, Serialize};
+
+use crate::change::{Grant, Run, ServerRecord, ToolRecord};
+use crate::grant::Asked;
+use crate::learn::Override;
+
+/// Longest line, in bytes.
+pub const LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// A line that asks. No `Debug`: it may hold the PIN.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Line<T> {
+    /// The administrators' PIN, for what needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<String>,
+    /// What is asked.
+    pub ask: T,
+}
+
+/// A line that answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer<T> {
+    /// It was done.
+    Ok(T),
+    /// It was refused.
+    Error(Rejection),
+}
+
+/// What can be asked of the admin socket. No `Debug`: one of them holds a PIN.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum AdminAsk {
+    /// How the authority is: [`Status`].
+    Status {},
+    /// Sets the PIN; needs the old one where there is one.
+    SetPin {
+        /// The new PIN.
+        new: String,
+    },
+    /// Registers an agent, or another manifest of it: [`Registered`]. Widening needs the PIN.
+    RegisterAgent {
+        /// The text of `agent.toml`.
+        manifest: String,
+    },
+    /// Registered agents: a list of [`crate::change::AgentRecord`].
+    Agents {},
+    /// Registers a server with what it offers: [`ServerShown`]. Replacing one needs the PIN.
+    AddServer(Box<AddServer>),
+    /// Registered servers: a list of [`ServerRecord`].
+    Servers {},
+    /// One server with its tools: [`ServerShown`].
+    Server {
+        /// Its name.
+        name: ServerName,
+    },
+    /// What the server offers now against what was reviewed: [`Diff`].
+    Diff {
+        /// The server.
+        server: ServerName,
+        /// The raw result of `tools/list`.
+        list: String,
+    },
+    /// Accepts what the named tools are now: [`ServerShown`]. Needs the PIN.
+    Pin {
+        /// The server.
+        server: ServerName,
+        /// The raw result of `tools/list`.
+        list: String,
+        /// The tools.
+        tools: Vec<ToolName>,
+        /// The reviewer's words.
+        #[serde(default)]
+        overrides: BTreeMap<String, Override>,
+    },
+    /// Puts tools on the menu (needs the PIN) or takes them from it: [`ServerShown`].
+    Menu {
+        /// The server.
+        server: ServerName,
+        /// Tools to expose.
+        #[serde(default)]
+        expose: Vec<ToolName>,
+        /// Tools to hide.
+        #[serde(default)]
+        hide: Vec<ToolName>,
+    },
+    /// Begins a new root run: [`Requested`].
+    Request(Box<Request>),
+    /// Ends a run of one's own: `{}`.
+    End {
+        /// The run.
+        run: RunId,
+    },
+    /// Takes something back: [`Revocation`]. What is somebody else's needs the PIN, and so does lifting.
+    Revoke {
+        /// What.
+        kind: Kind,
+        /// Which one.
+        id: String,
+        /// Why.
+        #[serde(default)]
+        why: String,
+    },
+    /// Live runs: a list of [`Run`].
+    Runs {},
+    /// Grants that hold: a list of [`Grant`].
+    Grants {},
+    /// What was taken back: a list of [`Revocation`].
+    Revocations {},
+    /// Adds a signing key: [`Rotated`]. Needs the PIN.
+    RotateKeys {},
+    /// Reads the policy files again: [`Issued`].
+    Reload {},
+}
+
+/// A server to register.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddServer {
+    /// Its name, in `/mcp/<name>`.
+    pub name: ServerName,
+    /// Where it belongs.
+    pub environment: Environment,
+    /// How it is reached.
+    pub upstream: Upstream,
+    /// The raw result of `tools/list`.
+    pub list: String,
+    /// The menu: what is not named here is exposed to nobody.
+    #[serde(default)]
+    pub expose: Vec<ToolName>,
+    /// The reviewer's words, by tool.
+    #[serde(default)]
+    pub overrides: BTreeMap<String, Override>,
+    /// Prompts that are exposed.
+    #[serde(default)]
+    pub prompts: Vec<ToolName>,
+    /// Whether resources may be read at all.
+    #[serde(default)]
+    pub resources: bool,
+}
+
+/// A request from outside every run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// `<team>/<name>` or `<team>/<name>@<version>`.
+    pub agent: String,
+    /// What is asked for.
+    pub asked: Asked,
+    /// On whose behalf; the operating-system user where nobody is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    /// The process whose descendants are the run: the asking one, or one that it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    /// The run's public key, where its private half is not to be kept by the authority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Jwk>,
+    /// Whether it is launched in the prescribed way.
+    #[serde(default)]
+    pub golden: bool,
+}
+
+/// What can be asked of a run's socket. All of it concerns that run alone, and none of it widens what it may do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum RunAsk {
+    /// What the run is and holds: [`RunStatus`].
+    Status {},
+    /// Asks for a grant within the ceiling: [`Requested`].
+    Request {
+        /// What is asked for.
+        asked: Asked,
+    },
+    /// A token for one server: [`TokenGiven`].
+    Token {
+        /// The server.
+        server: ServerName,
+        /// The grant to state, the ceiling where none is named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grant: Option<GrantId>,
+    },
+    /// Headers for one HTTP request: a map of name to value.
+    Headers {
+        /// The URL, under the gateway's `/mcp/<server>`.
+        url: String,
+        /// The method.
+        method: String,
+        /// The grant to state, the ceiling where none is named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grant: Option<GrantId>,
+    },
+}
+
+/// How the authority is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its URL.
+    pub issuer: String,
+    /// The gateway's URL.
+    pub gateway: String,
+    /// The domain of trust.
+    pub trust_domain: String,
+    /// The verifier key that gateways pin.
+    pub root_vkey: String,
+    /// Origin of its log.
+    pub log: String,
+    /// Entries of its log.
+    pub log_size: u64,
+    /// Version of the bundle, where there is one.
+    pub bundle: Option<u64>,
+    /// Why what is registered now could not become a bundle.
+    pub bundle_error: Option<String>,
+    /// Position of the last revocation.
+    pub revocations: u64,
+    /// What is locked down.
+    pub locked: Vec<String>,
+    /// Live runs.
+    pub runs: usize,
+    /// Whether a PIN is set.
+    pub pin_set: bool,
+}
+
+/// An agent was registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registered {
+    /// Its identity.
+    pub agent: AgentId,
+    /// The control tier that the three questions give.
+    pub tier: String,
+    /// What it declares more than before; empty where it does not.
+    pub widened: Vec<String>,
+    /// Why what is registered now could not become a bundle.
+    pub bundle_error: Option<String>,
+}
+
+/// A server with its tools.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServerShown {
+    /// The registration.
+    pub server: ServerRecord,
+    /// Its tools, exposed or not.
+    pub tools: Vec<ToolRecord>,
+    /// Why what is registered now could not become a bundle.
+    pub bundle_error: Option<String>,
+}
+
+/// What a server offers now against what was reviewed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Diff {
+    /// Tools that nobody has reviewed.
+    pub added: Vec<ToolName>,
+    /// Tools that are gone.
+    pub removed: Vec<ToolName>,
+    /// Tools that are no longer what was reviewed.
+    pub changed: Vec<Changed>,
+}
+
+/// A tool that is no longer what was reviewed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Changed {
+    /// Its name.
+    pub tool: ToolName,
+    /// The definition that was reviewed.
+    pub reviewed: String,
+    /// The definition now.
+    pub now: String,
+}
+
+/// A grant was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requested {
+    /// The run.
+    pub run: Run,
+    /// The grant.
+    pub grant: Grant,
+    /// The run's socket.
+    pub socket: std::path::PathBuf,
+}
+
+/// A signing key was added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotated {
+    /// Its name.
+    pub kid: String,
+}
+
+/// A bundle was issued.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issued {
+    /// Its version.
+    pub version: u64,
+    /// Digest of its content.
+    pub digest: String,
+    /// Its end, in seconds since 1970.
+    pub not_after: i64,
+}
+
+/// What a run is and holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunStatus {
+    /// The run.
+    pub run: Run,
+    /// Its grants, the ceiling first.
+    pub grants: Vec<Grant>,
+}
+
+/// A token. No `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenGiven {
+    /// The token.
+    pub access_token: String,
+    /// `DPoP` or `Bearer`.
+    pub token_type: String,
+    /// Its life, in seconds.
+    pub expires_in: i64,
+    /// What it states.
+    pub authorization_details: Vec<Detail>,
+}
+
+/// The revocations, for callers that only list them.
+pub type Revocations = Vec<Revocation>;
