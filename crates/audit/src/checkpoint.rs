@@ -23,20 +23,14 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// The note text: three lines. No extension lines, because no monitor would audit them.
     pub fn text(&self) -> String {
-        format!(
-            "{}\n{}\n{}\n",
-            self.origin,
-            self.size,
-            STANDARD.encode(self.root)
-        )
+        format!("{}\n{}\n{}\n", self.origin, self.size, STANDARD.encode(self.root))
     }
 
     /// Parses a note text. Extension lines are allowed by the specification, and ignored.
     pub fn parse(text: &str) -> Result<Self, NoteError> {
         let body = text.strip_suffix('\n').ok_or(NoteError::Malformed)?;
         let mut lines = body.split('\n');
-        let (Some(origin), Some(size), Some(root)) = (lines.next(), lines.next(), lines.next())
-        else {
+        let (Some(origin), Some(size), Some(root)) = (lines.next(), lines.next(), lines.next()) else {
             return Err(NoteError::Malformed);
         };
         if origin.is_empty() || lines.any(str::is_empty) {
@@ -44,11 +38,7 @@ impl Checkpoint {
         }
         let size = decimal(size).ok_or(NoteError::Malformed)?;
         let root = decode_hash(root).ok_or(NoteError::Malformed)?;
-        Ok(Self {
-            origin: origin.to_owned(),
-            size,
-            root,
-        })
+        Ok(Self { origin: origin.to_owned(), size, root })
     }
 
     /// The signed note of this checkpoint.
@@ -90,15 +80,8 @@ mod tests {
     #[test]
     fn a_fixed_key_gives_this_very_checkpoint() {
         let signer = Signer::from_seed("example.org/log/gw1/1", &[1; 32]).unwrap();
-        let checkpoint = Checkpoint {
-            origin: "example.org/log/gw1/1".into(),
-            size: 3,
-            root: [2; 32],
-        };
-        assert_eq!(
-            signer.vkey(),
-            "example.org/log/gw1/1+7130c35b+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c"
-        );
+        let checkpoint = Checkpoint { origin: "example.org/log/gw1/1".into(), size: 3, root: [2; 32] };
+        assert_eq!(signer.vkey(), "example.org/log/gw1/1+7130c35b+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c");
         assert_eq!(
             checkpoint.sign(&signer),
             "example.org/log/gw1/1\n3\nAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=\n\n\
@@ -118,11 +101,7 @@ mod tests {
             "o\n1\nAAAA\n".to_owned(),
             format!("o\n18446744073709551616\n{root}\n"),
         ] {
-            assert_eq!(
-                Checkpoint::parse(&text),
-                Err(NoteError::Malformed),
-                "{text:?}"
-            );
+            assert_eq!(Checkpoint::parse(&text), Err(NoteError::Malformed), "{text:?}");
         }
         let good = format!("o\n1\n{root}\n");
         assert_eq!(Checkpoint::parse(&good).unwrap().text(), good);

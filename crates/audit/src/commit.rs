@@ -30,10 +30,7 @@ pub(crate) struct Slot(Mutex<Inner>);
 
 impl Slot {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Inner {
-            phase: Phase::Queued,
-            waker: None,
-        })))
+        Arc::new(Self(Mutex::new(Inner { phase: Phase::Queued, waker: None })))
     }
 
     /// Takes the entry into a group; false when it was withdrawn or answered before.
@@ -130,9 +127,7 @@ mod tests {
         slot.answer(Err(Unavailable::Deadline));
         slot.answer(Err(Unavailable::Full));
         assert_eq!(count.0.load(Ordering::SeqCst), 1);
-        let Poll::Ready(answer) = Pin::new(&mut commit).poll(&mut context) else {
-            panic!("not answered")
-        };
+        let Poll::Ready(answer) = Pin::new(&mut commit).poll(&mut context) else { panic!("not answered") };
         assert!(matches!(answer, Err(Unavailable::Deadline)));
     }
 }

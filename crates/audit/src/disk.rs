@@ -72,12 +72,7 @@ impl Disk for Posix {
     type File = File;
 
     fn create(&self, path: &Path) -> io::Result<File> {
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(FILE_MODE)
-            .open(path)
+        OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(path)
     }
 
     fn open(&self, path: &Path, write: bool) -> io::Result<File> {
@@ -131,10 +126,7 @@ impl Disk for Posix {
         for entry in fs::read_dir(path)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            names.push(Name {
-                name,
-                dir: entry.file_type()?.is_dir(),
-            });
+            names.push(Name { name, dir: entry.file_type()?.is_dir() });
         }
         names.sort();
         Ok(names)
@@ -144,10 +136,7 @@ impl Disk for Posix {
         DirBuilder::new().mode(DIR_MODE).create(path)
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is what the durable functions are made of"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is what the durable functions are made of")]
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
     }
@@ -167,18 +156,10 @@ impl Disk for Posix {
     fn identity(&self, path: &Path) -> io::Result<String> {
         let flags = StatxFlags::INO | StatxFlags::BTIME;
         let stat = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::empty(), flags)?;
-        let mut text = format!(
-            "device {}:{}\ninode {}\n",
-            stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino
-        );
+        let mut text = format!("device {}:{}\ninode {}\n", stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino);
         if StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME) {
             // Writing to a String cannot fail.
-            writeln!(
-                text,
-                "born {}.{:09}",
-                stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec
-            )
-            .map_err(io::Error::other)?;
+            writeln!(text, "born {}.{:09}", stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec).map_err(io::Error::other)?;
         }
         Ok(text)
     }
@@ -189,9 +170,7 @@ pub(crate) fn write_zeros<D: Disk>(disk: &D, file: &D::File, bytes: u64) -> io::
     let zeros = vec![0; 1 << 20];
     let mut offset = 0;
     while offset < bytes {
-        let chunk = usize::try_from(bytes - offset)
-            .unwrap_or(usize::MAX)
-            .min(zeros.len());
+        let chunk = usize::try_from(bytes - offset).unwrap_or(usize::MAX).min(zeros.len());
         disk.write_at(file, zeros.get(..chunk).unwrap_or_default(), offset)?;
         offset += chunk as u64;
     }
@@ -200,10 +179,7 @@ pub(crate) fn write_zeros<D: Disk>(disk: &D, file: &D::File, bytes: u64) -> io::
 
 /// Whether an error says that there is no space, or no quota, left.
 pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Lists a directory that may be absent.
@@ -235,12 +211,7 @@ pub(crate) fn ensure_dir<D: Disk>(disk: &D, path: &Path) -> io::Result<bool> {
 
 /// Writes a whole file in such a way that its name shows the old content or the new, never a mixture.
 /// The caller syncs the directory.
-pub(crate) fn replace<D: Disk>(
-    disk: &D,
-    path: &Path,
-    temporary: &Path,
-    bytes: &[u8],
-) -> io::Result<()> {
+pub(crate) fn replace<D: Disk>(disk: &D, path: &Path, temporary: &Path, bytes: &[u8]) -> io::Result<()> {
     remove_if_there(disk, temporary)?;
     let written = disk.create(temporary).and_then(|file| {
         disk.write_at(&file, bytes, 0)?;

@@ -13,11 +13,7 @@ use std::{
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let temporary = beside(path);
     absent_is_fine(fs::remove_file(&temporary))?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&temporary)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     rename(&temporary, path)
@@ -28,10 +24,7 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    if let Some(parent) = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-    {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         create_dir(parent)?;
     }
     match DirBuilder::new().mode(0o700).create(path) {
@@ -45,11 +38,7 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     sync_parent(to)?;
-    if from.parent() == to.parent() {
-        Ok(())
-    } else {
-        sync_parent(from)
-    }
+    if from.parent() == to.parent() { Ok(()) } else { sync_parent(from) }
 }
 
 /// Removes a file; one that is not there is as good as removed.
@@ -60,11 +49,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
 
 /// Makes the names in a directory durable.
 pub fn sync_dir(path: &Path) -> io::Result<()> {
-    let path = if path.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        path
-    };
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     File::open(path)?.sync_all()
 }
 
@@ -98,10 +83,7 @@ mod tests {
         write(&path, b"old", 0o600).unwrap();
         write(&path, b"new", 0o640).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o640
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
         remove(&path).unwrap();
         remove(&path).unwrap();

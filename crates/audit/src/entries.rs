@@ -14,12 +14,7 @@ pub(crate) struct Entries<D: Disk> {
 
 impl<D: Disk> Entries<D> {
     pub(crate) fn new(store: Arc<Store<D>>, from: u64, end: u64) -> Self {
-        Self {
-            store,
-            ready: VecDeque::new(),
-            next: from,
-            end,
-        }
+        Self { store, ready: VecDeque::new(), next: from, end }
     }
 }
 

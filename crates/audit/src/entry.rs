@@ -28,10 +28,7 @@ impl Hashed {
     /// Nothing when a part is larger than allowed: an entry is refused whole, never cut.
     pub fn new(entry: Entry) -> Option<Self> {
         let fits = entry.leaf.len() <= LEAF_BYTES_MAX && entry.sealed.len() <= SEALED_BYTES_MAX;
-        fits.then(|| Self {
-            hash: leaf_hash(&entry.leaf),
-            entry,
-        })
+        fits.then(|| Self { hash: leaf_hash(&entry.leaf), entry })
     }
 
     /// The RFC 6962 hash of the leaf.

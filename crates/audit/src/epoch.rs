@@ -33,13 +33,8 @@ pub(crate) struct Chosen {
 /// Epochs in a log's directory, the oldest first.
 pub fn epochs<D: Disk>(disk: &D, dir: &Path) -> Result<Vec<(u64, PathBuf)>, ReadError> {
     let names = list_if_there(disk, dir).map_err(at(dir))?;
-    let numbers = names
-        .iter()
-        .filter(|name| name.dir)
-        .filter_map(|name| decimal(&name.name));
-    let mut epochs: Vec<(u64, PathBuf)> = numbers
-        .map(|epoch| (epoch, dir.join(epoch.to_string())))
-        .collect();
+    let numbers = names.iter().filter(|name| name.dir).filter_map(|name| decimal(&name.name));
+    let mut epochs: Vec<(u64, PathBuf)> = numbers.map(|epoch| (epoch, dir.join(epoch.to_string()))).collect();
     epochs.sort();
     Ok(epochs)
 }
@@ -53,53 +48,28 @@ pub(crate) fn choose<D: Disk>(
     now: u64,
 ) -> Result<Chosen, OpenError> {
     let epochs = epochs(disk, dir)?;
-    let sign_as = |epoch: u64| {
-        Signer::from_seed(&format!("{prefix}/{epoch}"), seed).map_err(OpenError::Origin)
-    };
+    let sign_as = |epoch: u64| Signer::from_seed(&format!("{prefix}/{epoch}"), seed).map_err(OpenError::Origin);
     let Some((last, last_dir)) = epochs.last() else {
         let signer = sign_as(now)?;
         let path = create(disk, dir, now, &signer)?;
-        return Ok(Chosen {
-            epoch: now,
-            dir: path,
-            signer,
-            new: true,
-            previous: None,
-        });
+        return Ok(Chosen { epoch: now, dir: path, signer, new: true, previous: None });
     };
+    // A run that ended between making the epoch and syncing its name has left the name unsynced.
+    disk.sync_dir(dir).map_err(at(dir))?;
     let found = read_vkey(disk, last_dir)?;
     let signer = sign_as(*last)?;
     if found.name() != signer.name() {
-        return Err(OpenError::OtherLog {
-            found: found.name().to_owned(),
-            expected: signer.name().to_owned(),
-        });
+        return Err(OpenError::OtherLog { found: found.name().to_owned(), expected: signer.name().to_owned() });
     }
     if found.vkey() == signer.vkey() && is_the_same(disk, last_dir)? {
-        let before = epochs
-            .iter()
-            .rev()
-            .nth(1)
-            .and_then(|(_, dir)| final_checkpoint(disk, dir));
-        return Ok(Chosen {
-            epoch: *last,
-            dir: last_dir.clone(),
-            signer,
-            new: false,
-            previous: before,
-        });
+        let before = epochs.iter().rev().nth(1).and_then(|(_, dir)| final_checkpoint(disk, dir));
+        return Ok(Chosen { epoch: *last, dir: last_dir.clone(), signer, new: false, previous: before });
     }
     let previous = final_checkpoint(disk, last_dir);
     let epoch = now.max(last.saturating_add(1));
     let signer = sign_as(epoch)?;
     let path = create(disk, dir, epoch, &signer)?;
-    Ok(Chosen {
-        epoch,
-        dir: path,
-        signer,
-        new: true,
-        previous,
-    })
+    Ok(Chosen { epoch, dir: path, signer, new: true, previous })
 }
 
 /// The last signed checkpoint of an epoch that is left as it is: of its segments if they are sound, else the published one.
@@ -107,9 +77,7 @@ fn final_checkpoint<D: Disk>(disk: &D, dir: &Path) -> Option<String> {
     let key = read_vkey(disk, dir).ok()?;
     let epoch = key.name().rsplit('/').next().and_then(decimal)?;
     let base = read_base(disk, dir, &key).ok();
-    let tail = base
-        .as_ref()
-        .and_then(|base| read_tail(disk, dir, epoch, base, &key).ok());
+    let tail = base.as_ref().and_then(|base| read_tail(disk, dir, epoch, base, &key).ok());
     let newest = tail.map(|tail| tail.head.note.to_string());
     newest.or_else(|| read_checkpoint(disk, dir, &key).ok().map(|(_, note)| note))
 }
@@ -123,32 +91,17 @@ fn is_the_same<D: Disk>(disk: &D, dir: &Path) -> Result<bool, ReadError> {
     }
 }
 
-fn create<D: Disk>(
-    disk: &D,
-    dir: &Path,
-    epoch: u64,
-    signer: &Signer,
-) -> Result<PathBuf, ReadError> {
+fn create<D: Disk>(disk: &D, dir: &Path, epoch: u64, signer: &Signer) -> Result<PathBuf, ReadError> {
     let new = dir.join("new");
     for name in list_if_there(disk, &new).map_err(at(&new))? {
         let path = new.join(name.name);
         remove_if_there(disk, &path).map_err(at(&path))?;
     }
     crate::disk::ensure_dir(disk, &new).map_err(at(&new))?;
-    let checkpoint = Checkpoint {
-        origin: signer.name().to_owned(),
-        size: 0,
-        root: empty_root(),
-    };
-    put(disk, &new.join("vkey"), |_| {
-        Ok(format!("{}\n", signer.vkey()))
-    })?;
-    put(disk, &new.join("checkpoint"), |_| {
-        Ok(checkpoint.sign(signer))
-    })?;
-    put(disk, &new.join(MARKER), |path| {
-        disk.identity(path).map_err(at(path))
-    })?;
+    let checkpoint = Checkpoint { origin: signer.name().to_owned(), size: 0, root: empty_root() };
+    put(disk, &new.join("vkey"), |_| Ok(format!("{}\n", signer.vkey())))?;
+    put(disk, &new.join("checkpoint"), |_| Ok(checkpoint.sign(signer)))?;
+    put(disk, &new.join(MARKER), |path| disk.identity(path).map_err(at(path)))?;
     disk.sync_dir(&new).map_err(at(&new))?;
     let path = dir.join(epoch.to_string());
     disk.rename(&new, &path).map_err(at(&path))?;

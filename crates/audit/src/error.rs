@@ -114,10 +114,7 @@ pub enum Damage {
 
 impl ReadError {
     pub(crate) fn damaged(path: &Path, damage: impl Into<Damage>) -> Self {
-        Self::Damaged {
-            path: path.to_owned(),
-            damage: damage.into(),
-        }
+        Self::Damaged { path: path.to_owned(), damage: damage.into() }
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -125,13 +122,7 @@ impl ReadError {
     }
 
     pub(crate) fn is_missing(&self) -> bool {
-        matches!(
-            self,
-            Self::Damaged {
-                damage: Damage::Missing,
-                ..
-            }
-        )
+        matches!(self, Self::Damaged { damage: Damage::Missing, .. })
     }
 }
 

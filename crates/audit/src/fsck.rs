@@ -10,6 +10,7 @@ use crate::{
     epoch::MARKER,
     error::{Damage, ReadError, at},
     pool::{segment_name, segment_number},
+    publish::UNFINISHED,
     recover::{read_vkey, segment_numbers},
     verify::{self, Check, VerifyError, verify_on},
     wal::{self, HEADER_BYTES, Header, Payload},
@@ -31,11 +32,7 @@ pub struct Report {
 }
 
 /// Checks the directory of one epoch.
-pub fn fsck_dir(
-    dir: &Path,
-    trusted: Option<&str>,
-    check: &mut Check<'_>,
-) -> Result<Report, VerifyError> {
+pub fn fsck_dir(dir: &Path, trusted: Option<&str>, check: &mut Check<'_>) -> Result<Report, VerifyError> {
     fsck_on(&Posix, dir, trusted, check)
 }
 
@@ -47,13 +44,7 @@ pub fn fsck_on<D: Disk>(
     check: &mut Check<'_>,
 ) -> Result<Report, VerifyError> {
     let log = verify_on(disk, dir, trusted, None, check)?;
-    let mut report = Report {
-        log,
-        groups: 0,
-        segments: 0,
-        spares: 0,
-        unfinished: 0,
-    };
+    let mut report = Report { log, groups: 0, segments: 0, spares: 0, unfinished: 0 };
     top_level(disk, dir)?;
     let wal = dir.join("wal");
     for number in segment_numbers(disk, &wal)? {
@@ -61,15 +52,14 @@ pub fn fsck_on<D: Disk>(
         report.segments += 1;
     }
     for name in list_if_there(disk, &wal).map_err(at(&wal))? {
-        if segment_number(&name.name).is_none() {
+        if name.name == UNFINISHED {
+            report.unfinished += 1;
+        } else if segment_number(&name.name).is_none() {
             let spare = !name.dir && name.name.strip_prefix("spare-").and_then(decimal).is_some();
             expect(spare, &wal.join(&name.name))?;
             report.spares += 1;
         }
     }
-    report.unfinished = list_if_there(disk, &dir.join("tmp"))
-        .map_err(at(dir))?
-        .len() as u64;
     Ok(report)
 }
 
@@ -80,28 +70,19 @@ fn segment<D: Disk>(disk: &D, dir: &Path, number: u64) -> Result<u64, ReadError>
     let bytes = disk.read(&path).map_err(at(&path))?;
     let header = bytes.get(..HEADER_BYTES).and_then(Header::decode);
     let header = header.ok_or_else(|| ReadError::damaged(&path, Damage::Header))?;
-    let scan = wal::scan(&bytes, &header).map_err(|wal::Damage { offset, later }| {
-        ReadError::damaged(&path, Damage::Group { offset, later })
-    })?;
+    let scan = wal::scan(&bytes, &header)
+        .map_err(|wal::Damage { offset, later }| ReadError::damaged(&path, Damage::Group { offset, later }))?;
     let mut size = header.first_index;
     for group in &scan.groups {
         size += group.entries.len() as u64;
         let frame = bytes.get(group.footer.clone());
-        let frame =
-            frame.and_then(|frame| wal::frame(frame, header.seed(), group.footer.start as u64));
+        let frame = frame.and_then(|frame| wal::frame(frame, header.seed(), group.footer.start as u64));
         let Some(Payload::Footer(note)) = frame.map(|frame| frame.payload) else {
             return Err(ReadError::damaged(&path, Damage::Malformed));
         };
-        let signed =
-            Checkpoint::open(note, &key).map_err(|error| ReadError::damaged(&path, error))?;
+        let signed = Checkpoint::open(note, &key).map_err(|error| ReadError::damaged(&path, error))?;
         if signed.size != size {
-            return Err(ReadError::damaged(
-                &path,
-                Damage::Footer {
-                    found: size,
-                    signed: signed.size,
-                },
-            ));
+            return Err(ReadError::damaged(&path, Damage::Footer { found: size, signed: signed.size }));
         }
     }
     Ok(scan.groups.len() as u64)
@@ -109,11 +90,7 @@ fn segment<D: Disk>(disk: &D, dir: &Path, number: u64) -> Result<u64, ReadError>
 
 fn top_level<D: Disk>(disk: &D, dir: &Path) -> Result<(), ReadError> {
     for name in disk.list(dir).map_err(at(dir))? {
-        let names: &[&str] = if name.dir {
-            &["tile", "sealed", "wal", "tmp"]
-        } else {
-            &["checkpoint", "vkey", MARKER]
-        };
+        let names: &[&str] = if name.dir { &["tile", "sealed", "wal"] } else { &["checkpoint", "vkey", MARKER] };
         let known = names.contains(&name.name.as_str());
         expect(known, &dir.join(&name.name))?;
     }
@@ -121,9 +98,5 @@ fn top_level<D: Disk>(disk: &D, dir: &Path) -> Result<(), ReadError> {
 }
 
 fn expect(known: bool, path: &Path) -> Result<(), ReadError> {
-    if known {
-        Ok(())
-    } else {
-        Err(ReadError::damaged(path, Damage::Unexpected))
-    }
+    if known { Ok(()) } else { Err(ReadError::damaged(path, Damage::Unexpected)) }
 }

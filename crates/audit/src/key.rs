@@ -49,12 +49,8 @@ impl LogKey {
 /// Reads 32 secret bytes under a header, or makes them.
 pub(crate) fn load_or_create(path: &Path, header: &str) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     match fs::metadata(path) {
-        Ok(meta) if meta.permissions().mode() & 0o077 != 0 => {
-            Err(KeyError::Exposed(meta.permissions().mode() & 0o777))
-        }
-        Ok(_) => {
-            parse(&Zeroizing::new(fs::read_to_string(path)?), header).ok_or(KeyError::Malformed)
-        }
+        Ok(meta) if meta.permissions().mode() & 0o077 != 0 => Err(KeyError::Exposed(meta.permissions().mode() & 0o777)),
+        Ok(_) => parse(&Zeroizing::new(fs::read_to_string(path)?), header).ok_or(KeyError::Malformed),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut seed = Zeroizing::new([0; 32]);
             rand::fill(seed.as_mut()).map_err(|_| KeyError::NoRandomness)?;
@@ -84,10 +80,7 @@ mod tests {
         let path = dir.path().join("log.key");
         let made = LogKey::load_or_create(&path).unwrap();
         assert_eq!(LogKey::load_or_create(&path).unwrap().seed(), made.seed());
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]
@@ -96,14 +89,8 @@ mod tests {
         let path = dir.path().join("log.key");
         LogKey::load_or_create(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(
-            LogKey::load_or_create(&path),
-            Err(KeyError::Exposed(0o644))
-        ));
+        assert!(matches!(LogKey::load_or_create(&path), Err(KeyError::Exposed(0o644))));
         durable::write(&path, b"remit-log-key-v1 AAAA\n", 0o600).unwrap();
-        assert!(matches!(
-            LogKey::load_or_create(&path),
-            Err(KeyError::Malformed)
-        ));
+        assert!(matches!(LogKey::load_or_create(&path), Err(KeyError::Malformed)));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! It knows bytes, not events. A log is a directory per epoch in the layout of c2sp.org/tlog-tiles, with the bytes that
 //! must not be in the tree beside it in a sealed store, and a write-ahead log of segments while it is open:
-//! `<dir>/<epoch>/{vkey,checkpoint,tile/…,sealed/…,marker,wal/…,tmp/…}`.
+//! `<dir>/<epoch>/{vkey,checkpoint,tile/…,sealed/…,marker,wal/…}`.
 //!
 //! **Invariant:** a [`Receipt`] exists only for an entry whose leaf and sealed bytes are both on disk.
 

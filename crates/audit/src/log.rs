@@ -145,10 +145,7 @@ pub struct Log {
 }
 
 impl Log {
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "the log keeps both, as far as its callers are concerned"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "the log keeps both, as far as its callers are concerned")]
     /// Opens the log, which is also how it recovers. One writer: a second is refused.
     pub fn open(config: Config, key: LogKey) -> Result<(Self, Opened), OpenError> {
         if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&config.segment_bytes) {
@@ -156,31 +153,13 @@ impl Log {
         }
         let lock = lock(&config.dir)?;
         let prefix = format!("{}/log/{}", config.trust_domain, config.instance);
-        let sizes = Sizes {
-            segment_bytes: config.segment_bytes,
-            reserve_bytes: config.reserve_bytes,
-        };
-        let parts = open::open(
-            Posix,
-            &config.dir,
-            &prefix,
-            key.seed(),
-            sizes,
-            seconds_now(),
-        )?;
+        let sizes = Sizes { segment_bytes: config.segment_bytes, reserve_bytes: config.reserve_bytes };
+        let parts = open::open(Posix, &config.dir, &prefix, key.seed(), sizes, seconds_now())?;
         let opened = parts.opened.clone();
         let origin: Arc<str> = opened.origin.as_str().into();
         let vkey: Arc<str> = parts.vkey.as_str().into();
-        let threads =
-            Threads::start(parts, &config, Arc::clone(&origin), lock).map_err(OpenError::Thread)?;
-        Ok((
-            Self {
-                threads: Arc::new(threads),
-                origin,
-                vkey,
-            },
-            opened,
-        ))
+        let threads = Threads::start(parts, &config, Arc::clone(&origin), lock).map_err(OpenError::Thread)?;
+        Ok((Self { threads: Arc::new(threads), origin, vkey }, opened))
     }
 
     /// Takes an entry. The receipt comes when it is durable.
@@ -229,10 +208,7 @@ impl Log {
     }
 
     /// Every entry from this one to the end as it is now.
-    pub fn entries(
-        &self,
-        from: u64,
-    ) -> impl Iterator<Item = Result<(u64, Entry), ReadError>> + use<> {
+    pub fn entries(&self, from: u64) -> impl Iterator<Item = Result<(u64, Entry), ReadError>> + use<> {
         crate::entries::Entries::new(Arc::clone(self.threads.store()), from, self.size())
     }
 
@@ -257,19 +233,11 @@ impl Log {
 }
 
 fn lock(dir: &Path) -> Result<std::fs::File, OpenError> {
-    let failed = |source| OpenError::Dir {
-        path: dir.to_owned(),
-        source,
-    };
+    let failed = |source| OpenError::Dir { path: dir.to_owned(), source };
     durable::create_dir(dir).map_err(failed)?;
     let mut options = std::fs::OpenOptions::new();
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(dir.join("lock"))
-        .map_err(failed)?;
+    let file = options.create(true).truncate(false).write(true).open(dir.join("lock")).map_err(failed)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::Locked),
@@ -277,14 +245,9 @@ fn lock(dir: &Path) -> Result<std::fs::File, OpenError> {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "it only names a new epoch, and the log has no clock of its own"
-)]
+#[expect(clippy::disallowed_methods, reason = "it only names a new epoch, and the log has no clock of its own")]
 fn seconds_now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 /// Waits on a future with nothing but the thread itself.

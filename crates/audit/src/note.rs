@@ -52,12 +52,7 @@ impl Signer {
         let public = key.public_key().as_ref();
         let id = key_id(name, public);
         let vkey = encode_vkey(name, id, public);
-        Ok(Self {
-            name: name.to_owned(),
-            id,
-            vkey,
-            key,
-        })
+        Ok(Self { name: name.to_owned(), id, vkey, key })
     }
 
     /// The key name.
@@ -96,11 +91,7 @@ impl Verifier {
         if id != hex(expected) {
             return Err(NoteError::VerifierKey);
         }
-        Ok(Self {
-            name: name.to_owned(),
-            id: expected,
-            public,
-        })
+        Ok(Self { name: name.to_owned(), id: expected, public })
     }
 
     /// The key name.
@@ -132,10 +123,7 @@ pub fn sign(text: &str, signer: &Signer) -> String {
     }
     let mut blob = [0; 68];
     let signature = signer.key.sign(note.as_bytes());
-    for (to, from) in blob
-        .iter_mut()
-        .zip(signer.id.iter().chain(signature.as_ref()))
-    {
+    for (to, from) in blob.iter_mut().zip(signer.id.iter().chain(signature.as_ref())) {
         *to = *from;
     }
     note.push('\n');
@@ -169,10 +157,7 @@ pub fn open(note: &str, known: &[Verifier]) -> Result<Opened, NoteError> {
     if by.is_empty() {
         return Err(NoteError::UnknownSigner);
     }
-    Ok(Opened {
-        text: text.to_owned(),
-        by,
-    })
+    Ok(Opened { text: text.to_owned(), by })
 }
 
 /// Splits a note into its text and its signature lines, by the grammar alone.
@@ -266,9 +251,7 @@ mod tests {
             for bit in 0..8 {
                 let mut changed = note.clone();
                 changed[at] ^= 1 << bit;
-                let opened = std::str::from_utf8(&changed)
-                    .ok()
-                    .map(|text| open(text, &known));
+                let opened = std::str::from_utf8(&changed).ok().map(|text| open(text, &known));
                 assert!(!matches!(opened, Some(Ok(_))), "byte {at} bit {bit}");
             }
         }
@@ -281,13 +264,8 @@ mod tests {
         for at in 0..alice.vkey().len() {
             let mut changed = alice.vkey().as_bytes().to_vec();
             changed[at] ^= 1;
-            let key = String::from_utf8(changed)
-                .ok()
-                .and_then(|text| Verifier::parse(&text).ok());
-            assert!(
-                key.is_none_or(|key| open(&note, &[key]).is_err()),
-                "byte {at}"
-            );
+            let key = String::from_utf8(changed).ok().and_then(|text| Verifier::parse(&text).ok());
+            assert!(key.is_none_or(|key| open(&note, &[key]).is_err()), "byte {at}");
         }
     }
 

@@ -4,8 +4,7 @@
 //! may exist in the page cache alone. **Invariant:** a new run never appends to a segment of an earlier one.
 
 use std::{
-    collections::VecDeque,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
@@ -71,10 +70,9 @@ pub fn open<D: Disk>(
 ) -> Result<Parts<D>, OpenError> {
     let chosen = epoch::choose(&disk, dir, prefix, seed, now)?;
     let key = Verifier::parse(chosen.signer.vkey()).map_err(OpenError::Origin)?;
-    for name in ["tmp", "wal"] {
-        let path = chosen.dir.join(name);
-        ensure_dir(&disk, &path).map_err(at(&path))?;
-    }
+    let wal = chosen.dir.join("wal");
+    // A clean end removes it, as its last step.
+    let crashed = !ensure_dir(&disk, &wal).map_err(at(&wal))?;
     disk.sync_dir(&chosen.dir).map_err(at(&chosen.dir))?;
     let base = read_base(&disk, &chosen.dir, &key)?;
     let tail = read_tail(&disk, &chosen.dir, chosen.epoch, &base, &key)?;
@@ -86,7 +84,6 @@ pub fn open<D: Disk>(
         new_epoch: chosen.new,
         recovered: tail.places.len() as u64,
     };
-    let crashed = !tail.segments.is_empty();
     let (frontier, next_segment) = (tail.frontier.clone(), tail.segment_last + 1);
     let store = Arc::new(store(disk, &chosen, base.head.size, tail, sizes));
     let mut publisher = Publisher::new(Arc::clone(&store), base.edge, base.bundle, base.sealed_end);
@@ -94,22 +91,10 @@ pub fn open<D: Disk>(
     let vkey = chosen.signer.vkey().to_owned();
     let mut writer = Writer::new(Arc::clone(&store), chosen.signer, frontier, next_segment);
     make_ready(&store, &mut writer)?;
-    Ok(Parts {
-        writer,
-        publisher,
-        opened,
-        store,
-        vkey,
-    })
+    Ok(Parts { writer, publisher, opened, store, vkey })
 }
 
-fn store<D: Disk>(
-    disk: D,
-    chosen: &epoch::Chosen,
-    published: u64,
-    tail: Tail<D>,
-    sizes: Sizes,
-) -> Store<D> {
+fn store<D: Disk>(disk: D, chosen: &epoch::Chosen, published: u64, tail: Tail<D>, sizes: Sizes) -> Store<D> {
     let reserve = sizes.reserve_bytes.div_ceil(sizes.segment_bytes);
     Store {
         disk,
@@ -130,11 +115,7 @@ fn store<D: Disk>(
 }
 
 /// Publishes what only segments hold, then lets go of them.
-fn publish_tail<D: Disk>(
-    store: &Store<D>,
-    publisher: &mut Publisher<D>,
-    crashed: bool,
-) -> Result<(), ReadError> {
+fn publish_tail<D: Disk>(store: &Store<D>, publisher: &mut Publisher<D>, crashed: bool) -> Result<(), ReadError> {
     let size = store.state().head.size;
     // First, because publishing may need the space that was held back.
     store.drop_old_spares()?;
@@ -194,14 +175,8 @@ impl<D: Disk> Parts<D> {
 /// Removes what a log needs only while it is open.
 pub(crate) fn retire<D: Disk>(store: &Store<D>) -> Result<(), ReadError> {
     store.drop_segments()?;
-    for name in ["wal", "tmp"] {
-        let path = store.dir.join(name);
-        for left in list_if_there(&store.disk, &path).map_err(at(&path))? {
-            let path = path.join(left.name);
-            remove_if_there(&store.disk, &path).map_err(at(&path))?;
-        }
-        store.disk.remove_dir(&path).map_err(at(&path))?;
-    }
+    let wal = store.wal();
+    store.disk.remove_dir(&wal).map_err(at(&wal))?;
     store.disk.sync_dir(&store.dir).map_err(at(&store.dir))
 }
 
@@ -209,14 +184,7 @@ pub(crate) fn retire<D: Disk>(store: &Store<D>) -> Result<(), ReadError> {
 fn check_nothing_beyond<D: Disk>(store: &Store<D>, size: u64) -> Result<(), ReadError> {
     let next = size.div_ceil(TILE_WIDTH);
     for level in [None, Some(0)] {
-        let path = store.dir.join(
-            Tile {
-                level,
-                index: next,
-                width: TILE_WIDTH,
-            }
-            .path(),
-        );
+        let path = store.dir.join(Tile { level, index: next, width: TILE_WIDTH }.path());
         match store.disk.open(&path, false) {
             Ok(_) => return Err(ReadError::damaged(&path, Damage::Beyond { size })),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -228,27 +196,39 @@ fn check_nothing_beyond<D: Disk>(store: &Store<D>, size: u64) -> Result<(), Read
 
 /// After a crash: partial tiles of earlier trees may be left, whose removal was not durable.
 fn sweep<D: Disk>(store: &Store<D>, size: u64) -> Result<(), ReadError> {
-    let kept: Vec<_> = partials(size)
-        .iter()
-        .map(|tile| store.dir.join(tile.path()))
-        .collect();
-    let mut open: VecDeque<_> = [store.dir.join("tile")].into();
-    while let Some(dir) = open.pop_front() {
-        let partial = dir.extension().is_some_and(|extension| extension == "p");
-        let mut left = 0;
+    let kept: Vec<_> = partials(size).iter().map(|tile| store.dir.join(tile.path())).collect();
+    let mut open = vec![store.dir.join("tile")];
+    while let Some(dir) = open.pop() {
+        let mut swept = false;
         for name in list_if_there(&store.disk, &dir).map_err(at(&dir))? {
             let path = dir.join(&name.name);
-            if name.dir {
-                open.push_back(path);
-            } else if partial && !kept.contains(&path) {
-                remove_if_there(&store.disk, &path).map_err(at(&path))?;
+            if !name.dir {
+                continue;
+            }
+            if path.extension().is_some_and(|extension| extension == "p") {
+                swept |= sweep_partials(store, &path, &kept)?;
             } else {
-                left += 1;
+                open.push(path);
             }
         }
-        if partial && left == 0 {
-            store.disk.remove_dir(&dir).map_err(at(&dir))?;
+        if swept {
+            store.disk.sync_dir(&dir).map_err(at(&dir))?;
         }
     }
     Ok(())
+}
+
+/// Removes the partial tiles in one directory that are not to be kept, and it too if it is empty then.
+fn sweep_partials<D: Disk>(store: &Store<D>, dir: &Path, kept: &[PathBuf]) -> Result<bool, ReadError> {
+    let paths: Vec<_> = store.disk.list(dir).map_err(at(dir))?.iter().map(|name| dir.join(&name.name)).collect();
+    let (keep, sweep): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| kept.contains(path));
+    for path in &sweep {
+        remove_if_there(&store.disk, path).map_err(at(path))?;
+    }
+    if keep.is_empty() {
+        store.disk.remove_dir(dir).map_err(at(dir))?;
+    } else if !sweep.is_empty() {
+        store.disk.sync_dir(dir).map_err(at(dir))?;
+    }
+    Ok(keep.is_empty())
 }

@@ -31,34 +31,20 @@ impl<D: Disk> Store<D> {
             return Ok(spare);
         }
         match self.make_spare(bytes.max(self.segment_bytes), true) {
-            Err(error) if error.is_full() && reserved => {
-                take(&mut self.state(), bytes, 0).ok_or(error)
-            }
+            Err(error) if error.is_full() && reserved => take(&mut self.state(), bytes, 0).ok_or(error),
             result => result,
         }
     }
 
     /// Gives a spare its header and its name.
-    pub(crate) fn activate(
-        &self,
-        spare: Spare<D>,
-        header: &Header,
-    ) -> Result<Arc<Segment<D>>, ReadError> {
+    pub(crate) fn activate(&self, spare: Spare<D>, header: &Header) -> Result<Arc<Segment<D>>, ReadError> {
         let path = self.wal().join(segment_name(header.number));
-        self.disk
-            .write_at(&spare.file, &header.encode(), 0)
-            .map_err(at(&spare.path))?;
+        self.disk.write_at(&spare.file, &header.encode(), 0).map_err(at(&spare.path))?;
         self.disk.sync(&spare.file).map_err(at(&spare.path))?;
         self.disk.rename(&spare.path, &path).map_err(at(&path))?;
         self.disk.sync_dir(&self.wal()).map_err(at(&path))?;
         let Spare { file, bytes, .. } = spare;
-        let segment = Segment {
-            file,
-            path,
-            seed: header.seed(),
-            first_index: header.first_index,
-            bytes,
-        };
+        let segment = Segment { file, path, seed: header.seed(), first_index: header.first_index, bytes };
         let segment = Arc::new(segment);
         self.state().segments.push_back(Arc::clone(&segment));
         Ok(segment)
@@ -86,11 +72,7 @@ impl<D: Disk> Store<D> {
                 continue;
             }
             let file = self.disk.open(&path, true).map_err(at(&path))?;
-            self.state().spares.push(Spare {
-                file,
-                path,
-                bytes: segment.bytes,
-            });
+            self.state().spares.push(Spare { file, path, bytes: segment.bytes });
         }
         self.fill_reserve()?;
         if self.state().spares.len() == self.reserve_segments {
@@ -135,11 +117,7 @@ impl<D: Disk> Store<D> {
     fn make_spare(&self, bytes: u64, zeroed: bool) -> Result<Spare<D>, ReadError> {
         let path = self.next_spare_path();
         let file = self.disk.create(&path).map_err(at(&path))?;
-        let filled = if zeroed {
-            write_zeros(&self.disk, &file, bytes)
-        } else {
-            self.disk.reserve(&file, bytes)
-        };
+        let filled = if zeroed { write_zeros(&self.disk, &file, bytes) } else { self.disk.reserve(&file, bytes) };
         match filled.and_then(|()| self.disk.sync(&file)) {
             Ok(()) => Ok(Spare { file, path, bytes }),
             Err(error) => Err(self.give_up(&path, error)),
@@ -165,10 +143,7 @@ fn take<D: Disk>(state: &mut State<D>, bytes: u64, held_back: usize) -> Option<S
     if state.spares.len() <= held_back {
         return None;
     }
-    let fits = state
-        .spares
-        .iter()
-        .rposition(|spare| spare.bytes >= bytes)?;
+    let fits = state.spares.iter().rposition(|spare| spare.bytes >= bytes)?;
     Some(state.spares.remove(fits))
 }
 

@@ -27,11 +27,7 @@ pub enum ProofError {
 pub type Subtree<'a> = dyn FnMut(Range<u64>) -> Result<Hash, ProofError> + 'a;
 
 /// The inclusion proof of a leaf in the tree of that size: siblings from the leaf upwards.
-pub fn inclusion(
-    index: u64,
-    size: u64,
-    subtree: &mut Subtree<'_>,
-) -> Result<Vec<Hash>, ProofError> {
+pub fn inclusion(index: u64, size: u64, subtree: &mut Subtree<'_>) -> Result<Vec<Hash>, ProofError> {
     if index >= size {
         return Err(ProofError::OutOfRange);
     }
@@ -39,11 +35,8 @@ pub fn inclusion(
     let mut range = 0..size;
     while range.end - range.start > 1 {
         let split = range.start + split_point(range.end - range.start);
-        let (inside, sibling) = if index < split {
-            (range.start..split, split..range.end)
-        } else {
-            (split..range.end, range.start..split)
-        };
+        let (inside, sibling) =
+            if index < split { (range.start..split, split..range.end) } else { (split..range.end, range.start..split) };
         path.push(root_of(sibling, subtree)?);
         range = inside;
     }
@@ -81,13 +74,7 @@ pub fn consistency(old: u64, new: u64, subtree: &mut Subtree<'_>) -> Result<Vec<
 }
 
 /// Checks that the leaf with this hash stands at this index of the tree with this root.
-pub fn verify_inclusion(
-    leaf: &Hash,
-    index: u64,
-    size: u64,
-    path: &[Hash],
-    root: &Hash,
-) -> Result<(), ProofError> {
+pub fn verify_inclusion(leaf: &Hash, index: u64, size: u64, path: &[Hash], root: &Hash) -> Result<(), ProofError> {
     if index >= size {
         return Err(ProofError::OutOfRange);
     }
@@ -106,38 +93,22 @@ pub fn verify_inclusion(
         }
         (node, last) = (node >> 1, last >> 1);
     }
-    if last == 0 && hash == *root {
-        Ok(())
-    } else {
-        Err(ProofError::Mismatch)
-    }
+    if last == 0 && hash == *root { Ok(()) } else { Err(ProofError::Mismatch) }
 }
 
 /// Checks that the newer tree has the older one as its beginning.
-pub fn verify_consistency(
-    old: (u64, &Hash),
-    new: (u64, &Hash),
-    path: &[Hash],
-) -> Result<(), ProofError> {
+pub fn verify_consistency(old: (u64, &Hash), new: (u64, &Hash), path: &[Hash]) -> Result<(), ProofError> {
     let ((old_size, old_root), (new_size, new_root)) = (old, new);
     if old_size > new_size {
         return Err(ProofError::OutOfRange);
     }
     if old_size == new_size || old_size == 0 {
-        let same = old_size == 0 && *old_root == crate::tree::empty_root()
-            || old_root == new_root && old_size == new_size;
-        return if same && path.is_empty() {
-            Ok(())
-        } else {
-            Err(ProofError::Mismatch)
-        };
+        let same =
+            old_size == 0 && *old_root == crate::tree::empty_root() || old_root == new_root && old_size == new_size;
+        return if same && path.is_empty() { Ok(()) } else { Err(ProofError::Mismatch) };
     }
     let mut path = path.iter();
-    let first = if old_size.is_power_of_two() {
-        Some(old_root)
-    } else {
-        path.next()
-    };
+    let first = if old_size.is_power_of_two() { Some(old_root) } else { path.next() };
     let seed = *first.ok_or(ProofError::Mismatch)?;
     let (mut node, mut last) = (old_size - 1, new_size - 1);
     while node & 1 == 1 {
@@ -160,11 +131,7 @@ pub fn verify_consistency(
         (node, last) = (node >> 1, last >> 1);
     }
     let leads = last == 0 && older == *old_root && newer == *new_root;
-    if leads {
-        Ok(())
-    } else {
-        Err(ProofError::Mismatch)
-    }
+    if leads { Ok(()) } else { Err(ProofError::Mismatch) }
 }
 
 /// Root over any range that starts where a subtree does, from the complete subtrees in it.
@@ -208,16 +175,12 @@ mod tests {
         for size in 1..40_u64 {
             let all = leaves(size);
             let top = root(&all);
-            let mut subtree =
-                |range: Range<u64>| Ok(root(&all[range.start as usize..range.end as usize]));
+            let mut subtree = |range: Range<u64>| Ok(root(&all[range.start as usize..range.end as usize]));
             for index in 0..size {
                 let path = inclusion(index, size, &mut subtree).unwrap();
                 let leaf = &all[index as usize];
                 verify_inclusion(leaf, index, size, &path, &top).unwrap();
-                assert!(
-                    verify_inclusion(leaf, (index + 1) % size, size, &path, &top).is_err()
-                        || size == 1
-                );
+                assert!(verify_inclusion(leaf, (index + 1) % size, size, &path, &top).is_err() || size == 1);
                 assert!(verify_inclusion(&[0; 32], index, size, &path, &top).is_err());
                 let mut longer = path.clone();
                 longer.push([0; 32]);
@@ -236,8 +199,7 @@ mod tests {
         for new in 0..34_u64 {
             let all = leaves(new);
             for old in 0..=new {
-                let mut subtree =
-                    |range: Range<u64>| Ok(root(&all[range.start as usize..range.end as usize]));
+                let mut subtree = |range: Range<u64>| Ok(root(&all[range.start as usize..range.end as usize]));
                 let path = consistency(old, new, &mut subtree).unwrap();
                 let (old_root, new_root) = (root(&all[..old as usize]), root(&all));
                 verify_consistency((old, &old_root), (new, &new_root), &path).unwrap();

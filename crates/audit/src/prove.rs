@@ -19,11 +19,7 @@ pub fn prove_dir(dir: &Path, index: u64) -> Result<TlogProof, ProofError> {
     let (checkpoint, note) = published(&Posix, dir)?;
     let mut subtree = |range| subtree_root(&Posix, dir, checkpoint.size, range);
     let path = inclusion(index, checkpoint.size, &mut subtree)?;
-    Ok(TlogProof {
-        index,
-        path,
-        checkpoint: note,
-    })
+    Ok(TlogProof { index, path, checkpoint: note })
 }
 
 /// The proof that the published tree of this directory begins with the tree of that size.
@@ -39,33 +35,19 @@ fn published<D: Disk>(disk: &D, dir: &Path) -> Result<(Checkpoint, String), Proo
 }
 
 /// Root of a complete, aligned subtree: the highest level whose hashes fit into it holds them in one tile.
-fn subtree_root<D: Disk>(
-    disk: &D,
-    dir: &Path,
-    size: u64,
-    range: Range<u64>,
-) -> Result<Hash, ProofError> {
+fn subtree_root<D: Disk>(disk: &D, dir: &Path, size: u64, range: Range<u64>) -> Result<Hash, ProofError> {
     let height = (range.end - range.start).ilog2();
     let level = u8::try_from(height / 8).unwrap_or(LEVELS_MAX);
     let first = range.start >> (8 * u32::from(level));
     let (index, offset) = (first / TILE_WIDTH, first % TILE_WIDTH);
-    let tile = Tile {
-        level: Some(level),
-        index,
-        width: width_at(level, index, size),
-    };
+    let tile = Tile { level: Some(level), index, width: width_at(level, index, size) };
     let bytes = read_tile(disk, dir, tile).map_err(unreadable)?;
     let from = usize::try_from(32 * offset).map_err(|_| ProofError::OutOfRange)?;
-    let hashes = bytes
-        .get(from..from + (32 << (height % 8)))
-        .ok_or(ProofError::OutOfRange)?;
+    let hashes = bytes.get(from..from + (32 << (height % 8))).ok_or(ProofError::OutOfRange)?;
     Ok(tile_root(hashes))
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "it is the argument of `map_err`"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "it is the argument of `map_err`")]
 fn unreadable(error: ReadError) -> ProofError {
     ProofError::Unreadable(error.to_string())
 }

@@ -18,6 +18,9 @@ use crate::{
     tile::{Edge, TILE_WIDTH, Tile, levels, push_leaf, width_at},
 };
 
+/// Where a file is written before it gets its name; among the segments, which a clean end removes.
+pub(crate) const UNFINISHED: &str = "unfinished";
+
 const SEALED_CHUNK_BYTES: usize = 1 << 20;
 
 /// Writes tiles. There is one; it may run beside the writer.
@@ -28,6 +31,8 @@ pub struct Publisher<D: Disk> {
     sealed_end: u64,
     known_dirs: BTreeSet<PathBuf>,
     unsynced_dirs: BTreeSet<PathBuf>,
+    /// Sizes of trees whose partial tiles are not removed yet.
+    unswept: Vec<u64>,
 }
 
 impl<D: Disk> Publisher<D> {
@@ -39,6 +44,7 @@ impl<D: Disk> Publisher<D> {
             sealed_end,
             known_dirs: BTreeSet::new(),
             unsynced_dirs: BTreeSet::new(),
+            unswept: Vec::new(),
         }
     }
 
@@ -46,15 +52,15 @@ impl<D: Disk> Publisher<D> {
     pub fn publish(&mut self) -> Result<(), ReadError> {
         let (head, places) = {
             let state = self.store.state();
-            (
-                state.head.clone(),
-                state.tail.iter().cloned().collect::<Vec<Place<D>>>(),
-            )
+            (state.head.clone(), state.tail.iter().cloned().collect::<Vec<Place<D>>>())
         };
         let before = self.edge.size();
         if head.size == before {
-            return Ok(());
+            return self.sweep();
         }
+        // The new size too: if this publication fails half-way, a later one of another size cleans up after it.
+        self.unswept.extend([before, head.size]);
+        self.unswept.dedup();
         let mut batch = Batch {
             store: &self.store,
             known_dirs: &mut self.known_dirs,
@@ -66,19 +72,22 @@ impl<D: Disk> Publisher<D> {
         };
         batch.write(&places)?;
         batch.finish(&head)?;
-        let Batch {
-            edge,
-            bundle,
-            sealed_end,
-            ..
-        } = batch;
+        let Batch { edge, bundle, sealed_end, .. } = batch;
         (self.edge, self.bundle, self.sealed_end) = (edge, bundle, sealed_end);
         {
             let mut state = self.store.state();
             state.published = head.size;
             state.tail.drain(..places.len());
         }
-        remove_partials(&self.store, before, head.size)
+        self.sweep()
+    }
+
+    fn sweep(&mut self) -> Result<(), ReadError> {
+        for before in &self.unswept {
+            remove_partials(&self.store, *before, self.edge.size())?;
+        }
+        self.unswept.clear();
+        Ok(())
     }
 
     /// Retires segments and refills the pool, and says whether the disk still has room.
@@ -114,11 +123,7 @@ impl<D: Disk> Batch<'_, D> {
             }
             let size = self.edge.size();
             if size.is_multiple_of(TILE_WIDTH) {
-                let tile = Tile {
-                    level: None,
-                    index: size / TILE_WIDTH - 1,
-                    width: TILE_WIDTH,
-                };
+                let tile = Tile { level: None, index: size / TILE_WIDTH - 1, width: TILE_WIDTH };
                 let bundle = std::mem::take(&mut self.bundle);
                 self.put(&tile.path(), &bundle)?;
                 self.write_sealed(size - 1)?;
@@ -145,17 +150,14 @@ impl<D: Disk> Batch<'_, D> {
         }
         self.dirs.clear();
         self.put(Path::new("checkpoint"), head.note.as_bytes())?;
-        self.store
-            .disk
-            .sync_dir(&self.store.dir)
-            .map_err(at(&self.store.dir))
+        self.store.disk.sync_dir(&self.store.dir).map_err(at(&self.store.dir))
     }
 
     /// Writes one file under the log's directory; its directory is synced later.
     fn put(&mut self, path: &Path, bytes: &[u8]) -> Result<(), ReadError> {
         let path = self.store.dir.join(path);
         self.parents(&path)?;
-        let temporary = self.store.dir.join("tmp").join("file");
+        let temporary = self.store.wal().join(UNFINISHED);
         replace(&self.store.disk, &path, &temporary, bytes).map_err(at(&path))
     }
 
@@ -171,8 +173,7 @@ impl<D: Disk> Batch<'_, D> {
             result => result,
         };
         let file = file.map_err(at(&path))?;
-        disk.write_at(&file, &self.sealed, self.sealed_end)
-            .map_err(at(&path))?;
+        disk.write_at(&file, &self.sealed, self.sealed_end).map_err(at(&path))?;
         disk.sync(&file).map_err(at(&path))?;
         self.sealed_end += self.sealed.len() as u64;
         self.sealed.clear();
@@ -181,11 +182,7 @@ impl<D: Disk> Batch<'_, D> {
 
     /// Makes the directories above a file and remembers which need a sync.
     fn parents(&mut self, path: &Path) -> Result<(), ReadError> {
-        let above = path
-            .ancestors()
-            .skip(1)
-            .take_while(|dir| *dir != self.store.dir)
-            .collect::<Vec<_>>();
+        let above = path.ancestors().skip(1).take_while(|dir| *dir != self.store.dir).collect::<Vec<_>>();
         for dir in above.iter().rev() {
             if self.known_dirs.contains(*dir) {
                 continue;
@@ -205,17 +202,9 @@ pub(crate) fn partials(size: u64) -> Vec<Tile> {
     let partial = |level: Option<u8>| {
         let count = crate::tile::hashes_at(level.unwrap_or(0), size);
         let index = count / TILE_WIDTH;
-        Tile {
-            level,
-            index,
-            width: width_at(level.unwrap_or(0), index, size),
-        }
+        Tile { level, index, width: width_at(level.unwrap_or(0), index, size) }
     };
-    hashes
-        .chain([None])
-        .map(partial)
-        .filter(|tile| tile.width > 0)
-        .collect()
+    hashes.chain([None]).map(partial).filter(|tile| tile.width > 0).collect()
 }
 
 /// Removes the partial tiles of the tree before that the new one does not have, so that at rest the files of the
@@ -229,10 +218,7 @@ fn remove_partials<D: Disk>(store: &Store<D>, before: u64, now: u64) -> Result<(
         let path = store.dir.join(tile.path());
         remove_if_there(&store.disk, &path).map_err(at(&path))?;
         let Some(dir) = path.parent() else { continue };
-        if kept
-            .iter()
-            .any(|other| store.dir.join(other.path()).parent() == Some(dir))
-        {
+        if kept.iter().any(|other| store.dir.join(other.path()).parent() == Some(dir)) {
             store.disk.sync_dir(dir).map_err(at(dir))?;
         } else {
             remove_dir_if_empty(&store.disk, dir).map_err(at(dir))?;

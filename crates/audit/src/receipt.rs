@@ -44,15 +44,8 @@ impl TlogProof {
 
     /// Checks that the leaf is in the log of this key, and returns the checkpoint that says so.
     pub fn verify(&self, leaf: &[u8], key: &Verifier) -> Result<Checkpoint, ProofError> {
-        let checkpoint =
-            Checkpoint::open(&self.checkpoint, key).map_err(|_| ProofError::Mismatch)?;
-        verify_inclusion(
-            &leaf_hash(leaf),
-            self.index,
-            checkpoint.size,
-            &self.path,
-            &checkpoint.root,
-        )?;
+        let checkpoint = Checkpoint::open(&self.checkpoint, key).map_err(|_| ProofError::Mismatch)?;
+        verify_inclusion(&leaf_hash(leaf), self.index, checkpoint.size, &self.path, &checkpoint.root)?;
         Ok(checkpoint)
     }
 
@@ -71,11 +64,7 @@ impl TlogProof {
         }
         let index = decimal(line.strip_prefix("index ")?)?;
         let path = lines.map(decode_hash).collect::<Option<Vec<Hash>>>()?;
-        (path.len() <= 64).then(|| Self {
-            index,
-            path,
-            checkpoint: checkpoint.to_owned(),
-        })
+        (path.len() <= 64).then(|| Self { index, path, checkpoint: checkpoint.to_owned() })
     }
 }
 
@@ -89,16 +78,8 @@ mod tests {
         let signer = Signer::from_seed("example.org/log/gw1/1", &[1; 32]).unwrap();
         let key = Verifier::parse(signer.vkey()).unwrap();
         let (left, right) = (leaf_hash(b"one"), leaf_hash(b"two"));
-        let head = Checkpoint {
-            origin: signer.name().into(),
-            size: 2,
-            root: node_hash(&left, &right),
-        };
-        let proof = TlogProof {
-            index: 1,
-            path: vec![left],
-            checkpoint: head.sign(&signer),
-        };
+        let head = Checkpoint { origin: signer.name().into(), size: 2, root: node_hash(&left, &right) };
+        let proof = TlogProof { index: 1, path: vec![left], checkpoint: head.sign(&signer) };
         let text = proof.text();
         assert_eq!(TlogProof::parse(&text).unwrap(), proof);
         assert_eq!(proof.verify(b"two", &key).unwrap(), head);
@@ -118,11 +99,7 @@ mod tests {
     fn extra_data_is_skipped() {
         let text = format!("{HEADER}\nextra AAAA\nindex 0\n\nx\n");
         assert_eq!(TlogProof::parse(&text).unwrap().index, 0);
-        for bad in [
-            "",
-            "c2sp.org/tlog-proof@v2\nindex 0\n\nx",
-            "c2sp.org/tlog-proof@v1\nindex 00\n\nx",
-        ] {
+        for bad in ["", "c2sp.org/tlog-proof@v2\nindex 0\n\nx", "c2sp.org/tlog-proof@v1\nindex 00\n\nx"] {
             assert_eq!(TlogProof::parse(bad), Err(ProofError::Malformed));
         }
     }

@@ -43,9 +43,7 @@ pub(crate) struct Tail<D: Disk> {
 pub(crate) fn read_vkey<D: Disk>(disk: &D, dir: &Path) -> Result<Verifier, ReadError> {
     let path = dir.join("vkey");
     let bytes = disk.read(&path).map_err(at(&path))?;
-    let text = std::str::from_utf8(&bytes)
-        .ok()
-        .and_then(|text| text.strip_suffix('\n'));
+    let text = std::str::from_utf8(&bytes).ok().and_then(|text| text.strip_suffix('\n'));
     let malformed = || ReadError::damaged(&path, crate::note::NoteError::VerifierKey);
     Verifier::parse(text.ok_or_else(malformed)?).map_err(|error| ReadError::damaged(&path, error))
 }
@@ -58,10 +56,8 @@ pub(crate) fn read_checkpoint<D: Disk>(
 ) -> Result<(Checkpoint, String), ReadError> {
     let path = dir.join("checkpoint");
     let bytes = disk.read(&path).map_err(at(&path))?;
-    let note = String::from_utf8(bytes)
-        .map_err(|_| ReadError::damaged(&path, crate::note::NoteError::Malformed))?;
-    let checkpoint =
-        Checkpoint::open(&note, key).map_err(|error| ReadError::damaged(&path, error))?;
+    let note = String::from_utf8(bytes).map_err(|_| ReadError::damaged(&path, crate::note::NoteError::Malformed))?;
+    let checkpoint = Checkpoint::open(&note, key).map_err(|error| ReadError::damaged(&path, error))?;
     Ok((checkpoint, note))
 }
 
@@ -74,23 +70,15 @@ pub(crate) fn read_base<D: Disk>(disk: &D, dir: &Path, key: &Verifier) -> Result
     let mut bundle = Vec::new();
     for tile in partials(size) {
         let bytes = read_tile(disk, dir, tile)?;
-        match tile
-            .level
-            .and_then(|level| tiles.get_mut(usize::from(level)))
-        {
+        match tile.level.and_then(|level| tiles.get_mut(usize::from(level))) {
             Some(level) => *level = bytes,
             None => bundle = bytes,
         }
     }
-    let edge = Edge::from_partials(size, tiles)
-        .ok_or_else(|| ReadError::damaged(&checkpoint_path, Damage::Hashes))?;
+    let edge = Edge::from_partials(size, tiles).ok_or_else(|| ReadError::damaged(&checkpoint_path, Damage::Hashes))?;
     let root = edge.frontier().root();
     if root != checkpoint.root {
-        let damage = Damage::Root {
-            size,
-            found: root,
-            signed: checkpoint.root,
-        };
+        let damage = Damage::Root { size, found: root, signed: checkpoint.root };
         return Err(ReadError::damaged(&checkpoint_path, damage));
     }
     check_bundle(dir, &edge, &bundle)?;
@@ -101,28 +89,13 @@ pub(crate) fn read_base<D: Disk>(disk: &D, dir: &Path, key: &Verifier) -> Result
         reader.skip_to(size)?;
         reader.offset()
     };
-    Ok(Base {
-        head: Head {
-            size,
-            note: note.into(),
-        },
-        edge,
-        bundle,
-        sealed_end,
-    })
+    Ok(Base { head: Head { size, note: note.into() }, edge, bundle, sealed_end })
 }
 
 /// The partial bundle goes into the next one, so it must be what the tree says.
 fn check_bundle(dir: &Path, edge: &Edge, bundle: &[u8]) -> Result<(), ReadError> {
     let index = edge.size() / TILE_WIDTH;
-    let path = dir.join(
-        Tile {
-            level: None,
-            index,
-            width: edge.size() % TILE_WIDTH,
-        }
-        .path(),
-    );
+    let path = dir.join(Tile { level: None, index, width: edge.size() % TILE_WIDTH }.path());
     let leaves = leaves(bundle).ok_or_else(|| ReadError::damaged(&path, Damage::Malformed))?;
     let hashes = leaves.iter().map(|leaf| leaf_hash(leaf));
     if hashes.eq(crate::tile::hashes(edge.partial(0))) {
@@ -134,10 +107,7 @@ fn check_bundle(dir: &Path, edge: &Edge, bundle: &[u8]) -> Result<(), ReadError>
 /// Numbers of the segments that are there, in order.
 pub(crate) fn segment_numbers<D: Disk>(disk: &D, wal: &Path) -> Result<Vec<u64>, ReadError> {
     let names = list_if_there(disk, wal).map_err(at(wal))?;
-    Ok(names
-        .iter()
-        .filter_map(|name| segment_number(&name.name))
-        .collect())
+    Ok(names.iter().filter_map(|name| segment_number(&name.name)).collect())
 }
 
 /// Reads every group beyond the published tree.
@@ -160,53 +130,28 @@ pub(crate) fn read_tail<D: Disk>(
     let wal = dir.join("wal");
     for number in segment_numbers(disk, &wal)? {
         tail.segment_last = number;
-        tail.read_segment(
-            disk,
-            &wal.join(crate::pool::segment_name(number)),
-            (epoch, number),
-            key,
-        )?;
+        tail.read_segment(disk, &wal.join(crate::pool::segment_name(number)), (epoch, number), key)?;
     }
-    if let Some(segment) = tail
-        .segments
-        .back()
-        .filter(|_| tail.head.size > base.head.size)
-    {
+    if let Some(segment) = tail.segments.back().filter(|_| tail.head.size > base.head.size) {
         // Each root was compared; one signature over the last of them vouches for all before it.
-        Checkpoint::open(&tail.head.note, key)
-            .map_err(|error| ReadError::damaged(&segment.path, error))?;
+        Checkpoint::open(&tail.head.note, key).map_err(|error| ReadError::damaged(&segment.path, error))?;
     }
     Ok(tail)
 }
 
 impl<D: Disk> Tail<D> {
-    fn read_segment(
-        &mut self,
-        disk: &D,
-        path: &Path,
-        id: (u64, u64),
-        key: &Verifier,
-    ) -> Result<(), ReadError> {
+    fn read_segment(&mut self, disk: &D, path: &Path, id: (u64, u64), key: &Verifier) -> Result<(), ReadError> {
         let bytes = disk.read(path).map_err(at(path))?;
         let header = bytes.get(..HEADER_BYTES).and_then(Header::decode);
         let header = header
-            .filter(|header| {
-                (header.epoch, header.number) == id && header.bytes == bytes.len() as u64
-            })
+            .filter(|header| (header.epoch, header.number) == id && header.bytes == bytes.len() as u64)
             .ok_or_else(|| ReadError::damaged(path, Damage::Header))?;
         let have = self.frontier.size();
         if header.first_index > have {
-            return Err(ReadError::damaged(
-                path,
-                Damage::Gap {
-                    have,
-                    first: header.first_index,
-                },
-            ));
+            return Err(ReadError::damaged(path, Damage::Gap { have, first: header.first_index }));
         }
-        let scan = wal::scan(&bytes, &header).map_err(|wal::Damage { offset, later }| {
-            ReadError::damaged(path, Damage::Group { offset, later })
-        })?;
+        let scan = wal::scan(&bytes, &header)
+            .map_err(|wal::Damage { offset, later }| ReadError::damaged(path, Damage::Group { offset, later }))?;
         let file = disk.open(path, false).map_err(at(path))?;
         let segment = Arc::new(Segment {
             file,
@@ -238,40 +183,26 @@ impl<D: Disk> Tail<D> {
     ) -> Result<(), ReadError> {
         let wrong = |damage| ReadError::damaged(&segment.path, damage);
         if first != self.frontier.size() {
-            return Err(wrong(Damage::Gap {
-                have: self.frontier.size(),
-                first,
-            }));
+            return Err(wrong(Damage::Gap { have: self.frontier.size(), first }));
         }
         for &(offset, length) in &group.entries {
             let frame = usize::try_from(offset).ok().and_then(|at| bytes.get(at..));
-            let payload = frame
-                .and_then(|frame| wal::frame(frame, segment.seed, offset))
-                .map(|frame| frame.payload);
+            let payload = frame.and_then(|frame| wal::frame(frame, segment.seed, offset)).map(|frame| frame.payload);
             let Some(Payload::Entry { leaf, .. }) = payload else {
                 return Err(wrong(Damage::Malformed));
             };
             let hash = leaf_hash(leaf);
             self.frontier.push(hash);
-            self.places.push_back(Place {
-                hash,
-                segment: Arc::clone(segment),
-                offset,
-                bytes: length,
-            });
+            self.places.push_back(Place { hash, segment: Arc::clone(segment), offset, bytes: length });
         }
         let footer = bytes.get(group.footer.clone());
-        let footer =
-            footer.and_then(|bytes| wal::frame(bytes, segment.seed, group.footer.start as u64));
+        let footer = footer.and_then(|bytes| wal::frame(bytes, segment.seed, group.footer.start as u64));
         let Some(Payload::Footer(note)) = footer.map(|frame| frame.payload) else {
             return Err(wrong(Damage::Malformed));
         };
         let size = self.frontier.size();
         check_footer(note, origin, size, self.frontier.root()).map_err(wrong)?;
-        self.head = Head {
-            size,
-            note: note.into(),
-        };
+        self.head = Head { size, note: note.into() };
         self.groups += 1;
         Ok(())
     }
@@ -279,29 +210,16 @@ impl<D: Disk> Tail<D> {
 
 /// A footer must speak of this log, at this size, with this root.
 fn check_footer(note: &str, origin: &str, size: u64, root: Hash) -> Result<(), Damage> {
-    let text = note
-        .rsplit_once("\n\n")
-        .map(|(text, _)| format!("{text}\n"))
-        .unwrap_or_default();
+    let text = note.rsplit_once("\n\n").map(|(text, _)| format!("{text}\n")).unwrap_or_default();
     let signed = Checkpoint::parse(&text)?;
     if signed.origin != origin {
-        return Err(Damage::Origin {
-            found: signed.origin,
-            expected: origin.to_owned(),
-        });
+        return Err(Damage::Origin { found: signed.origin, expected: origin.to_owned() });
     }
     if signed.size != size {
-        return Err(Damage::Footer {
-            found: size,
-            signed: signed.size,
-        });
+        return Err(Damage::Footer { found: size, signed: signed.size });
     }
     if signed.root != root {
-        return Err(Damage::Root {
-            size,
-            found: root,
-            signed: signed.root,
-        });
+        return Err(Damage::Root { size, found: root, signed: signed.root });
     }
     Ok(())
 }

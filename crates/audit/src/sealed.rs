@@ -42,13 +42,7 @@ impl<'a, D: Disk> Reader<'a, D> {
     pub(crate) fn open(disk: &'a D, dir: &Path, index: u64) -> Result<Self, ReadError> {
         let path = path(dir, index);
         let file = disk.open(&path, false).map_err(at(&path))?;
-        Ok(Self {
-            disk,
-            file,
-            path,
-            next: index - index % TILE_WIDTH,
-            offset: 0,
-        })
+        Ok(Self { disk, file, path, next: index - index % TILE_WIDTH, offset: 0 })
     }
 
     /// Goes on to an entry without reading what lies before it.
@@ -65,9 +59,7 @@ impl<'a, D: Disk> Reader<'a, D> {
     pub(crate) fn next(&mut self) -> Result<Vec<u8>, ReadError> {
         let (len, crc) = self.header()?;
         let mut sealed = vec![0; usize::try_from(len).unwrap_or(SEALED_BYTES_MAX)];
-        let read = self
-            .disk
-            .read_at(&self.file, &mut sealed, self.offset + RECORD_HEADER_BYTES);
+        let read = self.disk.read_at(&self.file, &mut sealed, self.offset + RECORD_HEADER_BYTES);
         if read.map_err(at(&self.path))? != sealed.len() {
             return Err(ReadError::damaged(&self.path, Damage::Malformed));
         }
@@ -87,25 +79,14 @@ impl<'a, D: Disk> Reader<'a, D> {
     /// Fails unless the file ends here.
     pub(crate) fn expect_end(&self) -> Result<(), ReadError> {
         let len = self.disk.len(&self.file).map_err(at(&self.path))?;
-        if len == self.offset {
-            Ok(())
-        } else {
-            Err(ReadError::damaged(&self.path, Damage::Malformed))
-        }
+        if len == self.offset { Ok(()) } else { Err(ReadError::damaged(&self.path, Damage::Malformed)) }
     }
 
     fn header(&self) -> Result<(u64, u32), ReadError> {
         let mut header = [0; 8];
-        let read = self
-            .disk
-            .read_at(&self.file, &mut header, self.offset)
-            .map_err(at(&self.path))?;
-        let (len, crc) = (
-            u64::from_be_bytes(header) >> 32,
-            u64::from_be_bytes(header) & 0xffff_ffff,
-        );
-        let short =
-            read != header.len() || usize::try_from(len).map_or(true, |len| len > SEALED_BYTES_MAX);
+        let read = self.disk.read_at(&self.file, &mut header, self.offset).map_err(at(&self.path))?;
+        let (len, crc) = (u64::from_be_bytes(header) >> 32, u64::from_be_bytes(header) & 0xffff_ffff);
+        let short = read != header.len() || usize::try_from(len).map_or(true, |len| len > SEALED_BYTES_MAX);
         match u32::try_from(crc) {
             Ok(crc) if !short => Ok((len, crc)),
             _ => Err(ReadError::damaged(&self.path, Damage::Malformed)),

@@ -38,23 +38,15 @@ pub(crate) struct Place<D: Disk> {
 
 impl<D: Disk> Clone for Place<D> {
     fn clone(&self) -> Self {
-        Self {
-            segment: Arc::clone(&self.segment),
-            ..*self
-        }
+        Self { segment: Arc::clone(&self.segment), ..*self }
     }
 }
 
 impl<D: Disk> Place<D> {
     /// Reads the entry's frame into `buffer`, checks it, and gives the entry's two parts.
-    pub(crate) fn read<'a>(
-        &self,
-        disk: &D,
-        buffer: &'a mut Vec<u8>,
-    ) -> Result<(&'a [u8], &'a [u8]), ReadError> {
+    pub(crate) fn read<'a>(&self, disk: &D, buffer: &'a mut Vec<u8>) -> Result<(&'a [u8], &'a [u8]), ReadError> {
         buffer.resize(self.bytes, 0);
-        disk.read_at(&self.segment.file, buffer, self.offset)
-            .map_err(at(&self.segment.path))?;
+        disk.read_at(&self.segment.file, buffer, self.offset).map_err(at(&self.segment.path))?;
         match wal::frame(buffer, self.segment.seed, self.offset).map(|frame| frame.payload) {
             Some(Payload::Entry { leaf, sealed }) => Ok((leaf, sealed)),
             _ => Err(ReadError::damaged(&self.segment.path, Damage::Malformed)),
@@ -125,13 +117,8 @@ impl<D: Disk> Store<D> {
     fn try_read(&self, index: u64) -> Result<Entry, ReadError> {
         let (published, place) = {
             let state = self.state();
-            let offset = index
-                .checked_sub(state.published)
-                .and_then(|offset| usize::try_from(offset).ok());
-            (
-                state.published,
-                offset.map(|offset| state.tail.get(offset).cloned()),
-            )
+            let offset = index.checked_sub(state.published).and_then(|offset| usize::try_from(offset).ok());
+            (state.published, offset.map(|offset| state.tail.get(offset).cloned()))
         };
         match place {
             None => read_published(&self.disk, &self.dir, index, published),
@@ -139,10 +126,7 @@ impl<D: Disk> Store<D> {
             Some(Some(place)) => {
                 let mut buffer = Vec::new();
                 let (leaf, sealed) = place.read(&self.disk, &mut buffer)?;
-                Ok(Entry {
-                    leaf: leaf.to_vec(),
-                    sealed: sealed.to_vec(),
-                })
+                Ok(Entry { leaf: leaf.to_vec(), sealed: sealed.to_vec() })
             }
         }
     }
@@ -155,9 +139,7 @@ pub(crate) fn read_tile<D: Disk>(disk: &D, dir: &Path, tile: Tile) -> Result<Vec
     let exact = disk.read(&path).map_err(at(&path));
     match exact {
         Err(error) if error.is_missing() && tile.width < TILE_WIDTH => {
-            let mut wider = (tile.width + 1..=TILE_WIDTH)
-                .rev()
-                .map(|width| dir.join(Tile { width, ..tile }.path()));
+            let mut wider = (tile.width + 1..=TILE_WIDTH).rev().map(|width| dir.join(Tile { width, ..tile }.path()));
             let bytes = wider.find_map(|path| disk.read(&path).ok()).ok_or(error)?;
             narrow(&bytes, tile).ok_or_else(|| ReadError::damaged(&path, Damage::Malformed))
         }
@@ -171,69 +153,31 @@ fn narrow(bytes: &[u8], tile: Tile) -> Option<Vec<u8>> {
         return Some(bytes.get(..32 * width)?.to_vec());
     }
     let mut bundle = Vec::new();
-    leaves(bytes)?
-        .get(..width)?
-        .iter()
-        .for_each(|leaf| crate::tile::push_leaf(&mut bundle, leaf));
+    leaves(bytes)?.get(..width)?.iter().for_each(|leaf| crate::tile::push_leaf(&mut bundle, leaf));
     Some(bundle)
 }
 
-fn read_published<D: Disk>(
-    disk: &D,
-    dir: &Path,
-    index: u64,
-    published: u64,
-) -> Result<Entry, ReadError> {
+fn read_published<D: Disk>(disk: &D, dir: &Path, index: u64, published: u64) -> Result<Entry, ReadError> {
     let (path, bundle) = bundle_of(disk, dir, index, published)?;
     let leaf = leaves(&bundle)
-        .and_then(|leaves| {
-            leaves
-                .get(usize::try_from(index % TILE_WIDTH).ok()?)
-                .map(|leaf| leaf.to_vec())
-        })
+        .and_then(|leaves| leaves.get(usize::try_from(index % TILE_WIDTH).ok()?).map(|leaf| leaf.to_vec()))
         .ok_or_else(|| ReadError::damaged(&path, Damage::Malformed))?;
     let mut reader = sealed::Reader::open(disk, dir, index)?;
     reader.skip_to(index)?;
-    Ok(Entry {
-        leaf,
-        sealed: reader.next()?,
-    })
+    Ok(Entry { leaf, sealed: reader.next()? })
 }
 
-fn read_bundle<D: Disk>(
-    disk: &D,
-    dir: &Path,
-    index: u64,
-    published: u64,
-) -> Result<Vec<Entry>, ReadError> {
+fn read_bundle<D: Disk>(disk: &D, dir: &Path, index: u64, published: u64) -> Result<Vec<Entry>, ReadError> {
     let (path, bundle) = bundle_of(disk, dir, index, published)?;
     let leaves = leaves(&bundle).ok_or_else(|| ReadError::damaged(&path, Damage::Malformed))?;
     let mut reader = sealed::Reader::open(disk, dir, index)?;
     reader.skip_to(index)?;
     let skip = usize::try_from(index % TILE_WIDTH).unwrap_or(usize::MAX);
-    leaves
-        .iter()
-        .skip(skip)
-        .map(|leaf| {
-            Ok(Entry {
-                leaf: leaf.to_vec(),
-                sealed: reader.next()?,
-            })
-        })
-        .collect()
+    leaves.iter().skip(skip).map(|leaf| Ok(Entry { leaf: leaf.to_vec(), sealed: reader.next()? })).collect()
 }
 
-fn bundle_of<D: Disk>(
-    disk: &D,
-    dir: &Path,
-    index: u64,
-    size: u64,
-) -> Result<(PathBuf, Vec<u8>), ReadError> {
+fn bundle_of<D: Disk>(disk: &D, dir: &Path, index: u64, size: u64) -> Result<(PathBuf, Vec<u8>), ReadError> {
     let tile_index = index / TILE_WIDTH;
-    let tile = Tile {
-        level: None,
-        index: tile_index,
-        width: width_at(0, tile_index, size),
-    };
+    let tile = Tile { level: None, index: tile_index, width: width_at(0, tile_index, size) };
     Ok((dir.join(tile.path()), read_tile(disk, dir, tile)?))
 }

@@ -76,18 +76,8 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    pub(crate) fn start(
-        parts: Parts<Posix>,
-        config: &Config,
-        origin: Arc<str>,
-        lock: File,
-    ) -> io::Result<Self> {
-        let Parts {
-            mut writer,
-            publisher,
-            store,
-            ..
-        } = parts;
+    pub(crate) fn start(parts: Parts<Posix>, config: &Config, origin: Arc<str>, lock: File) -> io::Result<Self> {
+        let Parts { mut writer, publisher, store, .. } = parts;
         let shared = Arc::new(Shared {
             store,
             queue: Mutex::default(),
@@ -105,10 +95,7 @@ impl Threads {
             spawn("log-publish", move || publish.publish_loop())?,
             spawn("log-watch", move || watch.watch_loop())?,
         ];
-        Ok(Self {
-            shared,
-            running: Mutex::new(Some((handles, lock))),
-        })
+        Ok(Self { shared, running: Mutex::new(Some((handles, lock))) })
     }
 
     pub(crate) fn store(&self) -> &Arc<Store<Posix>> {
@@ -120,12 +107,7 @@ impl Threads {
     }
 
     pub(crate) fn enqueue(&self, hashed: Hashed, slot: Arc<Slot>, reserved: bool) {
-        self.shared.enqueue(Pending {
-            hashed,
-            slot,
-            since: Instant::now(),
-            reserved,
-        });
+        self.shared.enqueue(Pending { hashed, slot, since: Instant::now(), reserved });
     }
 
     pub(crate) fn publish(&self) -> Result<(), ReadError> {
@@ -172,9 +154,7 @@ impl Shared {
             Some(Unavailable::Stopped)
         } else if full {
             Some(Unavailable::Full)
-        } else if queue.pending.len() >= QUEUE_ENTRIES_MAX
-            || queue.bytes + pending.bytes() > QUEUE_BYTES_MAX
-        {
+        } else if queue.pending.len() >= QUEUE_ENTRIES_MAX || queue.bytes + pending.bytes() > QUEUE_BYTES_MAX {
             Some(Unavailable::Busy)
         } else {
             None
@@ -237,18 +217,12 @@ impl Shared {
         if lock(&self.queue).stopped {
             return refuse(group.drain(..), Unavailable::Stopped);
         }
-        let (entries, slots): (Vec<Hashed>, Vec<(Arc<Slot>, bool)>) = group
-            .drain(..)
-            .map(|pending| (pending.hashed, (pending.slot, pending.reserved)))
-            .unzip();
+        let (entries, slots): (Vec<Hashed>, Vec<(Arc<Slot>, bool)>) =
+            group.drain(..).map(|pending| (pending.hashed, (pending.slot, pending.reserved))).unzip();
         match writer.append_group(&entries, reserved) {
             Ok(first) => {
                 for (index, (entry, (slot, _))) in (first..).zip(entries.iter().zip(slots)) {
-                    slot.answer(Ok(Receipt {
-                        index,
-                        leaf_hash: entry.hash(),
-                        origin: Arc::clone(&self.origin),
-                    }));
+                    slot.answer(Ok(Receipt { index, leaf_hash: entry.hash(), origin: Arc::clone(&self.origin) }));
                 }
             }
             Err(WriteError::Full) => self.write_reserved(writer, entries, slots, reserved),
@@ -274,12 +248,7 @@ impl Shared {
         let mut rest = Vec::new();
         for (hashed, (slot, reserved)) in entries.into_iter().zip(slots) {
             if reserved && !tried {
-                rest.push(Pending {
-                    hashed,
-                    slot,
-                    since: Instant::now(),
-                    reserved,
-                });
+                rest.push(Pending { hashed, slot, since: Instant::now(), reserved });
             } else {
                 slot.answer(Err(Unavailable::Full));
             }
@@ -291,11 +260,7 @@ impl Shared {
         loop {
             let mut queue = lock(&self.queue);
             if !queue.closing {
-                queue = self
-                    .tick
-                    .wait_timeout(queue, self.publish_every)
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0;
+                queue = self.tick.wait_timeout(queue, self.publish_every).unwrap_or_else(PoisonError::into_inner).0;
             }
             if queue.closing || queue.stopped {
                 return;
@@ -322,22 +287,12 @@ impl Shared {
                 continue;
             }
             let step = self.deadline / 8;
-            queue = self
-                .watch
-                .wait_timeout(queue, step)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            queue = self.watch.wait_timeout(queue, step).unwrap_or_else(PoisonError::into_inner).0;
             let late = |since: Instant| since.elapsed() + step >= self.deadline;
             if queue.taken_since.is_some_and(late) {
-                queue
-                    .taken
-                    .iter()
-                    .for_each(|slot| slot.answer(Err(Unavailable::Deadline)));
+                queue.taken.iter().for_each(|slot| slot.answer(Err(Unavailable::Deadline)));
             }
-            let pending = queue
-                .pending
-                .iter()
-                .take_while(|pending| late(pending.since));
+            let pending = queue.pending.iter().take_while(|pending| late(pending.since));
             pending.for_each(|pending| pending.slot.answer(Err(Unavailable::Deadline)));
         }
     }
@@ -353,9 +308,7 @@ impl Shared {
 }
 
 fn refuse(pending: impl IntoIterator<Item = Pending>, why: Unavailable) {
-    pending
-        .into_iter()
-        .for_each(|pending| pending.slot.answer(Err(why)));
+    pending.into_iter().for_each(|pending| pending.slot.answer(Err(why)));
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
@@ -367,7 +320,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-    condition
-        .wait(guard)
-        .unwrap_or_else(PoisonError::into_inner)
+    condition.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }

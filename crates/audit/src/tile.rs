@@ -30,9 +30,7 @@ pub struct Tile {
 impl Tile {
     /// Path below the log's directory: `tile/<L>/<N>[.p/<W>]`.
     pub fn path(&self) -> PathBuf {
-        let level = self
-            .level
-            .map_or_else(|| "entries".to_owned(), |level| level.to_string());
+        let level = self.level.map_or_else(|| "entries".to_owned(), |level| level.to_string());
         let mut path = format!("tile/{level}/{}", index_path(self.index));
         if self.width < TILE_WIDTH {
             path.push_str(".p/");
@@ -94,17 +92,11 @@ impl Edge {
 
     /// Bytes of the partial tile of a level; empty when that level ends in a full tile.
     pub fn partial(&self, level: u8) -> &[u8] {
-        self.levels
-            .get(usize::from(level))
-            .map_or(&[], Vec::as_slice)
+        self.levels.get(usize::from(level)).map_or(&[], Vec::as_slice)
     }
 
     /// Appends a leaf hash and gives every tile that this completes to `full`.
-    pub fn push<E>(
-        &mut self,
-        leaf: Hash,
-        mut full: impl FnMut(Tile, &[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn push<E>(&mut self, leaf: Hash, mut full: impl FnMut(Tile, &[u8]) -> Result<(), E>) -> Result<(), E> {
         self.size += 1;
         let mut hash = leaf;
         for level in 0..LEVELS_MAX {
@@ -119,14 +111,7 @@ impl Edge {
                 break;
             }
             let index = hashes_at(level, self.size) / TILE_WIDTH - 1;
-            full(
-                Tile {
-                    level: Some(level),
-                    index,
-                    width: TILE_WIDTH,
-                },
-                tile,
-            )?;
+            full(Tile { level: Some(level), index, width: TILE_WIDTH }, tile)?;
             hash = tile_root(tile);
             tile.clear();
         }
@@ -155,12 +140,7 @@ pub fn hashes(tile: &[u8]) -> impl Iterator<Item = Hash> {
 pub fn tile_root(tile: &[u8]) -> Hash {
     let mut row: Vec<Hash> = hashes(tile).collect();
     while row.len() > 1 {
-        row = row
-            .as_chunks::<2>()
-            .0
-            .iter()
-            .map(|[left, right]| node_hash(left, right))
-            .collect();
+        row = row.as_chunks::<2>().0.iter().map(|[left, right]| node_hash(left, right)).collect();
     }
     row.first().copied().unwrap_or_default()
 }
@@ -194,16 +174,7 @@ mod tests {
     fn paths_are_those_of_the_specification() {
         assert_eq!(index_path(0), "000");
         assert_eq!(index_path(1_234_067), "x001/x234/067");
-        let path = |level, index, width| {
-            Tile {
-                level,
-                index,
-                width,
-            }
-            .path()
-            .display()
-            .to_string()
-        };
+        let path = |level, index, width| Tile { level, index, width }.path().display().to_string();
         assert_eq!(path(Some(0), 273, 112), "tile/0/273.p/112");
         assert_eq!(path(None, 1000, 256), "tile/entries/x001/000");
     }
@@ -216,10 +187,7 @@ mod tests {
         assert_eq!((width_at(1, 0, 70_000), width_at(1, 1, 70_000)), (256, 17));
         assert_eq!((width_at(2, 0, 70_000), width_at(3, 0, 70_000)), (1, 0));
         assert_eq!(levels(70_000).count(), 3);
-        assert_eq!(
-            (levels(256).count(), levels(255).count(), levels(0).count()),
-            (2, 1, 0)
-        );
+        assert_eq!((levels(256).count(), levels(255).count(), levels(0).count()), (2, 1, 0));
     }
 
     #[test]
@@ -237,10 +205,7 @@ mod tests {
         }
         assert_eq!(edge.frontier(), frontier);
         let partials = (0..3).map(|level| edge.partial(level).to_vec()).collect();
-        assert_eq!(
-            Edge::from_partials(70_000, partials).unwrap().frontier(),
-            frontier
-        );
+        assert_eq!(Edge::from_partials(70_000, partials).unwrap().frontier(), frontier);
         assert!(Edge::from_partials(70_001, vec![vec![], vec![], vec![]]).is_none());
     }
 

@@ -90,13 +90,9 @@ pub struct Vault {
 
 impl Vault {
     /// Opens the vault in this directory, and finishes destructions that a crash has interrupted.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "the vault takes the key over, and wipes it"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "the vault takes the key over, and wipes it")]
     pub fn open(dir: &Path, kek: Kek) -> Result<Self, VaultError> {
-        let derive =
-            |label: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, kek.0.as_ref()), label);
+        let derive = |label: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, kek.0.as_ref()), label);
         let vault = Self {
             dir: dir.to_owned(),
             wrap: aead_key(derive(b"remit-vault wrap").as_ref())?,
@@ -126,27 +122,16 @@ impl Vault {
         let mut body = plain.to_vec();
         let aad = bind(&blob, &name, aad);
         key.key
-            .seal_in_place_append_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(aad),
-                &mut body,
-            )
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut body)
             .map_err(|_| VaultError::NoRandomness)?;
         blob.extend_from_slice(&body);
         Ok(blob)
     }
 
     /// Opens what was sealed for this subject with this associated data.
-    pub fn open_sealed(
-        &self,
-        subject: &str,
-        aad: &[u8],
-        blob: &[u8],
-    ) -> Result<Vec<u8>, VaultError> {
+    pub fn open_sealed(&self, subject: &str, aad: &[u8], blob: &[u8]) -> Result<Vec<u8>, VaultError> {
         let name = self.name(subject)?;
-        let (header, body) = blob
-            .split_at_checked(BLOB_HEADER_BYTES)
-            .ok_or(VaultError::Corrupt)?;
+        let (header, body) = blob.split_at_checked(BLOB_HEADER_BYTES).ok_or(VaultError::Corrupt)?;
         let (id, nonce) = parse_header(header).ok_or(VaultError::Corrupt)?;
         if self.tombstone(&id).exists() {
             return Err(VaultError::Erased);
@@ -157,9 +142,7 @@ impl Vault {
         }
         let mut body = body.to_vec();
         let aad = Aad::from(bind(header, &name, aad));
-        let opened = key
-            .key
-            .open_in_place(Nonce::assume_unique_for_key(nonce), aad, &mut body);
+        let opened = key.key.open_in_place(Nonce::assume_unique_for_key(nonce), aad, &mut body);
         let len = opened.map_err(|_| VaultError::Corrupt)?.len();
         body.truncate(len);
         Ok(body)
@@ -211,19 +194,12 @@ impl Vault {
         file.extend_from_slice(&nonce);
         let aad = Aad::from(bind(&file, name, b""));
         let mut wrapped = *secret;
-        let tag = self.wrap.seal_in_place_separate_tag(
-            Nonce::assume_unique_for_key(nonce),
-            aad,
-            &mut wrapped,
-        );
+        let tag = self.wrap.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), aad, &mut wrapped);
         let tag = tag.map_err(|_| VaultError::NoRandomness)?;
         file.extend_from_slice(&wrapped);
         file.extend_from_slice(tag.as_ref());
         durable::write(&self.key_file(name), &file, 0o600)?;
-        Ok(SubjectKey {
-            id,
-            key: aead_key(secret.as_ref())?,
-        })
+        Ok(SubjectKey { id, key: aead_key(secret.as_ref())? })
     }
 
     fn read_key(&self, name: &str) -> Result<Option<SubjectKey>, VaultError> {
@@ -231,20 +207,13 @@ impl Vault {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             result => result?,
         };
-        let (header, body) = file
-            .split_at_checked(BLOB_HEADER_BYTES)
-            .ok_or(VaultError::Corrupt)?;
+        let (header, body) = file.split_at_checked(BLOB_HEADER_BYTES).ok_or(VaultError::Corrupt)?;
         let (id, nonce) = parse_header(header).ok_or(VaultError::Corrupt)?;
         let mut body = Zeroizing::new(body.to_vec());
         let aad = Aad::from(bind(header, name, b""));
-        let secret = self
-            .wrap
-            .open_in_place(Nonce::assume_unique_for_key(nonce), aad, &mut body);
+        let secret = self.wrap.open_in_place(Nonce::assume_unique_for_key(nonce), aad, &mut body);
         let secret = secret.map_err(|_| VaultError::Corrupt)?;
-        Ok(Some(SubjectKey {
-            id,
-            key: aead_key(secret)?,
-        }))
+        Ok(Some(SubjectKey { id, key: aead_key(secret)? }))
     }
 
     /// Overwrites and removes a key whose tombstone is durable. A key made after that destruction stays.
@@ -289,20 +258,16 @@ fn parse_header(header: &[u8]) -> Option<(KeyId, [u8; NONCE_LEN])> {
 }
 
 fn aead_key(bytes: &[u8]) -> Result<LessSafeKey, VaultError> {
-    UnboundKey::new(&AES_256_GCM, bytes)
-        .map(LessSafeKey::new)
-        .map_err(|_| VaultError::Corrupt)
+    UnboundKey::new(&AES_256_GCM, bytes).map(LessSafeKey::new).map_err(|_| VaultError::Corrupt)
 }
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-            // Writing to a String cannot fail.
-            write!(text, "{byte:02x}").unwrap_or_default();
-            text
-        })
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String cannot fail.
+        write!(text, "{byte:02x}").unwrap_or_default();
+        text
+    })
 }
 
 #[cfg(test)]
@@ -316,29 +281,15 @@ mod tests {
     #[test]
     fn what_is_sealed_opens_for_its_subject_and_data_alone_also_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
-        let blob = vault(dir.path())
-            .seal("alice", b"entry 1", b"secret")
-            .unwrap();
+        let blob = vault(dir.path()).seal("alice", b"entry 1", b"secret").unwrap();
         let vault = vault(dir.path());
-        assert_eq!(
-            vault.open_sealed("alice", b"entry 1", &blob).unwrap(),
-            b"secret"
-        );
-        assert!(matches!(
-            vault.open_sealed("alice", b"entry 2", &blob),
-            Err(VaultError::Corrupt)
-        ));
-        assert!(matches!(
-            vault.open_sealed("bob", b"entry 1", &blob),
-            Err(VaultError::KeyMissing)
-        ));
+        assert_eq!(vault.open_sealed("alice", b"entry 1", &blob).unwrap(), b"secret");
+        assert!(matches!(vault.open_sealed("alice", b"entry 2", &blob), Err(VaultError::Corrupt)));
+        assert!(matches!(vault.open_sealed("bob", b"entry 1", &blob), Err(VaultError::KeyMissing)));
         for at in 0..blob.len() {
             let mut changed = blob.clone();
             changed[at] ^= 1;
-            assert!(
-                vault.open_sealed("alice", b"entry 1", &changed).is_err(),
-                "byte {at}"
-            );
+            assert!(vault.open_sealed("alice", b"entry 1", &changed).is_err(), "byte {at}");
         }
     }
 
@@ -350,16 +301,10 @@ mod tests {
         let others = vault.seal("bob", b"", b"other").unwrap();
         vault.destroy("alice").unwrap();
         vault.destroy("alice").unwrap();
-        assert!(matches!(
-            vault.open_sealed("alice", b"", &before),
-            Err(VaultError::Erased)
-        ));
+        assert!(matches!(vault.open_sealed("alice", b"", &before), Err(VaultError::Erased)));
         let after = vault.seal("alice", b"", b"after").unwrap();
         assert_eq!(vault.open_sealed("alice", b"", &after).unwrap(), b"after");
-        assert!(matches!(
-            vault.open_sealed("alice", b"", &before),
-            Err(VaultError::Erased)
-        ));
+        assert!(matches!(vault.open_sealed("alice", b"", &before), Err(VaultError::Erased)));
         assert_eq!(vault.open_sealed("bob", b"", &others).unwrap(), b"other");
     }
 
@@ -374,10 +319,7 @@ mod tests {
         durable::write(&file, &kept, 0o600).unwrap();
         let second = vault(dir.path());
         assert!(!file.exists());
-        assert!(matches!(
-            second.open_sealed("alice", b"", &blob),
-            Err(VaultError::Erased)
-        ));
+        assert!(matches!(second.open_sealed("alice", b"", &blob), Err(VaultError::Erased)));
     }
 
     #[test]
@@ -385,18 +327,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let vault = vault(dir.path());
         vault.seal("alice@example.org", b"", b"x").unwrap();
-        let name = fs::read_dir(dir.path().join("keys"))
-            .unwrap()
-            .next()
-            .unwrap()
-            .unwrap()
-            .file_name();
+        let name = fs::read_dir(dir.path().join("keys")).unwrap().next().unwrap().unwrap().file_name();
         assert!(!name.to_string_lossy().contains("alice"));
         assert!(
-            Vault::open(dir.path(), Kek::from_bytes([6; 32]))
-                .unwrap()
-                .seal("alice@example.org", b"", b"x")
-                .is_ok()
+            Vault::open(dir.path(), Kek::from_bytes([6; 32])).unwrap().seal("alice@example.org", b"", b"x").is_ok()
         );
     }
 }

@@ -119,24 +119,10 @@ pub fn verify_on<D: Disk>(
     check: &mut Check<'_>,
 ) -> Result<Report, VerifyError> {
     let key = check_key(disk, dir, trusted)?;
-    let since = since
-        .map(|note| Checkpoint::open(note, &key))
-        .transpose()
-        .map_err(VerifyError::Since)?;
-    let live = disk
-        .list(dir)
-        .map_err(at(dir))?
-        .iter()
-        .any(|name| name.name == "wal");
+    let since = since.map(|note| Checkpoint::open(note, &key)).transpose().map_err(VerifyError::Since)?;
+    let live = disk.list(dir).map_err(at(dir))?.iter().any(|name| name.name == "wal");
     let (base, tail) = read_ends(disk, dir, &key, live)?;
-    let mut walk = Walk {
-        disk,
-        dir,
-        size: base.head.size,
-        frontier: Frontier::new(),
-        since,
-        check,
-    };
+    let mut walk = Walk { disk, dir, size: base.head.size, frontier: Frontier::new(), since, check };
     walk.published(live)?;
     let mut buffer = Vec::new();
     for place in &tail.places {
@@ -144,20 +130,12 @@ pub fn verify_on<D: Disk>(
         walk.entry(place.hash, leaf, sealed)?;
     }
     if let Some(since) = walk.since {
-        return Err(VerifyError::Truncated {
-            size: tail.head.size,
-            since: since.size,
-        });
+        return Err(VerifyError::Truncated { size: tail.head.size, since: since.size });
     }
     let root = walk.frontier.root();
-    let signed =
-        Checkpoint::open(&tail.head.note, &key).map_err(|error| ReadError::damaged(dir, error))?;
+    let signed = Checkpoint::open(&tail.head.note, &key).map_err(|error| ReadError::damaged(dir, error))?;
     if (signed.size, signed.root) != (walk.frontier.size(), root) {
-        let damage = Damage::Root {
-            size: walk.frontier.size(),
-            found: root,
-            signed: signed.root,
-        };
+        let damage = Damage::Root { size: walk.frontier.size(), found: root, signed: signed.root };
         return Err(ReadError::damaged(&dir.join("checkpoint"), damage).into());
     }
     Ok(Report {
@@ -173,15 +151,8 @@ pub fn verify_on<D: Disk>(
 }
 
 /// The directory's own key, which must be the trusted one if one is named.
-fn check_key<D: Disk>(
-    disk: &D,
-    dir: &Path,
-    trusted: Option<&str>,
-) -> Result<Verifier, VerifyError> {
-    let trusted = trusted
-        .map(|vkey| Verifier::parse(vkey.trim_end()))
-        .transpose()
-        .map_err(VerifyError::TrustedKey)?;
+fn check_key<D: Disk>(disk: &D, dir: &Path, trusted: Option<&str>) -> Result<Verifier, VerifyError> {
+    let trusted = trusted.map(|vkey| Verifier::parse(vkey.trim_end())).transpose().map_err(VerifyError::TrustedKey)?;
     let own = read_vkey(disk, dir)?;
     match trusted {
         Some(trusted) if trusted != own => {
@@ -189,22 +160,14 @@ fn check_key<D: Disk>(
             if read_checkpoint(disk, dir, &trusted).is_ok() {
                 return Err(ReadError::damaged(&dir.join("vkey"), NoteError::VerifierKey).into());
             }
-            Err(VerifyError::OtherKey {
-                found: own.vkey(),
-                trusted: trusted.vkey(),
-            })
+            Err(VerifyError::OtherKey { found: own.vkey(), trusted: trusted.vkey() })
         }
         _ => Ok(own),
     }
 }
 
 /// Both ends of the log. In a directory in use, segments may be recycled and tiles widened between two reads: again, then.
-fn read_ends<D: Disk>(
-    disk: &D,
-    dir: &Path,
-    key: &Verifier,
-    live: bool,
-) -> Result<(Base, Tail<D>), ReadError> {
+fn read_ends<D: Disk>(disk: &D, dir: &Path, key: &Verifier, live: bool) -> Result<(Base, Tail<D>), ReadError> {
     let epoch = key.name().rsplit('/').next().and_then(decimal).unwrap_or(0);
     let read = || {
         let base = read_base(disk, dir, key)?;
@@ -238,10 +201,7 @@ impl<D: Disk> Walk<'_, '_, D> {
         for index in 0..self.size.div_ceil(TILE_WIDTH) {
             self.bundle(index, &mut edge, &mut files)?;
         }
-        for tile in partials(self.size)
-            .into_iter()
-            .filter(|tile| tile.level.is_some())
-        {
+        for tile in partials(self.size).into_iter().filter(|tile| tile.level.is_some()) {
             self.compare(tile, edge.partial(tile.level.unwrap_or(0)), &mut files)?;
         }
         if !live {
@@ -251,17 +211,8 @@ impl<D: Disk> Walk<'_, '_, D> {
     }
 
     /// One bundle with its sealed bytes, and every tile that it completes.
-    fn bundle(
-        &mut self,
-        index: u64,
-        edge: &mut Edge,
-        files: &mut BTreeSet<PathBuf>,
-    ) -> Result<(), VerifyError> {
-        let tile = Tile {
-            level: None,
-            index,
-            width: width_at(0, index, self.size),
-        };
+    fn bundle(&mut self, index: u64, edge: &mut Edge, files: &mut BTreeSet<PathBuf>) -> Result<(), VerifyError> {
+        let tile = Tile { level: None, index, width: width_at(0, index, self.size) };
         let path = self.dir.join(tile.path());
         let bytes = read_tile(self.disk, self.dir, tile)?;
         let leaves = leaves(&bytes).filter(|leaves| leaves.len() as u64 == tile.width);
@@ -288,12 +239,7 @@ impl<D: Disk> Walk<'_, '_, D> {
         Ok(())
     }
 
-    fn compare(
-        &self,
-        tile: Tile,
-        expected: &[u8],
-        files: &mut BTreeSet<PathBuf>,
-    ) -> Result<(), ReadError> {
+    fn compare(&self, tile: Tile, expected: &[u8], files: &mut BTreeSet<PathBuf>) -> Result<(), ReadError> {
         let path = self.dir.join(tile.path());
         if read_tile(self.disk, self.dir, tile)? != expected {
             return Err(ReadError::damaged(&path, Damage::Hashes));
@@ -310,21 +256,14 @@ impl<D: Disk> Walk<'_, '_, D> {
     }
 
     fn at_since(&mut self) -> Result<(), VerifyError> {
-        let Some(since) = self
-            .since
-            .take_if(|since| since.size == self.frontier.size())
-        else {
+        let Some(since) = self.since.take_if(|since| since.size == self.frontier.size()) else {
             return Ok(());
         };
         let found = self.frontier.root();
         if found == since.root {
             return Ok(());
         }
-        Err(VerifyError::Forked {
-            since: since.size,
-            found,
-            signed: since.root,
-        })
+        Err(VerifyError::Forked { since: since.size, found, signed: since.root })
     }
 
     fn at_rest(&self) -> bool {
@@ -339,11 +278,7 @@ fn only_these<D: Disk>(disk: &D, dir: &Path, files: &BTreeSet<PathBuf>) -> Resul
     while let Some(here) = open.pop() {
         for name in disk.list(&here).map_err(at(&here))? {
             let path = here.join(&name.name);
-            let leads = name.dir
-                && files
-                    .range(path.clone()..)
-                    .next()
-                    .is_some_and(|file| file.starts_with(&path));
+            let leads = name.dir && files.range(path.clone()..).next().is_some_and(|file| file.starts_with(&path));
             if leads {
                 open.push(path);
             } else if name.dir || !(files.contains(&path) || known.contains(&path)) {

@@ -40,13 +40,7 @@ impl Header {
     pub fn encode(&self) -> Vec<u8> {
         let mut block = Vec::with_capacity(HEADER_BYTES);
         block.extend_from_slice(&MAGIC);
-        for number in [
-            self.epoch,
-            self.number,
-            self.first_index,
-            self.first_group,
-            self.bytes,
-        ] {
+        for number in [self.epoch, self.number, self.first_index, self.first_group, self.bytes] {
             block.extend_from_slice(&number.to_le_bytes());
         }
         block.extend_from_slice(&self.salt);
@@ -61,11 +55,7 @@ impl Header {
         let (magic, rest) = block.split_first_chunk::<16>()?;
         let (numbers, rest) = rest.split_at_checked(40)?;
         let (salt, _) = rest.split_first_chunk::<16>()?;
-        let mut numbers = numbers
-            .as_chunks::<8>()
-            .0
-            .iter()
-            .map(|bytes| u64::from_le_bytes(*bytes));
+        let mut numbers = numbers.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
         let header = Self {
             epoch: numbers.next()?,
             number: numbers.next()?,
@@ -121,13 +111,7 @@ pub fn entry_bytes(leaf: usize, sealed: usize) -> usize {
 
 /// Appends a frame to `out`; `start` is the segment offset of `out`'s first byte.
 /// Fails only when the payload is longer than 32 bits can say.
-pub fn push_frame(
-    out: &mut Vec<u8>,
-    seed: u32,
-    start: u64,
-    group: u64,
-    payload: Payload<'_>,
-) -> Option<()> {
+pub fn push_frame(out: &mut Vec<u8>, seed: u32, start: u64, group: u64, payload: Payload<'_>) -> Option<()> {
     let at = out.len();
     let (kind, lens) = match payload {
         Payload::Entry { leaf, sealed } => (ENTRY, 4 + leaf.len() + sealed.len()),
@@ -171,17 +155,12 @@ pub fn frame(bytes: &[u8], seed: u32, offset: u64) -> Option<Frame<'_>> {
     let payload = whole.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + len)?;
     let payload = if kind == ENTRY {
         let (leaf_len, rest) = payload.split_first_chunk::<4>()?;
-        let (leaf, sealed) =
-            rest.split_at_checked(usize::try_from(u32::from_le_bytes(*leaf_len)).ok()?)?;
+        let (leaf, sealed) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*leaf_len)).ok()?)?;
         Payload::Entry { leaf, sealed }
     } else {
         Payload::Footer(std::str::from_utf8(payload).ok()?)
     };
-    Some(Frame {
-        group: u64::from_le_bytes(*group),
-        payload,
-        bytes: total,
-    })
+    Some(Frame { group: u64::from_le_bytes(*group), payload, bytes: total })
 }
 
 /// One whole group of a segment.
@@ -219,11 +198,7 @@ pub struct Damage {
 /// kept any of its sectors; a frame of any group after that one proves that it is damage instead.
 pub fn scan(segment: &[u8], header: &Header) -> Result<Scan, Damage> {
     let seed = header.seed();
-    let mut scan = Scan {
-        groups: Vec::new(),
-        end: HEADER_BYTES,
-        torn_frames: 0,
-    };
+    let mut scan = Scan { groups: Vec::new(), end: HEADER_BYTES, torn_frames: 0 };
     let mut number = header.first_group;
     while let Some(group) = group(segment, seed, scan.end, number) {
         scan.end = group.footer.end;
@@ -231,17 +206,11 @@ pub fn scan(segment: &[u8], header: &Header) -> Result<Scan, Damage> {
         number += 1;
     }
     let mut at = scan.end;
-    while let Some(rest) = segment
-        .get(at..)
-        .filter(|rest| rest.len() >= FRAME_HEADER_BYTES)
-    {
+    while let Some(rest) = segment.get(at..).filter(|rest| rest.len() >= FRAME_HEADER_BYTES) {
         let stranger = frame(rest, seed, at as u64).filter(|frame| frame.group >= number);
         match stranger {
             Some(frame) if frame.group > number => {
-                return Err(Damage {
-                    offset: scan.end,
-                    later: at,
-                });
+                return Err(Damage { offset: scan.end, later: at });
             }
             Some(frame) => {
                 scan.torn_frames += 1;
@@ -265,11 +234,7 @@ fn group(segment: &[u8], seed: u32, start: usize, number: u64) -> Option<Group> 
         match frame.payload {
             Payload::Entry { .. } => entries.push((at as u64, frame.bytes)),
             Payload::Footer(_) => {
-                return Some(Group {
-                    number,
-                    entries,
-                    footer: at..end,
-                });
+                return Some(Group { number, entries, footer: at..end });
             }
         }
         at = end;
@@ -287,14 +252,7 @@ mod tests {
     use super::*;
 
     fn header(number: u64, first_group: u64) -> Header {
-        Header {
-            epoch: 7,
-            number,
-            first_index: 0,
-            first_group,
-            bytes: 1 << 16,
-            salt: [3; 16],
-        }
+        Header { epoch: 7, number, first_index: 0, first_group, bytes: 1 << 16, salt: [3; 16] }
     }
 
     /// A segment of groups, each of two entries, and the end of each.
@@ -303,17 +261,7 @@ mod tests {
         let mut ends = Vec::new();
         for group in header.first_group..header.first_group + groups {
             for leaf in [b"first".as_slice(), b"second, longer"] {
-                push_frame(
-                    &mut bytes,
-                    header.seed(),
-                    0,
-                    group,
-                    Payload::Entry {
-                        leaf,
-                        sealed: b"sealed",
-                    },
-                )
-                .unwrap();
+                push_frame(&mut bytes, header.seed(), 0, group, Payload::Entry { leaf, sealed: b"sealed" }).unwrap();
             }
             push_frame(&mut bytes, header.seed(), 0, group, Payload::Footer("note")).unwrap();
             ends.push(bytes.len());
@@ -328,13 +276,7 @@ mod tests {
         assert_eq!(Header::decode(&header.encode()), Some(header.clone()));
         let (bytes, ends) = segment(&header, 3);
         let scan = scan(&bytes, &header).unwrap();
-        assert_eq!(
-            scan.groups
-                .iter()
-                .map(|group| group.number)
-                .collect::<Vec<_>>(),
-            [5, 6, 7]
-        );
+        assert_eq!(scan.groups.iter().map(|group| group.number).collect::<Vec<_>>(), [5, 6, 7]);
         assert_eq!((Some(&scan.end), scan.torn_frames), (ends.last(), 0));
     }
 
@@ -369,19 +311,12 @@ mod tests {
     #[test]
     fn frames_of_an_earlier_life_are_never_read() {
         let (old, _) = segment(&header(1, 1), 3);
-        let again = Header {
-            number: 2,
-            first_group: 1,
-            ..header(1, 1)
-        };
+        let again = Header { number: 2, first_group: 1, ..header(1, 1) };
         let mut recycled = again.encode();
         recycled.extend_from_slice(&old[HEADER_BYTES..]);
         let read = scan(&recycled, &again).unwrap();
         assert_eq!((read.groups.len(), read.torn_frames), (0, 0));
-        let salted = Header {
-            salt: [4; 16],
-            ..header(1, 1)
-        };
+        let salted = Header { salt: [4; 16], ..header(1, 1) };
         assert_eq!(scan(&old, &salted).unwrap().groups.len(), 0);
     }
 }

@@ -47,12 +47,7 @@ pub struct Writer<D: Disk> {
 }
 
 impl<D: Disk> Writer<D> {
-    pub(crate) fn new(
-        store: Arc<Store<D>>,
-        signer: Signer,
-        frontier: Frontier,
-        next_segment: u64,
-    ) -> Self {
+    pub(crate) fn new(store: Arc<Store<D>>, signer: Signer, frontier: Frontier, next_segment: u64) -> Self {
         Self {
             store,
             signer,
@@ -74,16 +69,11 @@ impl<D: Disk> Writer<D> {
         }
         let first = self.frontier.size();
         let note = self.sign(group);
-        let frames = group
-            .iter()
-            .map(|one| entry_bytes(one.entry.leaf.len(), one.entry.sealed.len()));
+        let frames = group.iter().map(|one| entry_bytes(one.entry.leaf.len(), one.entry.sealed.len()));
         let bytes = (frames.sum::<usize>() + frame_bytes(note.len())) as u64;
         let segment = self.segment_for(bytes, reserved)?;
         self.encode(group, &note, &segment);
-        let written = self
-            .store
-            .disk
-            .write_at(&segment.file, &self.buffer, self.end);
+        let written = self.store.disk.write_at(&segment.file, &self.buffer, self.end);
         let durable = written.and_then(|()| self.store.disk.sync(&segment.file));
         durable.map_err(|error| self.stop(at(&segment.path)(error)))?;
         self.advance(group, note.into(), &segment);
@@ -101,21 +91,13 @@ impl<D: Disk> Writer<D> {
             self.next.push(one.hash);
         }
         let origin = self.signer.name().to_owned();
-        Checkpoint {
-            origin,
-            size: self.next.size(),
-            root: self.next.root(),
-        }
-        .sign(&self.signer)
+        Checkpoint { origin, size: self.next.size(), root: self.next.root() }.sign(&self.signer)
     }
 
     fn encode(&mut self, group: &[Hashed], note: &str, segment: &Segment<D>) {
         self.buffer.clear();
         let (seed, start, number) = (segment.seed, self.end, self.group);
-        let entries = group.iter().map(|one| Payload::Entry {
-            leaf: &one.entry.leaf,
-            sealed: &one.entry.sealed,
-        });
+        let entries = group.iter().map(|one| Payload::Entry { leaf: &one.entry.leaf, sealed: &one.entry.sealed });
         for payload in entries.chain([Payload::Footer(note)]) {
             // Sizes are bounded by `Hashed`, far below what 32 bits can say.
             push_frame(&mut self.buffer, seed, start, number, payload).unwrap_or_default();
@@ -128,18 +110,10 @@ impl<D: Disk> Writer<D> {
         for one in group {
             let bytes = entry_bytes(one.entry.leaf.len(), one.entry.sealed.len());
             let segment = Arc::clone(segment);
-            state.tail.push_back(Place {
-                hash: one.hash,
-                segment,
-                offset,
-                bytes,
-            });
+            state.tail.push_back(Place { hash: one.hash, segment, offset, bytes });
             offset += bytes as u64;
         }
-        state.head = Head {
-            size: self.next.size(),
-            note,
-        };
+        state.head = Head { size: self.next.size(), note };
         drop(state);
         std::mem::swap(&mut self.frontier, &mut self.next);
         self.end += self.buffer.len() as u64;
@@ -147,17 +121,10 @@ impl<D: Disk> Writer<D> {
     }
 
     fn segment_for(&mut self, bytes: u64, reserved: bool) -> Result<Arc<Segment<D>>, WriteError> {
-        if let Some(segment) = self
-            .segment
-            .as_ref()
-            .filter(|segment| self.end + bytes <= segment.bytes)
-        {
+        if let Some(segment) = self.segment.as_ref().filter(|segment| self.end + bytes <= segment.bytes) {
             return Ok(Arc::clone(segment));
         }
-        let spare = self
-            .store
-            .take_spare(HEADER_BYTES as u64 + bytes, reserved)
-            .map_err(|error| self.refuse(error))?;
+        let spare = self.store.take_spare(HEADER_BYTES as u64 + bytes, reserved).map_err(|error| self.refuse(error))?;
         let mut salt = [0; 16];
         rand::fill(&mut salt).map_err(|_| WriteError::Ended)?;
         let header = Header {
@@ -168,10 +135,7 @@ impl<D: Disk> Writer<D> {
             bytes: spare.bytes,
             salt,
         };
-        let segment = self
-            .store
-            .activate(spare, &header)
-            .map_err(|error| self.refuse(error))?;
+        let segment = self.store.activate(spare, &header).map_err(|error| self.refuse(error))?;
         self.next_segment += 1;
         self.end = HEADER_BYTES as u64;
         self.segment = Some(Arc::clone(&segment));
@@ -180,11 +144,7 @@ impl<D: Disk> Writer<D> {
 
     /// A full disk can be tried again; after anything else the segments are in an unknown state.
     fn refuse(&mut self, error: ReadError) -> WriteError {
-        if error.is_full() {
-            WriteError::Full
-        } else {
-            self.stop(error)
-        }
+        if error.is_full() { WriteError::Full } else { self.stop(error) }
     }
 
     fn stop(&mut self, error: ReadError) -> WriteError {

@@ -1,0 +1,65 @@
+//! The log on the simulated disk: nothing that was acknowledged is lost, and each known mistake is found.
+
+use remit_sim::{
+    crash::{Control, Counts, run},
+    disk::Lie,
+};
+
+/// Seeds of the short form; the long one is a command.
+const SEEDS: u64 = 4_000;
+/// Seeds within which a mistake must show.
+const CONTROL_SEEDS: u64 = 300;
+
+#[test]
+fn no_acknowledged_entry_is_lost_in_any_seed() {
+    let mut total = Counts::default();
+    for seed in 0..SEEDS {
+        match run(seed, Control::None) {
+            Ok(counts) => {
+                total.acknowledged += counts.acknowledged;
+                total.starts += counts.starts;
+                total.faults += counts.faults;
+            }
+            Err(lost) => panic!("seed {seed}: {lost}"),
+        }
+    }
+    assert!(
+        total.faults > SEEDS && total.acknowledged > 10 * SEEDS,
+        "{total:?}"
+    );
+}
+
+fn check(control: Control) {
+    let found = (0..CONTROL_SEEDS)
+        .filter(|seed| run(*seed, control).is_err())
+        .count();
+    assert!(
+        found > 0,
+        "{control:?} was not found in {CONTROL_SEEDS} seeds"
+    );
+}
+
+#[test]
+fn acknowledging_before_writing_is_found() {
+    check(Control::AckFirst);
+}
+
+#[test]
+fn a_log_that_never_syncs_is_found() {
+    check(Control::Disk(Lie::NoSync));
+}
+
+#[test]
+fn a_log_that_never_syncs_directories_is_found() {
+    check(Control::Disk(Lie::NoDirSync));
+}
+
+#[test]
+fn a_recycled_segment_with_its_old_header_is_found() {
+    check(Control::Disk(Lie::StaleHeader));
+}
+
+#[test]
+fn a_flipped_bit_in_the_last_acknowledged_group_is_found() {
+    check(Control::Flip);
+}
