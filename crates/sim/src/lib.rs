@@ -1,1 +1,10 @@
-//! placeholder
+//! For tests: fakes, a naive model of the decision, and worlds in which things fail. Never in a release.
+
+pub mod crash;
+pub mod disk;
+pub mod model;
+pub mod random;
+pub mod render;
+pub mod value;
+pub mod world;
+pub mod worlds;
