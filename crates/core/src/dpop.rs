@@ -33,7 +33,7 @@ pub struct Proof {
 /// The one answer to every bad proof: which check failed is for the log, not for the sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
-    /// Not a DPoP proof, or its signature does not verify.
+    /// Not a `DPoP` proof, or its signature does not verify.
     #[error("the proof is not a signed DPoP proof")]
     Malformed,
     /// Made for another request, or for another token.

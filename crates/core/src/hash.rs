@@ -15,7 +15,9 @@ pub fn sha256(parts: &[&[u8]]) -> Digest {
         return out;
     }
     let mut context = aws_lc_rs::digest::Context::new(&SHA256);
-    parts.iter().for_each(|part| context.update(part));
+    for part in parts {
+        context.update(part);
+    }
     out.copy_from_slice(context.finish().as_ref());
     out
 }

@@ -93,7 +93,7 @@ pub struct Header {
     pub typ: Option<String>,
     /// The key's name in the issuer's set.
     pub kid: Option<String>,
-    /// The key itself, in a DPoP proof.
+    /// The key itself, in a `DPoP` proof.
     pub jwk: Option<Jwk>,
 }
 

@@ -69,9 +69,10 @@ pub(crate) fn weigh(bundle: &Compiled, input: &Input, lifted: &Lifted) -> Result
         return Err(Plan::forbid(Code::LockedDown));
     }
     let detail = detail(bundle, input, claims);
-    let Some(exposed) = covered(bundle, input, agent, detail)? else {
-        // A method that follows a decided one needs no more than a grant for the server.
-        return Ok(Plan::permit(BTreeSet::new()));
+    let exposed = match covered(bundle, input, agent, detail)? {
+        Covered::Derived => return Ok(Plan::permit(BTreeSet::new())),
+        Covered::Untyped => None,
+        Covered::Tool(exposed) => Some(exposed),
     };
     within_limits(agent, input)?;
     let question = Question::new(bundle, input, claims).ok_or_else(|| Plan::forbid(Code::PolicyError))?;
@@ -85,27 +86,37 @@ fn detail<'a>(bundle: &Compiled, input: &Input, claims: &'a Claims) -> Option<&'
     claims.authorization_details.iter().find(|detail| detail.locations.contains(&resource))
 }
 
-/// Whether the grant covers the action: `Ok(None)` for a method, else the tool where it is one.
+/// What the grant covers.
+enum Covered<'a> {
+    /// A method that follows a decided one.
+    Derived,
+    /// A prompt or a resource.
+    Untyped,
+    /// A tool.
+    Tool(&'a Exposed),
+}
+
+/// Whether the grant covers the action.
 fn covered<'a>(
     bundle: &'a Compiled,
     input: &Input,
     agent: &Agent,
     detail: Option<&Detail>,
-) -> Result<Option<Option<&'a Exposed>>, Plan> {
+) -> Result<Covered<'a>, Plan> {
     let unknown = || Plan::forbid(Code::Unknown);
     let server = bundle.server(&input.server).ok_or_else(unknown)?;
     let value = object(input)?;
     match &input.action {
-        Action::Method(_) => detail.map(|_| None).ok_or_else(unknown),
+        Action::Method(_) => detail.map(|_| Covered::Derived).ok_or_else(unknown),
         Action::ReadResource(uri) => {
             let granted = server.resources && detail.is_some_and(|d| d.covers_resource(uri).is_ok());
-            if granted { Ok(Some(None)) } else { Err(unknown()) }
+            if granted { Ok(Covered::Untyped) } else { Err(unknown()) }
         }
         Action::GetPrompt(prompt) => {
             let covers =
                 detail.filter(|_| server.prompts.contains(prompt)).map(|d| d.covers_prompt(prompt.as_str(), &value));
             covers.ok_or_else(unknown)?.map_err(uncovered)?;
-            Ok(Some(None))
+            Ok(Covered::Untyped)
         }
         Action::CallTool(tool) => {
             let exposed = bundle.tool(&input.server, tool).ok_or_else(unknown)?;
@@ -117,7 +128,7 @@ fn covered<'a>(
                 _ if input.facts.drifted => return Err(Plan::forbid(Code::PinChanged)),
                 covers => covers.map_err(uncovered)?,
             }
-            Ok(Some(Some(exposed)))
+            Ok(Covered::Tool(exposed))
         }
     }
 }

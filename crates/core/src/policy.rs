@@ -132,7 +132,7 @@ pub fn compile(versioned: Versioned, trust_domain: TrustDomain) -> Result<Compil
         })
     });
     let tools = unique(exposed, "tool")?;
-    Ok(Compiled { schema, entities, rules, index, agents, servers, tools, trust_domain, versioned })
+    Ok(Compiled { versioned, trust_domain, schema, entities, rules, index, agents, servers, tools })
 }
 
 fn unique<K: std::hash::Hash + Eq + std::fmt::Debug, V>(
@@ -245,7 +245,6 @@ macro_rules! kinds {
             use std::str::FromStr as _;
             use std::sync::LazyLock;
             $(
-                #[expect(clippy::expect_used, reason = "a constant of this file, read at the first test")]
                 pub(crate) static $name: LazyLock<EntityTypeName> =
                     LazyLock::new(|| EntityTypeName::from_str($text).expect("an entity type"));
             )+

@@ -13,14 +13,14 @@ use crate::registry::Server;
 pub(crate) fn schema(servers: &[Server]) -> Json {
     let mut actions = Map::new();
     actions.insert("CallTool".into(), json!({}));
-    actions.insert("ReadResource".into(), applies_to("Server", context(&[("uri", json!({"type":"String"}))])));
-    actions.insert("GetPrompt".into(), applies_to("Prompt", context(&[])));
+    actions.insert("ReadResource".into(), applies_to("Server", &context(&[("uri", json!({"type":"String"}))])));
+    actions.insert("GetPrompt".into(), applies_to("Prompt", &context(&[])));
     for server in servers {
         for tool in &server.tools {
             let declared = Declared::read(&tool.input);
             let mut action = applies_to(
                 "Tool",
-                context(&[("input", input(&declared, None)), ("trust", input(&declared, Some(&Type::Integer)))]),
+                &context(&[("input", input(&declared, None)), ("trust", input(&declared, Some(&Type::Integer)))]),
             );
             if let Some(action) = action.as_object_mut() {
                 action.insert("memberOf".into(), json!([{"id": "CallTool"}]));
@@ -49,7 +49,7 @@ fn entity_types() -> Json {
     })
 }
 
-fn applies_to(resource: &str, context: Json) -> Json {
+fn applies_to(resource: &str, context: &Json) -> Json {
     json!({"appliesTo": {"principalTypes": ["Agent"], "resourceTypes": [resource], "context": context}})
 }
 

@@ -9,6 +9,9 @@ use crate::hash::{b64, sha256};
 /// A source of random bytes. `core` has none of its own.
 pub type Random<'a> = &'a mut dyn FnMut() -> [u8; 32];
 
+/// Encrypts a frame under the key of the subject that is named first; `None` where that cannot be done.
+pub type Seal<'a> = &'a mut dyn FnMut(&str, &[u8]) -> Option<Vec<u8>>;
+
 /// A salted statement of one field, as the base64url text that is digested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disclosure(String);

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::canon::{Map, Node, map};
-use super::commitment::{Disclosure, Purpose, Random, commit};
+use super::commitment::{Disclosure, Purpose, Random, Seal, commit};
 use super::{Event, EventError, Head, Kind, person, plain};
 use crate::call::Action;
 use crate::claims::Claims;
@@ -46,7 +46,7 @@ pub fn intent(
     decided: &mut Decided,
     context: &IntentContext<'_>,
     random: Random<'_>,
-    seal: &mut dyn FnMut(&str, &[u8]) -> Option<Vec<u8>>,
+    seal: Seal<'_>,
 ) -> Result<Intent, EventError> {
     let kind = match decided.input().action {
         Action::Method(_) => Kind::Method,
@@ -60,7 +60,7 @@ pub fn hook_call(
     decided: &mut Decided,
     context: &IntentContext<'_>,
     random: Random<'_>,
-    seal: &mut dyn FnMut(&str, &[u8]) -> Option<Vec<u8>>,
+    seal: Seal<'_>,
 ) -> Result<Intent, EventError> {
     record(Kind::HookCall, decided, context, random, seal)
 }
@@ -70,7 +70,7 @@ fn record(
     decided: &mut Decided,
     context: &IntentContext<'_>,
     random: Random<'_>,
-    seal: &mut dyn FnMut(&str, &[u8]) -> Option<Vec<u8>>,
+    seal: Seal<'_>,
 ) -> Result<Intent, EventError> {
     let (frame, secrets) = disclose(decided, random);
     let subject = decided.input().claims().map_or(NOBODY, |claims| claims.sub.as_str()).to_owned();
@@ -106,7 +106,9 @@ fn disclose(decided: &Decided, random: Random<'_>) -> (String, Commitments) {
         state("uri", &quoted(uri));
     }
     if let Some(raw) = serde_json::from_str::<&RawValue>(&input.arguments).ok().and_then(|raw| members(raw).ok()) {
-        raw.iter().for_each(|(name, value)| state(&format!("arg.{name}"), value.get()));
+        for (name, value) in raw {
+            state(&format!("arg.{name}"), value.get());
+        }
     }
     let (args_key, input_key) = (random(), random());
     // The whole input of the decision; `log replay` decides by it again.

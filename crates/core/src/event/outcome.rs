@@ -1,7 +1,7 @@
 //! The outcome: what became of a call, recorded before its reply.
 
 use super::canon::{Map, map};
-use super::commitment::{Purpose, Random, commit};
+use super::commitment::{Purpose, Random, Seal, commit};
 use super::intent::{label_node, sealed_node};
 use super::{Event, EventError, Head, Kind};
 use crate::hash::b64;
@@ -68,12 +68,7 @@ pub struct Outcome<'a> {
 
 impl Outcome<'_> {
     /// The leaf and its sealed frame.
-    pub fn write(
-        &self,
-        head: &Head,
-        random: Random<'_>,
-        seal: &mut dyn FnMut(&str, &[u8]) -> Option<Vec<u8>>,
-    ) -> Result<(Vec<u8>, Vec<u8>), EventError> {
+    pub fn write(&self, head: &Head, random: Random<'_>, seal: Seal<'_>) -> Result<(Vec<u8>, Vec<u8>), EventError> {
         let key = random();
         let mut sealed = Vec::new();
         let mut remit = self.members();
