@@ -1,0 +1,215 @@
+//! The layers of the configuration, each over the one before, and where each value came from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+use super::Env;
+use super::keys::{Config, KEYS, Key, Kind};
+use crate::error::CliError;
+
+/// Largest `remit.toml`, in bytes.
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
+const PREFIX: &str = "REMIT__";
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    Default,
+    File(PathBuf),
+    Env(String),
+    Flag(&'static str),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Default => f.write_str("default"),
+            Source::File(path) => write!(f, "{}", path.display()),
+            Source::Env(name) => f.write_str(name),
+            Source::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Values given by flags: key, flag, text.
+pub(crate) type Flags<'a> = &'a [(&'static str, &'static str, Option<String>)];
+
+/// The configuration, with where each value came from.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    /// Values by key; a key that is not set is not there.
+    pub(crate) values: BTreeMap<&'static str, (Value, Source)>,
+    /// The file, whether or not it exists.
+    pub(crate) file: PathBuf,
+}
+
+/// Reads all layers.
+pub(crate) fn load(file: &Path, env: &Env, flags: Flags<'_>) -> Result<Loaded, CliError> {
+    let mut values = BTreeMap::new();
+    for key in KEYS {
+        if let Some(default) = key.default {
+            values.insert(key.name, (parse(key, default, &Source::Default)?, Source::Default));
+        }
+    }
+    for (name, value) in file_values(file)? {
+        let key = known(&name, &Source::File(file.to_owned()))?;
+        values.insert(key.name, (value, Source::File(file.to_owned())));
+    }
+    for (rest, text) in env.with_prefix(PREFIX) {
+        if rest == "HOME" {
+            continue;
+        }
+        let source = Source::Env(format!("{PREFIX}{rest}"));
+        let key = known(&rest.replacen("__", ".", 1).to_ascii_lowercase(), &source)?;
+        values.insert(key.name, (parse(key, text, &source)?, source));
+    }
+    for (name, flag, text) in flags {
+        if let Some(text) = text {
+            let source = Source::Flag(flag);
+            let key = known(name, &source)?;
+            values.insert(key.name, (parse(key, text, &source)?, source));
+        }
+    }
+    let config = typed(&values)?;
+    Ok(Loaded { config, values, file: file.to_owned() })
+}
+
+fn known(name: &str, source: &Source) -> Result<&'static Key, CliError> {
+    KEYS.iter().find(|key| key.name == name).ok_or_else(|| {
+        CliError::unevaluated(
+            format!("{source}: there is no key `{name}`"),
+            "see the keys that there are: remit config show",
+        )
+    })
+}
+
+fn parse(key: &Key, text: &str, source: &Source) -> Result<Value, CliError> {
+    if key.kind == Kind::Text {
+        return Ok(Value::String(text.to_owned()));
+    }
+    let table: Result<Table, _> = toml::from_str(&format!("v = {text}"));
+    let value = table.ok().and_then(|mut table| table.remove("v"));
+    value.ok_or_else(|| {
+        CliError::unevaluated(
+            format!("{source}: `{text}` is not a value for `{}`", key.name),
+            format!("write it as in TOML, such as: {}", key.default.unwrap_or(key.like)),
+        )
+    })
+}
+
+/// Keys and values of the file; none where there is no file.
+fn file_values(path: &Path) -> Result<Vec<(String, Value)>, CliError> {
+    let failed = |why: &dyn fmt::Display| {
+        CliError::unevaluated(format!("{}: {why}", path.display()), format!("mend it: $EDITOR {}", path.display()))
+    };
+    let text = match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(&error)),
+        Ok(meta) if meta.len() > CONFIG_BYTES_MAX => return Err(failed(&"larger than 1 MiB")),
+        Ok(_) => std::fs::read_to_string(path).map_err(|error| failed(&error))?,
+    };
+    let table: Table = toml::from_str(&text).map_err(|error| failed(&error))?;
+    let mut values = Vec::new();
+    for (section, value) in table {
+        let Value::Table(keys) = value else {
+            return Err(failed(&format!("`{section}` does not stand in a section")));
+        };
+        values.extend(keys.into_iter().map(|(key, value)| (format!("{section}.{key}"), value)));
+    }
+    Ok(values)
+}
+
+fn typed(values: &BTreeMap<&'static str, (Value, Source)>) -> Result<Config, CliError> {
+    let mut table = Table::new();
+    for key in KEYS {
+        let (section, name) = key.name.split_once('.').unwrap_or((key.name, ""));
+        let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+        if let (Value::Table(section), Some((value, _))) = (section, values.get(key.name)) {
+            section.insert(name.to_owned(), value.clone());
+        }
+    }
+    Value::Table(table.clone()).try_into().map_err(|error| blame(values, &table, &error))
+}
+
+/// Finds the value that the type refuses: the one without which the error is another.
+fn blame(values: &BTreeMap<&'static str, (Value, Source)>, table: &Table, error: &toml::de::Error) -> CliError {
+    let guilty = values.iter().find(|(name, _)| {
+        let mut table = table.clone();
+        let (section, key) = name.split_once('.').unwrap_or((name, ""));
+        if let Some(Value::Table(section)) = table.get_mut(section) {
+            section.remove(key);
+        }
+        let without: Result<Config, _> = Value::Table(table).try_into();
+        without.map_or_else(|other| other.message() != error.message(), |_| true)
+    });
+    let (place, why) =
+        (guilty.map_or_else(String::new, |(name, (_, source))| format!("{source}: `{name}`: ")), error.message());
+    CliError::unevaluated(format!("{place}{why}"), "see what each key is for: remit config show, docs/config.md")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use remit_audit::durable;
+
+    fn loaded(file: &str, env: Env, flags: Flags<'_>) -> Result<Loaded, CliError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("remit.toml");
+        durable::write(&path, file.as_bytes(), 0o600).unwrap();
+        load(&path, &env, flags)
+    }
+
+    #[track_caller]
+    fn refused(file: &str, env: Env, says: &str) {
+        let error = loaded(file, env, &[]).unwrap_err();
+        assert_eq!(error.exit(), crate::error::Exit::Unevaluated);
+        assert!(error.to_string().contains(says), "{error}");
+    }
+
+    #[test]
+    fn each_layer_stands_over_the_one_before() {
+        let file = "[gateway]\nlisten = \"127.0.0.1:1\"\ncalls_max = 7\nname = \"from-file\"\n";
+        let env = Env::from([
+            ("REMIT__GATEWAY__LISTEN", "127.0.0.1:2"),
+            ("REMIT__GATEWAY__CALLS_MAX", "8"),
+            ("REMIT__HOME", "/x"),
+        ]);
+        let flags = [("gateway.listen", "--listen-gateway", Some("127.0.0.1:3".to_owned()))];
+        let loaded = loaded(file, env, &flags).unwrap();
+        let gateway = &loaded.config.gateway;
+        assert_eq!((gateway.listen.port(), gateway.calls_max), (3, 8));
+        assert_eq!(gateway.name.as_deref(), Some("from-file"));
+        assert_eq!(gateway.snapshot_age_max.seconds(), 60);
+        let source = |name: &str| loaded.values[name].1.to_string();
+        assert_eq!(source("gateway.listen"), "--listen-gateway");
+        assert_eq!(source("gateway.calls_max"), "REMIT__GATEWAY__CALLS_MAX");
+        assert!(source("gateway.name").ends_with("remit.toml"));
+        assert_eq!(source("gateway.snapshot_age_max"), "default");
+    }
+
+    #[test]
+    fn what_is_unknown_or_of_another_type_is_refused_and_named() {
+        refused("[gateway]\nlissten = \"x\"\n", Env::default(), "no key `gateway.lissten`");
+        refused("gateway = 1\n", Env::default(), "does not stand in a section");
+        refused("[gateway]\ncalls_max = \"many\"\n", Env::default(), "remit.toml: `gateway.calls_max`");
+        refused("", Env::from([("REMIT__GATEWAY__NAMES", "x")]), "REMIT__GATEWAY__NAMES: there is no key");
+        refused("", Env::from([("REMIT__TRUST__DOMAIN", "A B")]), "REMIT__TRUST__DOMAIN: `trust.domain`");
+        refused("", Env::from([("REMIT__GATEWAY__ORIGINS", "[")]), "`[` is not a value for `gateway.origins`");
+        refused("", Env::from([("REMIT__GATEWAY__SNAPSHOT_AGE_MAX", "soon")]), "`soon` is not a time");
+    }
+
+    #[test]
+    fn nothing_that_grants_trust_has_a_default() {
+        let loaded = loaded("", Env::default(), &[]).unwrap();
+        for name in ["trust.domain", "trust.root", "authority.url", "gateway.url", "gateway.name"] {
+            assert!(!loaded.values.contains_key(name), "{name}");
+            let error = loaded.required(name, None::<&String>).unwrap_err();
+            let key = name.split_once('.').unwrap().1;
+            assert!(error.help_text().contains(&format!("\n{key} = \"")), "{error:?}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What can go wrong in a command, by the exit code that a script acts on.
+//!
+//! **Invariant:** every error says what happened and names the one next step.
+
+use std::fmt::{self, Display};
+use std::process::{ExitCode, Termination};
+
+use remit_core::rejection::{Code, Rejection};
+
+/// How a command ended. The numbers are stable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Exit {
+    /// Done, and nothing was found.
+    Fine = 0,
+    /// Something was found, or denied.
+    Findings = 1,
+    /// Wrong usage, or it could not be evaluated.
+    Unevaluated = 2,
+    /// Nobody is signed in, or the token is over.
+    NotSignedIn = 3,
+    /// The authority or the gateway does not answer.
+    Unreachable = 4,
+    /// It waits for an approval.
+    Pending = 5,
+}
+
+impl Termination for Exit {
+    fn report(self) -> ExitCode {
+        ExitCode::from(self as u8)
+    }
+}
+
+/// Why a command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// The authority or the gateway refused it, and says why.
+    #[error("{}", .0.message)]
+    Refused(Rejection),
+    /// Any other reason.
+    #[error("{message}")]
+    Failed {
+        /// By what the caller can do.
+        exit: Exit,
+        /// What happened.
+        message: String,
+        /// The one next step.
+        help: String,
+    },
+}
+
+impl CliError {
+    /// Asked wrongly, or what was asked about cannot be read.
+    pub(crate) fn unevaluated(message: impl Display, help: impl Display) -> Self {
+        Self::failed(Exit::Unevaluated, message, help)
+    }
+
+    /// Looked, and found something wrong.
+    pub(crate) fn finding(message: impl Display, help: impl Display) -> Self {
+        Self::failed(Exit::Findings, message, help)
+    }
+
+    /// Nobody answers.
+    pub(crate) fn unreachable(message: impl Display, help: impl Display) -> Self {
+        Self::failed(Exit::Unreachable, message, help)
+    }
+
+    fn failed(exit: Exit, message: impl Display, help: impl Display) -> Self {
+        Self::Failed { exit, message: message.to_string(), help: help.to_string() }
+    }
+
+    /// The exit code.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Failed { exit, .. } => *exit,
+            Self::Refused(rejection) => match rejection.code {
+                Code::GatePending => Exit::Pending,
+                Code::RequestInvalid => Exit::Unevaluated,
+                Code::PolicyStale | Code::AuditUnavailable | Code::Overloaded => Exit::Unreachable,
+                code if code.status() == 401 => Exit::NotSignedIn,
+                _ => Exit::Findings,
+            },
+        }
+    }
+
+    /// The one next step.
+    pub(crate) fn help_text(&self) -> &str {
+        match self {
+            Self::Failed { help, .. } => help,
+            Self::Refused(rejection) => &rejection.help,
+        }
+    }
+
+    fn code_text(&self) -> &'static str {
+        match self {
+            Self::Refused(rejection) => rejection.code.name(),
+            Self::Failed { exit, .. } => match exit {
+                Exit::Fine => "fine",
+                Exit::Findings => "findings",
+                Exit::Unevaluated => "unevaluated",
+                Exit::NotSignedIn => "not_signed_in",
+                Exit::Unreachable => "unreachable",
+                Exit::Pending => "pending",
+            },
+        }
+    }
+
+    /// The error as `--json` shows it.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::json!({ "error": {
+            "code": self.code_text(),
+            "message": self.to_string(),
+            "help": self.help_text(),
+            "exit": self.exit() as u8,
+        }})
+    }
+}
+
+impl From<Rejection> for CliError {
+    fn from(rejection: Rejection) -> Self {
+        Self::Refused(rejection)
+    }
+}
+
+impl miette::Diagnostic for CliError {
+    fn help<'a>(&'a self) -> Option<Box<dyn Display + 'a>> {
+        Some(Box::new(self.help_text()))
+    }
+}
+
+/// An error as `miette` draws it.
+pub(crate) struct Drawn<'a> {
+    /// What is drawn.
+    pub(crate) error: &'a CliError,
+    /// Whether in colour.
+    pub(crate) colour: bool,
+}
+
+/// Lines of help are commands to copy, so they are wrapped late.
+const WIDTH: usize = 120;
+
+impl Display for Drawn<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let theme =
+            if self.colour { miette::GraphicalTheme::unicode() } else { miette::GraphicalTheme::unicode_nocolor() };
+        let mut text = String::new();
+        miette::GraphicalReportHandler::new_themed(theme).with_width(WIDTH).render_report(&mut text, self.error)?;
+        f.write_str(text.trim_end())
+    }
+}

@@ -1,0 +1,75 @@
+//! `remit log …`: reading, proving and checking the logs, all of it offline, from the directory alone.
+
+mod entries;
+mod fsck;
+mod places;
+mod prove;
+mod replay;
+mod show;
+mod summary;
+mod tail;
+mod verify;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+
+#[derive(Debug, Args)]
+pub(crate) struct Log {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the newest entries, and with --follow those that come
+    Tail(tail::Tail),
+    /// Print one entry in full
+    Show(show::Show),
+    /// Prove that an entry is in the log, or check such a proof
+    Prove(prove::Prove),
+    /// Verify every byte of a log that counts
+    Verify(verify::Verify),
+    /// Check a stopped log more deeply: every segment, signature and stray file
+    Fsck(fsck::Fsck),
+    /// Decide recorded calls again, and compare
+    Replay(replay::Replay),
+}
+
+pub(crate) fn run(log: &Log, context: &Context) -> Result<Exit, CliError> {
+    match &log.command {
+        Command::Tail(tail) => tail::run(tail, context),
+        Command::Show(show) => show::run(show, context),
+        Command::Prove(prove) => prove::run(prove, context),
+        Command::Verify(verify) => verify::run(verify, context),
+        Command::Fsck(fsck) => fsck::run(fsck, context),
+        Command::Replay(replay) => replay::run(replay, context),
+    }
+}
+
+/// Which log.
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// A log: its directory, that of one epoch, or a Remit home
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// The gateway's log, or the authority's
+    #[arg(long, value_name = "NAME", default_value = "gateway", value_parser = ["gateway", "authority"])]
+    log: String,
+}
+
+impl Which {
+    /// The newest epoch of the log.
+    fn epoch(&self, context: &Context) -> Result<places::Epoch, CliError> {
+        let dir = self.dir.as_deref().unwrap_or(context.home.path());
+        let mut found = places::find(dir)?;
+        if found.iter().any(|log| log.name == self.log) {
+            found.retain(|log| log.name == self.log);
+        }
+        let newest = found.into_iter().next().and_then(|mut log| log.epochs.pop());
+        newest.ok_or_else(|| places::none(dir))
+    }
+}
