@@ -18,16 +18,6 @@ use serde::Serialize;
 use crate::error::{CliError, Exit};
 use crate::out::Out;
 
-/// Play the whole story on loopback and verify its log.
-///
-/// Example: remit demo --home ./demo-home
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// Leave the demo's home in this directory, so that every other command can be tried on it.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) keep: Option<PathBuf>,
-}
-
 /// One step of the story.
 #[derive(Debug, Serialize)]
 pub(crate) struct Step {

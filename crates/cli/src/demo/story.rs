@@ -113,8 +113,7 @@ async fn set_up(world: &World) -> Result<Vec<Step>, CliError> {
     }
     let menu = "list_tickets,read_ticket,watch_ticket,reply_to_customer,issue_refund,delete_ticket";
     let url = world.desk_url.as_str();
-    let args =
-        ["server", "add", "tickets", "--url", url, "--environment", "production", "--expose", menu];
+    let args = ["server", "add", "tickets", "--url", url, "--environment", "production", "--expose", menu];
     let printed = world.remit(&args).await?;
     steps.push(command("remit server add tickets --expose (all but export_customers)", &printed, 0));
     Ok(steps)
@@ -128,17 +127,29 @@ fn command(what: &str, printed: &Printed, code: i32) -> Step {
 /// A run of the agent, by the one command.
 async fn request(world: &World, name: &str) -> Result<(Agent, String, Vec<Step>), CliError> {
     let tools: &[&str] = match name {
-        "support/triage" => &["tickets/list_tickets", "tickets/read_ticket", "tickets/watch_ticket", "tickets/reply_to_customer", "tickets/issue_refund"],
+        "support/triage" => &[
+            "tickets/list_tickets",
+            "tickets/read_ticket",
+            "tickets/watch_ticket",
+            "tickets/reply_to_customer",
+            "tickets/issue_refund",
+        ],
         _ => &["tickets/list_tickets"],
     };
     let mut args = vec!["request"];
     args.extend(tools);
     args.extend(["--agent", name, "--for", "15m", "--why", "the morning's tickets"]);
     let printed = world.remit(&args).await?;
-    let text = |path: &str| printed.json.pointer(path).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    let text =
+        |path: &str| printed.json.pointer(path).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     let (run, socket) = (text("/run/id"), text("/socket"));
     let came = format!("run {run}, until it ends by itself in 15 minutes");
-    let steps = vec![step(&format!("remit request {} … --for 15m --why \"…\"", tools.first().unwrap_or(&"")), came, printed.code == 0, printed.ms)];
+    let steps = vec![step(
+        &format!("remit request {} … --for 15m --why \"…\"", tools.first().unwrap_or(&"")),
+        came,
+        printed.code == 0,
+        printed.ms,
+    )];
     let agent = Agent { socket: PathBuf::from(socket), endpoint: format!("{}/mcp/tickets", world.gateway) };
     Ok((agent, run, steps))
 }
