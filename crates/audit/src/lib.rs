@@ -27,6 +27,7 @@ pub mod receipt;
 mod recover;
 mod sealed;
 mod store;
+mod sweep;
 pub mod threads;
 pub mod tile;
 pub mod tree;

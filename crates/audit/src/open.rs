@@ -4,19 +4,20 @@
 //! may exist in the page cache alone. **Invariant:** a new run never appends to a segment of an earlier one.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex},
 };
 
 use crate::{
-    disk::{Disk, ensure_dir, list_if_there, remove_if_there},
+    disk::{Disk, ensure_dir},
     epoch,
     error::{Damage, ReadError, at},
     log::OpenError,
     note::Verifier,
-    publish::{Publisher, partials},
+    publish::Publisher,
     recover::{Tail, read_base, read_tail},
     store::{State, Store},
+    sweep::sweep,
     tile::{TILE_WIDTH, Tile},
     writer::{WriteError, Writer},
 };
@@ -120,9 +121,10 @@ fn publish_tail<D: Disk>(store: &Store<D>, publisher: &mut Publisher<D>, crashed
     // First, because publishing may need the space that was held back.
     store.drop_old_spares()?;
     publisher.publish()?;
-    check_nothing_beyond(store, size)?;
     if crashed {
-        sweep(store, size)?;
+        sweep(store, size, publisher.sealed_end())?;
+    } else {
+        check_nothing_beyond(store, size)?;
     }
     store.drop_segments()
 }
@@ -192,43 +194,4 @@ fn check_nothing_beyond<D: Disk>(store: &Store<D>, size: u64) -> Result<(), Read
         }
     }
     Ok(())
-}
-
-/// After a crash: partial tiles of earlier trees may be left, whose removal was not durable.
-fn sweep<D: Disk>(store: &Store<D>, size: u64) -> Result<(), ReadError> {
-    let kept: Vec<_> = partials(size).iter().map(|tile| store.dir.join(tile.path())).collect();
-    let mut open = vec![store.dir.join("tile")];
-    while let Some(dir) = open.pop() {
-        let mut swept = false;
-        for name in list_if_there(&store.disk, &dir).map_err(at(&dir))? {
-            let path = dir.join(&name.name);
-            if !name.dir {
-                continue;
-            }
-            if path.extension().is_some_and(|extension| extension == "p") {
-                swept |= sweep_partials(store, &path, &kept)?;
-            } else {
-                open.push(path);
-            }
-        }
-        if swept {
-            store.disk.sync_dir(&dir).map_err(at(&dir))?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes the partial tiles in one directory that are not to be kept, and it too if it is empty then.
-fn sweep_partials<D: Disk>(store: &Store<D>, dir: &Path, kept: &[PathBuf]) -> Result<bool, ReadError> {
-    let paths: Vec<_> = store.disk.list(dir).map_err(at(dir))?.iter().map(|name| dir.join(&name.name)).collect();
-    let (keep, sweep): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| kept.contains(path));
-    for path in &sweep {
-        remove_if_there(&store.disk, path).map_err(at(path))?;
-    }
-    if keep.is_empty() {
-        store.disk.remove_dir(dir).map_err(at(dir))?;
-    } else if !sweep.is_empty() {
-        store.disk.sync_dir(dir).map_err(at(dir))?;
-    }
-    Ok(keep.is_empty())
 }

@@ -90,6 +90,11 @@ impl<D: Disk> Publisher<D> {
         Ok(())
     }
 
+    /// Where the last sealed record ends in its file.
+    pub(crate) fn sealed_end(&self) -> u64 {
+        self.sealed_end
+    }
+
     /// Retires segments and refills the pool, and says whether the disk still has room.
     pub fn recycle(&mut self) -> Result<(), ReadError> {
         self.store.recycle()

@@ -40,6 +40,13 @@ impl Tile {
     }
 }
 
+/// The index in a path as `index_path` writes it, or nothing.
+pub(crate) fn parse_index(path: &str) -> Option<u64> {
+    let digits: String = path.split('/').map(|part| part.strip_prefix('x').unwrap_or(part)).collect();
+    let index = digits.parse().ok()?;
+    (index_path(index) == path).then_some(index)
+}
+
 /// The index in groups of three digits, all but the last marked with an `x`: 1234067 is `x001/x234/067`.
 pub fn index_path(index: u64) -> String {
     let mut path = format!("{:03}", index % 1000);

@@ -72,16 +72,8 @@ struct World {
 }
 
 enum Inode {
-    File {
-        live: Vec<u8>,
-        durable: Vec<u8>,
-        dirty: Vec<(usize, Vec<u8>)>,
-    },
-    Dir {
-        live: BTreeMap<String, usize>,
-        durable: BTreeMap<String, usize>,
-        dirty: Vec<Change>,
-    },
+    File { live: Vec<u8>, durable: Vec<u8>, dirty: Vec<(usize, Vec<u8>)> },
+    Dir { live: BTreeMap<String, usize>, durable: BTreeMap<String, usize>, dirty: Vec<Change> },
 }
 
 #[derive(Clone)]
@@ -124,11 +116,7 @@ impl Random {
 impl SimDisk {
     /// An empty disk.
     pub fn new(seed: u64, lie: Lie) -> Self {
-        let root = Inode::Dir {
-            live: BTreeMap::new(),
-            durable: BTreeMap::new(),
-            dirty: Vec::new(),
-        };
+        let root = Inode::Dir { live: BTreeMap::new(), durable: BTreeMap::new(), dirty: Vec::new() };
         Self(Arc::new(Mutex::new(World {
             random: Random::new(seed),
             lie,
@@ -193,11 +181,7 @@ impl SimDisk {
     }
 
     /// Runs a step that changes the disk, with the fault that was planned for it.
-    fn step(
-        &self,
-        change: impl Fn(&mut World) -> io::Result<()>,
-        lost: impl Fn(&mut World),
-    ) -> io::Result<()> {
+    fn step(&self, change: impl Fn(&mut World) -> io::Result<()>, lost: impl Fn(&mut World)) -> io::Result<()> {
         let mut world = self.world();
         world.alive()?;
         world.steps += 1;
@@ -237,10 +221,7 @@ impl Disk for SimDisk {
         world.alive()?;
         let inode = world.find(path)?;
         world.file(inode)?;
-        Ok(SimFile {
-            inode,
-            boot: world.boot,
-        })
+        Ok(SimFile { inode, boot: world.boot })
     }
 
     fn len(&self, file: &SimFile) -> io::Result<u64> {
@@ -252,11 +233,11 @@ impl Disk for SimDisk {
         let world = self.world();
         let from = usize::try_from(offset).map_err(io::Error::other)?;
         let content = world.opened(file)?.get(from..).unwrap_or_default();
-        Ok(buffer
-            .iter_mut()
-            .zip(content)
-            .map(|(to, from)| *to = *from)
-            .count())
+        let read = content.len().min(buffer.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..read), content.get(..read)) {
+            to.copy_from_slice(from);
+        }
+        Ok(read)
     }
 
     fn write_at(&self, file: &SimFile, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -273,10 +254,7 @@ impl Disk for SimDisk {
         self.world().opened(file)?;
         let honest = self.world().lie != Lie::NoSync;
         // After a failed sync the pages count as clean: the next one succeeds and writes nothing.
-        self.step(
-            |world| world.settle(file.inode, honest),
-            |world| world.forget(file.inode),
-        )
+        self.step(|world| world.settle(file.inode, honest), |world| world.forget(file.inode))
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -289,13 +267,7 @@ impl Disk for SimDisk {
         let world = self.world();
         world.alive()?;
         let names = world.dir(world.find(path)?)?;
-        Ok(names
-            .iter()
-            .map(|(name, inode)| Name {
-                name: name.clone(),
-                dir: world.dir(*inode).is_ok(),
-            })
-            .collect())
+        Ok(names.iter().map(|(name, inode)| Name { name: name.clone(), dir: world.dir(*inode).is_ok() }).collect())
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -335,25 +307,15 @@ impl World {
         for part in path.components() {
             if let Component::Normal(name) = part {
                 let name = name.to_string_lossy();
-                here = *self
-                    .dir(here)?
-                    .get(name.as_ref())
-                    .ok_or(io::ErrorKind::NotFound)?;
+                here = *self.dir(here)?.get(name.as_ref()).ok_or(io::ErrorKind::NotFound)?;
             }
         }
         Ok(here)
     }
 
     fn parent(&self, path: &Path) -> io::Result<(usize, String)> {
-        let name = path
-            .file_name()
-            .ok_or(io::ErrorKind::InvalidInput)?
-            .to_string_lossy()
-            .into_owned();
-        Ok((
-            self.find(path.parent().ok_or(io::ErrorKind::InvalidInput)?)?,
-            name,
-        ))
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy().into_owned();
+        Ok((self.find(path.parent().ok_or(io::ErrorKind::InvalidInput)?)?, name))
     }
 
     fn dir(&self, inode: usize) -> io::Result<&BTreeMap<String, usize>> {
@@ -372,11 +334,7 @@ impl World {
 
     fn opened(&self, file: &SimFile) -> io::Result<&Vec<u8>> {
         self.alive()?;
-        if file.boot == self.boot {
-            self.file(file.inode)
-        } else {
-            Err(gone())
-        }
+        if file.boot == self.boot { self.file(file.inode) } else { Err(gone()) }
     }
 
     fn change(&mut self, dir: usize, change: Change) -> io::Result<()> {
@@ -398,35 +356,17 @@ impl World {
     }
 
     fn create(&mut self, path: &Path) -> io::Result<()> {
-        self.add(
-            path,
-            Inode::File {
-                live: Vec::new(),
-                durable: Vec::new(),
-                dirty: Vec::new(),
-            },
-        )
+        self.add(path, Inode::File { live: Vec::new(), durable: Vec::new(), dirty: Vec::new() })
     }
 
     fn create_dir(&mut self, path: &Path) -> io::Result<()> {
-        self.add(
-            path,
-            Inode::Dir {
-                live: BTreeMap::new(),
-                durable: BTreeMap::new(),
-                dirty: Vec::new(),
-            },
-        )
+        self.add(path, Inode::Dir { live: BTreeMap::new(), durable: BTreeMap::new(), dirty: Vec::new() })
     }
 
     fn write(&mut self, inode: usize, bytes: &[u8], offset: u64) -> io::Result<()> {
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
         let grows = (offset + bytes.len()).saturating_sub(self.file(inode)?.len()) as u64;
-        if self
-            .plan
-            .capacity
-            .is_some_and(|capacity| grows > 0 && self.used + grows > capacity)
-        {
+        if self.plan.capacity.is_some_and(|capacity| grows > 0 && self.used + grows > capacity) {
             self.effective += 1;
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -451,10 +391,7 @@ impl World {
 
     fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         let ((from_dir, from), (to_dir, to)) = (self.parent(from)?, self.parent(to)?);
-        let inode = *self
-            .dir(from_dir)?
-            .get(&from)
-            .ok_or(io::ErrorKind::NotFound)?;
+        let inode = *self.dir(from_dir)?.get(&from).ok_or(io::ErrorKind::NotFound)?;
         if let Some(replaced) = self.dir(to_dir)?.get(&to) {
             self.used -= self.file(*replaced)?.len() as u64;
         }
@@ -497,11 +434,7 @@ impl World {
             Inode::Dir { live, .. } => Some(live.values()),
             Inode::File { .. } => None,
         });
-        self.used = linked
-            .flatten()
-            .filter_map(|inode| self.file(*inode).ok())
-            .map(|file| file.len() as u64)
-            .sum();
+        self.used = linked.flatten().filter_map(|inode| self.file(*inode).ok()).map(|file| file.len() as u64).sum();
     }
 }
 
@@ -528,10 +461,7 @@ impl Inode {
 
     /// A power cut: pending pieces survive by chance, often all or none of them, and memory is what the disk says.
     fn cut(&mut self, random: &mut Random) {
-        let odds = [0, 1, 2, 4, 7, 8]
-            .get(usize::try_from(random.below(6)).unwrap_or(0))
-            .copied()
-            .unwrap_or(4);
+        let odds = [0, 1, 2, 4, 7, 8].get(usize::try_from(random.below(6)).unwrap_or(0)).copied().unwrap_or(4);
         self.settle(&mut |()| random.below(8) < odds);
         match self {
             Self::File { live, durable, .. } => live.clone_from(durable),
