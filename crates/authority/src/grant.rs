@@ -143,13 +143,11 @@ fn parse_tools(asked: &Asked) -> Result<Tools, Rejection> {
         let wrong = |error: remit_core::id::IdError| {
             Rejection::new(Code::RequestInvalid, error.to_string(), "remit server list")
         };
-        match text.strip_suffix("/*") {
-            Some(server) => Ok((ServerName::new(server).map_err(wrong)?, None)),
-            None => {
-                let id = ToolId::try_from(text.clone()).map_err(wrong)?;
-                Ok((id.server, Some(id.tool)))
-            }
+        if let Some(server) = text.strip_suffix("/*") {
+            return Ok((ServerName::new(server).map_err(wrong)?, None));
         }
+        let id = ToolId::try_from(text.clone()).map_err(wrong)?;
+        Ok((id.server, Some(id.tool)))
     };
     let mut tools = asked.tools.iter().map(parse).collect::<Result<Tools, _>>()?;
     tools.sort();

@@ -57,11 +57,14 @@ struct Definition {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 struct Hints {
-    read_only_hint: Option<bool>,
-    destructive_hint: Option<bool>,
-    open_world_hint: Option<bool>,
+    #[serde(rename = "readOnlyHint")]
+    read_only: Option<bool>,
+    #[serde(rename = "destructiveHint")]
+    destructive: Option<bool>,
+    #[serde(rename = "openWorldHint")]
+    open_world: Option<bool>,
 }
 
 /// Reads the raw result of `tools/list`: its `tools`, or the array itself. Nothing is exposed.
@@ -144,8 +147,8 @@ const OUTWARD: &[&str] = &[
 ];
 
 fn tier(name: &str, hints: &Hints, roles: &BTreeMap<String, Role>) -> ToolTier {
-    let open = hints.open_world_hint != Some(false);
-    let hinted = match (hints.read_only_hint, hints.destructive_hint) {
+    let open = hints.open_world != Some(false);
+    let hinted = match (hints.read_only, hints.destructive) {
         (Some(true), _) if open => ToolTier::T1,
         (Some(true), _) => ToolTier::T0,
         (_, Some(false)) => ToolTier::T2,
@@ -165,7 +168,7 @@ fn tier(name: &str, hints: &Hints, roles: &BTreeMap<String, Role>) -> ToolTier {
 
 /// Nothing is known of how sensitive it is, so it counts as the worst until a reviewer says otherwise.
 fn returns(hints: &Hints) -> Label {
-    let trust = if hints.open_world_hint == Some(false) { Trust::Internal } else { Trust::Untrusted };
+    let trust = if hints.open_world == Some(false) { Trust::Internal } else { Trust::Untrusted };
     let sensitivity = Sensitivity::Regulated;
     Label { trust, sensitivity }
 }

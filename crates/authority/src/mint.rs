@@ -176,16 +176,16 @@ fn revoked(kind: remit_core::revoked::Kind) -> (Refusal, Rejection) {
 fn narrowed(grant: &Grant, wanted: &Wanted) -> Result<(Vec<String>, Vec<Detail>), (Refusal, Rejection)> {
     let here =
         |detail: &&Detail| wanted.resources.is_empty() || detail.locations.iter().any(|l| wanted.resources.contains(l));
-    let held: Vec<Detail> = grant.details.iter().filter(here).cloned().collect();
-    let known = |resource: &String| held.iter().any(|d| d.locations.contains(resource));
-    if held.is_empty() || !wanted.resources.iter().all(known) {
+    let within: Vec<Detail> = grant.details.iter().filter(here).cloned().collect();
+    let known = |resource: &String| within.iter().any(|d| d.locations.contains(resource));
+    if within.is_empty() || !wanted.resources.iter().all(known) {
         let message = "the grant names no tool of that server";
         let help = "ask for one: remit request SERVER/TOOL --for 15m --why \"…\"";
         return Err((Refusal::Target, Rejection::new(Code::InsufficientScope, message, help)));
     }
     let details = match &wanted.details {
-        None => held,
-        Some(less) if !less.is_empty() && details_within(less, &held) => less.clone(),
+        None => within,
+        Some(less) if !less.is_empty() && details_within(less, &within) => less.clone(),
         Some(_) => {
             let message = "the authorization details are not within the grant";
             let help = "see what is held: remit status";

@@ -1,4 +1,4 @@
-//! DPoP at the token endpoint (RFC 9449 section 5), and the proofs that the authority makes for runs whose keys it holds.
+//! `DPoP` at the token endpoint (RFC 9449 section 5), and the proofs that the authority makes for runs whose keys it holds.
 
 use remit_core::dpop::{PROOF_JTI_BYTES_MAX, PROOF_WINDOW_S};
 use remit_core::hash::{b64, sha256};

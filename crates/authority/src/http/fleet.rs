@@ -51,8 +51,8 @@ pub(super) async fn bundle(state: Shared, query: Query<After>, headers: HeaderMa
 
 fn note(bundle: &Arc<Published>, headers: &HeaderMap) -> Response {
     let tag = format!("\"{}\"", bundle.version);
-    let held = headers.get(header::IF_NONE_MATCH).and_then(|held| held.to_str().ok());
-    if held == Some(tag.as_str()) {
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|tag| tag.to_str().ok());
+    if known == Some(tag.as_str()) {
         return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
     }
     let head = [(header::ETAG, tag), (header::CONTENT_TYPE, NOTE.into()), (header::CACHE_CONTROL, "no-cache".into())];

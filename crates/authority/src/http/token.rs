@@ -40,7 +40,7 @@ pub(super) async fn token(state: Shared, headers: HeaderMap, form: Result<Form<P
     let state = Arc::clone(&state);
     let answered = blocking(move || Ok(answer(&state, &headers, &form))).await;
     match answered {
-        Ok(Ok(minted)) => given(minted),
+        Ok(Ok(minted)) => given(&minted),
         Ok(Err(refused)) => refused.into_response(),
         Err(rejection) => Refused::from(rejection).into_response(),
     }
@@ -158,7 +158,7 @@ impl<'a> Params<'a> {
     }
 }
 
-fn given(minted: Minted) -> Response {
+fn given(minted: &Minted) -> Response {
     let claims = &minted.claims;
     let kind = if claims.cnf.is_some() { "DPoP" } else { "Bearer" };
     let body = json!({

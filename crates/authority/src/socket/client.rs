@@ -13,7 +13,7 @@ use super::wire::{AdminAsk, Answer, LINE_BYTES_MAX, Line, RunAsk};
 use crate::config::Home;
 
 /// The longest that an answer is waited for.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]

@@ -78,7 +78,7 @@ fn run(tx: &Transaction<'_>, record: &Run) -> Applied {
     done(tx.prepare_cached(sql)?.execute(params![
         record.id.as_str(),
         record.root.as_str(),
-        record.parent.as_ref().map(|parent| parent.as_str()),
+        record.parent.as_ref().map(remit_core::id::RunId::as_str),
         record.agent.to_string(),
         record.principal.as_str(),
         record.key.thumbprint(),
@@ -119,7 +119,7 @@ fn json(value: &impl Serialize) -> Result<String, AuthorityError> {
     Ok(serde_json::to_string(value)?)
 }
 
-/// SQLite's integers have 63 bits; a count that does not fit was never reached.
+/// The database's integers have 63 bits; a count that does not fit was never reached.
 fn int(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! The database: what the changes of the log add up to, in SQLite.
+//! The database: what the changes of the log add up to, in `SQLite`.
 //!
 //! **Invariant:** every write is the application of a change that is durable in the log, in one transaction with the
 //! index of its entry. The database may be deleted: it is rebuilt from the log.

@@ -1,0 +1,6 @@
+//! The authority through its real HTTP endpoints and sockets, on scratch homes.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod common;
+mod http;
+mod sockets;

@@ -1,0 +1,263 @@
+//! The sockets: what a person can do, what a run can do, and what a process of a run tries.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use super::common::{GATEWAY, NOW, PIN, World, asked};
+use remit_authority::change::Grant;
+use remit_authority::socket::client::{self, ClientError};
+use remit_authority::socket::wire::{AdminAsk, Request, Requested, RunAsk, RunStatus, ServerShown, Status, TokenGiven};
+use remit_core::dpop;
+use remit_core::id::{ServerName, ToolName};
+use remit_core::rejection::Code;
+use remit_core::revoked::{Kind, Revocation};
+use serde_json::Value;
+
+fn tickets() -> ServerName {
+    ServerName::new("tickets").unwrap()
+}
+
+#[track_caller]
+fn refused<T>(result: Result<T, ClientError>, code: Code) {
+    match result {
+        Err(ClientError::Refused(rejection)) => assert_eq!(rejection.code, code, "{rejection}"),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it was not refused"),
+    }
+}
+
+async fn run<R: serde::de::DeserializeOwned + Send + 'static>(socket: PathBuf, ask: RunAsk) -> Result<R, ClientError> {
+    tokio::task::spawn_blocking(move || client::run(&socket, &ask)).await.unwrap()
+}
+
+async fn furnished() -> (World, Requested) {
+    let world = World::start().await;
+    world.furnish().await;
+    let requested = world.request(&["tickets/read_ticket"], None).await.unwrap();
+    (world, requested)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_gets_headers_for_one_request_and_never_its_key() {
+    let (world, requested) = furnished().await;
+    let url = format!("{GATEWAY}/mcp/tickets");
+    let ask = RunAsk::Headers { url: url.clone(), method: "POST".into(), grant: None };
+    let headers: BTreeMap<String, String> = run(requested.socket.clone(), ask).await.unwrap();
+    let token = headers["Authorization"].strip_prefix("DPoP ").unwrap();
+    let request = dpop::Request { method: "POST", url: &url, token };
+    let proof = dpop::verify(&headers["DPoP"], request, NOW).unwrap();
+    assert_eq!(proof.jkt, requested.run.key.thumbprint());
+    for url in ["https://gw.example/other", "https://gw.example.evil/mcp/tickets", "https://gw.example/mcp/docs"] {
+        let ask = RunAsk::Headers { url: url.into(), method: "POST".into(), grant: None };
+        assert!(run::<Value>(requested.socket.clone(), ask).await.is_err(), "{url}");
+    }
+    let keys = std::fs::read_dir(world.path("keys")).unwrap().count();
+    assert_eq!(keys, 4, "log, vault, root and one signing key: no run's");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_only_narrows_itself() {
+    let (world, requested) = furnished().await;
+    let socket = requested.socket.clone();
+    let mut narrower = asked(&["tickets/read_ticket"]);
+    narrower.duration = "5m".into();
+    narrower.constraints =
+        vec![serde_json::from_str(r#"{"argument":"id","constraint":{"constraint_type":"exact","value":4}}"#).unwrap()];
+    let granted: Requested = run(socket.clone(), RunAsk::Request { asked: narrower }).await.unwrap();
+    assert_eq!((granted.grant.ceiling, granted.grant.until), (false, NOW + 300));
+    let ask = RunAsk::Token { server: tickets(), grant: Some(granted.grant.id.clone()) };
+    let given: TokenGiven = run(socket.clone(), ask).await.unwrap();
+    assert_eq!((given.token_type.as_str(), given.expires_in), ("DPoP", 300));
+    assert_eq!(given.authorization_details, granted.grant.details);
+    // Declared in the manifest, but above the ceiling; and not declared at all.
+    let ask = |tool: &str| RunAsk::Request { asked: asked(&[tool]) };
+    refused(run::<Requested>(socket.clone(), ask("tickets/reply")).await, Code::InsufficientScope);
+    refused(run::<Requested>(socket.clone(), ask("tickets/delete_ticket")).await, Code::ScopeUndeclared);
+    // Another run's grant is none of this one's.
+    let other = world.request(&["tickets/reply"], None).await.unwrap();
+    let ask = RunAsk::Token { server: tickets(), grant: Some(other.grant.id) };
+    refused(run::<TokenGiven>(socket.clone(), ask).await.map(|_| ()), Code::TokenExpired);
+    let status: RunStatus = run(socket.clone(), RunAsk::Status {}).await.unwrap();
+    assert_eq!(status.grants.iter().map(|g| g.ceiling).collect::<Vec<_>>(), [true, false]);
+    // What is asked of the admin socket is not known here.
+    let text = client::admin::<Value>(socket.parent().unwrap(), &AdminAsk::Status {}, None);
+    assert!(matches!(text, Err(ClientError::Unreachable { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_ends_by_itself_and_its_socket_with_it() {
+    let (mut world, requested) = furnished().await;
+    world.restart().await;
+    // The key existed in the ended process's memory alone: the run has another now.
+    let ask = RunAsk::Token { server: tickets(), grant: None };
+    let given: TokenGiven = run(requested.socket.clone(), ask.clone()).await.unwrap();
+    assert_eq!(given.expires_in, 600);
+    let status: RunStatus = run(requested.socket.clone(), RunAsk::Status {}).await.unwrap();
+    assert_ne!(status.run.key, requested.run.key);
+    world.clock.set(NOW + 900);
+    refused(run::<TokenGiven>(requested.socket.clone(), ask).await.map(|_| ()), Code::TokenExpired);
+    while requested.socket.exists() {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!(world.admin::<Vec<Grant>>(AdminAsk::Grants {}).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bearer_is_for_those_whose_manifest_says_so() {
+    let world = World::start().await;
+    let manifest = super::common::MANIFEST.replace("purpose", "bearer = true\npurpose");
+    let _shown: ServerShown = world.admin(super::common::add_server()).await.unwrap();
+    world.register(&manifest).await.unwrap();
+    let requested = world.request(&["tickets/read_ticket"], None).await.unwrap();
+    let ask = RunAsk::Headers { url: format!("{GATEWAY}/mcp/tickets"), method: "POST".into(), grant: None };
+    let headers: BTreeMap<String, String> = run(requested.socket, ask).await.unwrap();
+    assert!(headers["Authorization"].starts_with("Bearer ") && headers.len() == 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lifting_and_taking_from_others_need_a_person() {
+    let (world, own) = furnished().await;
+    let revoke = |kind, id: &str| AdminAsk::Revoke { kind, id: id.into(), why: "x".into() };
+    let _locked: Revocation = world.admin(revoke(Kind::Lockdown, "tickets/reply")).await.unwrap();
+    let status: Status = world.admin(AdminAsk::Status {}).await.unwrap();
+    assert_eq!(status.locked, ["tickets/reply"]);
+    let lift = || revoke(Kind::Lift, "tickets/reply");
+    refused(world.admin::<Revocation>(lift()).await, Code::AdminRequired);
+    world.set_pin().await;
+    refused(world.admin::<Revocation>(lift()).await, Code::AdminRequired);
+    let _lifted: Revocation = world.admin_pin(lift(), Some(PIN)).await.unwrap();
+    // One's own run goes without; another's, or everybody's, does not.
+    let mut ask = super::common::request(&["tickets/reply"], None);
+    if let AdminAsk::Request(request) = &mut ask {
+        request.principal = Some("somebody else".into());
+    }
+    let other: Requested = world.admin(ask).await.unwrap();
+    refused(world.admin::<Revocation>(revoke(Kind::Run, other.run.id.as_str())).await, Code::AdminRequired);
+    refused(world.admin::<Revocation>(revoke(Kind::Team, "support")).await, Code::AdminRequired);
+    refused(world.admin::<Value>(AdminAsk::End { run: other.run.id }).await, Code::AdminRequired);
+    let _own: Revocation = world.admin(revoke(Kind::Run, own.run.id.as_str())).await.unwrap();
+    // And so does what puts more on the menu, or accepts another definition.
+    let delete = || vec![ToolName::new("delete_ticket").unwrap()];
+    let expose = || AdminAsk::Menu { server: tickets(), expose: delete(), hide: vec![] };
+    refused(world.admin::<ServerShown>(expose()).await, Code::AdminRequired);
+    let shown: ServerShown = world.admin_pin(expose(), Some(PIN)).await.unwrap();
+    assert!(shown.tools.iter().all(|tool| tool.exposed) && shown.bundle_error.is_none());
+    refused(world.admin::<ServerShown>(super::common::add_server()).await, Code::AdminRequired);
+    let now = super::common::LIST.replace("reads", "reads, and then sends all to me");
+    let diff: Value = world.admin(AdminAsk::Diff { server: tickets(), list: now.clone() }).await.unwrap();
+    assert_eq!(diff["changed"][0]["tool"], "read_ticket");
+    let tools = vec![ToolName::new("read_ticket").unwrap()];
+    let pin = AdminAsk::Pin { server: tickets(), list: now, tools, overrides: BTreeMap::new() };
+    refused(world.admin::<ServerShown>(pin.clone()).await, Code::AdminRequired);
+    let _pinned: ServerShown = world.admin_pin(pin, Some(PIN)).await.unwrap();
+}
+
+/// This test is the process of a run: `child` below is what it does.
+struct Agent {
+    process: Child,
+}
+
+impl Agent {
+    fn start() -> Self {
+        let process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "sockets::child", "--ignored", "--nocapture"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self { process }
+    }
+
+    /// Tells it where the sockets are, and reads what it found.
+    fn says(mut self, home: &std::path::Path, own: &std::path::Path, other: &std::path::Path) -> Vec<String> {
+        let mut stdin = self.process.stdin.take().unwrap();
+        writeln!(stdin, "{}\n{}\n{}\n0", home.display(), own.display(), other.display()).unwrap();
+        drop(stdin);
+        let stdout = BufReader::new(self.process.stdout.take().unwrap());
+        let lines = stdout.lines().map_while(Result::ok);
+        let said = lines.filter_map(|line| line.split_once("AGENT ").map(|(_, said)| said.to_owned())).collect();
+        self.process.wait().unwrap();
+        said
+    }
+}
+
+/// What an agent's process, or a child of it, tries. Run by the test below, never alone.
+#[test]
+#[ignore = "it is a part of the next test"]
+#[expect(clippy::print_stdout, reason = "the other process reads it")]
+fn child() {
+    let mut lines = std::io::stdin().lines().map_while(Result::ok);
+    let [home, own, other] = [(); 3].map(|()| PathBuf::from(lines.next().unwrap()));
+    let generation: u32 = lines.next().unwrap().parse().unwrap();
+    let say = |what: &str, result: Result<Value, ClientError>| match result {
+        Ok(_) => println!("\nAGENT {generation} {what} done"),
+        Err(ClientError::Refused(rejection)) => println!("\nAGENT {generation} {what} {}", rejection.code.name()),
+        Err(error) => println!("\nAGENT {generation} {what} {error}"),
+    };
+    let admin = |what: &str, ask: &AdminAsk| say(what, client::admin(&home, ask, Some(PIN)));
+    let revoke = |kind, id: &str| AdminAsk::Revoke { kind, id: id.into(), why: "x".into() };
+    admin("status", &AdminAsk::Status {});
+    admin("set-pin", &AdminAsk::SetPin { new: "000000".into() });
+    admin("register", &AdminAsk::RegisterAgent { manifest: super::common::MANIFEST.into() });
+    admin("server", &super::common::add_server());
+    admin("request", &super::common::request(&["tickets/reply"], None));
+    admin("revoke", &revoke(Kind::Team, "support"));
+    admin("lockdown", &revoke(Kind::Lockdown, "tickets"));
+    admin("lift", &revoke(Kind::Lift, "tickets"));
+    admin("rotate", &AdminAsk::RotateKeys {});
+    admin("reload", &AdminAsk::Reload {});
+    say("own-token", client::run(&own, &RunAsk::Token { server: tickets(), grant: None }));
+    say("own-wider", client::run(&own, &RunAsk::Request { asked: asked(&["tickets/reply"]) }));
+    say("other-status", client::run(&other, &RunAsk::Status {}));
+    say("other-token", client::run(&other, &RunAsk::Token { server: tickets(), grant: None }));
+    if generation == 0 {
+        let mut grandchild = Agent::start();
+        let mut stdin = grandchild.process.stdin.take().unwrap();
+        writeln!(stdin, "{}\n{}\n{}\n1", home.display(), own.display(), other.display()).unwrap();
+        drop(stdin);
+        let stdout = BufReader::new(grandchild.process.stdout.take().unwrap());
+        stdout.lines().map_while(Result::ok).for_each(|line| println!("{line}"));
+        grandchild.process.wait().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_of_a_run_is_refused_everything_but_its_own() {
+    let (world, other) = furnished().await;
+    world.set_pin().await;
+    let agent = Agent::start();
+    let request = Request {
+        agent: "support/triage".into(),
+        asked: asked(&["tickets/read_ticket"]),
+        principal: None,
+        pid: Some(agent.process.id().try_into().unwrap()),
+        key: None,
+        golden: true,
+    };
+    let own: Requested = world.admin(AdminAsk::Request(Box::new(request.clone()))).await.unwrap();
+    // A process that the asking one has not started is not its to name.
+    let stranger = Request { pid: Some(1), ..request };
+    refused(world.admin::<Requested>(AdminAsk::Request(Box::new(stranger))).await, Code::AdminRequired);
+    let (home, socket) = (world.dir.path().to_owned(), own.socket.clone());
+    let said = tokio::task::spawn_blocking(move || agent.says(&home, &socket, &other.socket)).await.unwrap();
+    let admin =
+        ["status", "set-pin", "register", "server", "request", "revoke", "lockdown", "lift", "rotate", "reload"];
+    for generation in 0..=1 {
+        let mut expected: Vec<String> = admin.map(|what| format!("{generation} {what} admin_required")).into();
+        for (what, code) in [
+            ("own-token", "done"),
+            ("own-wider", "insufficient_scope"),
+            ("other-status", "insufficient_scope"),
+            ("other-token", "insufficient_scope"),
+        ] {
+            expected.push(format!("{generation} {what} {code}"));
+        }
+        let of = format!("{generation} ");
+        let found: Vec<String> = said.iter().filter(|line| line.starts_with(&of)).cloned().collect();
+        assert_eq!(found, expected);
+    }
+    let status: Status = world.admin(AdminAsk::Status {}).await.unwrap();
+    assert!(status.locked.is_empty() && status.revocations == 0);
+}
