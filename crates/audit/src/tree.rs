@@ -105,9 +105,10 @@ mod tests {
 
     #[test]
     fn known_hashes() {
-        let hex = |hash: Hash| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        assert_eq!(hex(empty_root()), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-        assert_eq!(hex(leaf_hash(b"")), "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d");
+        // SHA-256 of nothing, and of one zero byte, in base64.
+        let known = [empty_root(), leaf_hash(b"")].map(|hash| crate::checkpoint::encode_hash(&hash));
+        assert_eq!(known[0], "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+        assert_eq!(known[1], "bjQLnP+zepicpUTmu3gKLHiQHT+zNzh2hRGjBhevoB0=");
     }
 
     #[test]
