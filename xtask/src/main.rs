@@ -3,6 +3,7 @@
 mod ci;
 mod docs;
 mod tidy;
+mod worlds;
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -12,7 +13,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   ci     everything that must pass: format, lints, tests, doc tests, supply chain, tidy
   tidy   the house rules that no compiler knows: lengths, directions, links, generated docs
-  docs   write the generated pages of docs/ again";
+  docs   write the generated pages of docs/ again
+  worlds [N]  the decision against its naive model on N random worlds, a million unless told";
 
 const EXIT_USAGE: u8 = 2;
 
@@ -27,6 +29,8 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(root()),
         ["tidy"] => tidy::run(root()),
         ["docs"] => docs::write(root()).map(|()| true),
+        ["worlds"] => worlds::run(root(), None),
+        ["worlds", count] => worlds::run(root(), Some(count)),
         _ => {
             say(USAGE);
             return ExitCode::from(EXIT_USAGE);
