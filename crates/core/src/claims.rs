@@ -58,6 +58,9 @@ pub struct Claims {
     pub run: RunId,
     /// The first run of its tree.
     pub root: RunId,
+    /// When the root was launched, in seconds since 1970: a gateway that lost its memory since then knows nothing of
+    /// what the root has read.
+    pub root_at: i64,
     /// The grant that the token states.
     pub gid: GrantId,
     /// Ids of the tokens from the root's to the parent's.
@@ -133,6 +136,7 @@ impl Claims {
             && self.del_max_depth <= DELEGATION_DEPTH_MAX
             && self.lineage().last().is_some_and(|first| first.run == self.root)
             && self.exp <= self.grant.until
+            && self.root_at <= self.iat
             && self.iat < self.exp
             && self.task.purpose.len() <= TEXT_BYTES_MAX
             && self.task.why.len() <= TEXT_BYTES_MAX
