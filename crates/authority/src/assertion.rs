@@ -42,6 +42,8 @@ enum Audience {
 #[derive(Debug)]
 pub(crate) struct Asserted {
     pub(crate) jti: String,
+    /// When it was made, or the earliest time at which it can have been.
+    pub(crate) made: i64,
     pub(crate) exp: i64,
 }
 
@@ -86,8 +88,9 @@ pub(crate) fn verify(
         && payload.nbf.is_none_or(|nbf| nbf <= soon)
         && payload.iat.is_none_or(|iat| iat <= soon);
     let named = !payload.jti.is_empty() && payload.jti.len() <= JTI_BYTES_MAX;
-    (payload.iss == id && payload.sub == id && here && fresh && named)
-        .then_some(Asserted { jti: payload.jti, exp: payload.exp })
+    let made = payload.iat.unwrap_or(payload.exp.saturating_sub(ASSERTION_SECONDS_MAX + SKEW_S));
+    let of_it = payload.iss == id && payload.sub == id;
+    (of_it && here && fresh && named).then_some(Asserted { jti: payload.jti, made, exp: payload.exp })
 }
 
 /// Ids that were seen and could be sent again.

@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub(crate) feed: watch::Sender<u64>,
     pub(crate) sockets: Sockets,
     pub(crate) pin: Pin,
+    /// When this process began to serve, in seconds since 1970.
+    began: i64,
     core: Mutex<Core>,
     seen: Mutex<Seen>,
     publishing: Mutex<()>,
@@ -80,6 +82,7 @@ impl Authority {
             bundle: watch::Sender::default(),
             feed: watch::Sender::new(core.revoked.seq()),
             sockets: Sockets::default(),
+            began: config.clock.now(),
             core: Mutex::new(core),
             seen: Mutex::default(),
             publishing: Mutex::default(),
@@ -136,8 +139,13 @@ impl State {
         self.publishing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes an id that may be used once; `false` where it was used before.
-    pub(crate) fn first_use(&self, id: String, until: i64) -> bool {
+    /// Notes an id that may be used once, until it ends; `false` where it was used before.
+    ///
+    /// What was made before this process began may have been used then, and nobody remembers: it counts as used.
+    pub(crate) fn first_use(&self, id: String, made: i64, until: i64) -> bool {
+        if made < self.began {
+            return false;
+        }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.first(id, until, self.config.clock.now())
     }

@@ -31,6 +31,8 @@ struct Payload {
 pub(crate) struct Proven {
     pub(crate) key: Jwk,
     pub(crate) jti: String,
+    /// When it was made.
+    pub(crate) made: i64,
 }
 
 /// Verifies a proof for `POST` to the token endpoint, where there is no access token yet. All but the replay check.
@@ -44,7 +46,7 @@ pub(crate) fn verify(proof: &str, url: &str, now: i64) -> Option<Proven> {
     let fresh = now.saturating_sub(payload.iat).saturating_abs() <= PROOF_WINDOW_S;
     let named = !payload.jti.is_empty() && payload.jti.len() <= PROOF_JTI_BYTES_MAX;
     let here = payload.htm == "POST" && payload.htu == url;
-    (fresh && named && here).then_some(Proven { key, jti: payload.jti })
+    (fresh && named && here).then_some(Proven { key, jti: payload.jti, made: payload.iat })
 }
 
 /// A proof for one request with a token.

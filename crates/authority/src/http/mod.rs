@@ -43,6 +43,8 @@ pub(crate) type Shared = axum::extract::State<Arc<State>>;
 /// Serves `listener` until `shutdown` ends.
 pub(crate) async fn serve(state: &Arc<State>, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) {
     let router = router(state);
+    let issuer = state.config.issuer.as_str();
+    let host: Arc<str> = issuer.split_once("://").map_or(issuer, |(_, host)| host).into();
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let (end, ended) = watch::channel(());
     let mut connections = JoinSet::new();
@@ -57,9 +59,9 @@ pub(crate) async fn serve(state: &Arc<State>, listener: TcpListener, shutdown: i
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let (router, ended) = (router.clone(), ended.clone());
+        let (router, host, ended) = (router.clone(), Arc::clone(&host), ended.clone());
         connections.spawn(async move {
-            connection(stream, router, ended).await;
+            connection(stream, router, host, ended).await;
             drop(permit);
         });
     }
@@ -92,10 +94,10 @@ async fn accept(
     Some((stream, permit))
 }
 
-async fn connection(stream: TcpStream, router: Router, mut ended: watch::Receiver<()>) {
+async fn connection(stream: TcpStream, router: Router, host: Arc<str>, mut ended: watch::Receiver<()>) {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let router = router.clone();
-        async move { Ok::<_, Infallible>(answer(router, request.map(axum::body::Body::new)).await) }
+        let (router, host) = (router.clone(), Arc::clone(&host));
+        async move { Ok::<_, Infallible>(answer(router, &host, request.map(axum::body::Body::new)).await) }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -113,15 +115,30 @@ async fn connection(stream: TcpStream, router: Router, mut ended: watch::Receive
     }
 }
 
-async fn answer(mut router: Router, request: Request) -> Response {
+async fn answer(mut router: Router, host: &str, request: Request) -> Response {
     use axum::routing::future::RouteFuture;
     use tower_service::Service as _;
+    if !from_a_program(&request, host) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
     let answered: RouteFuture<Infallible> = router.call(request);
     match tokio::time::timeout(ANSWER_TIMEOUT, answered).await {
         Ok(Ok(response)) => response,
         Ok(Err(never)) => match never {},
         Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
     }
+}
+
+/// Web pages have no business here: not by name (another origin's script says so), nor by a name that was bound to
+/// this address (the host is neither ours nor this machine).
+fn from_a_program(request: &Request, host: &str) -> bool {
+    let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = match named.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => named,
+    };
+    let ours = named == host || matches!(name, "localhost" | "127.0.0.1" | "[::1]");
+    ours && !request.headers().contains_key(header::ORIGIN)
 }
 
 /// Runs what waits for the disk, off the threads that serve.

@@ -98,7 +98,7 @@ fn client(state: &State, form: &Params<'_>) -> Result<(RunId, String), Refused> 
     let endpoint = format!("{issuer}/token");
     let now = state.config.clock.now();
     let asserted = assertion::verify(text, &instance, &run.key, [issuer, &endpoint], now).ok_or_else(bad)?;
-    if !state.first_use(format!("a {} {}", run.id, asserted.jti), asserted.exp) {
+    if !state.first_use(format!("a {} {}", run.id, asserted.jti), asserted.made, asserted.exp) {
         return Err(bad());
     }
     Ok((run.id, run.key.thumbprint()))
@@ -117,7 +117,7 @@ fn possession(state: &State, headers: &HeaderMap, jkt: &str) -> Result<bool, Ref
     let proven = proof::verify(text, &url, now).ok_or_else(bad)?;
     let until = now.saturating_add(PROOF_WINDOW_S.saturating_mul(2));
     let same = proofs.next().is_none() && proven.key.thumbprint() == jkt;
-    if same && state.first_use(format!("p {jkt} {}", proven.jti), until) {
+    if same && state.first_use(format!("p {jkt} {}", proven.jti), proven.made, until) {
         return Ok(true);
     }
     Err(bad())
@@ -200,5 +200,19 @@ impl axum::response::IntoResponse for Refused {
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_the_log_is_unavailable_there_is_no_token_and_the_client_may_try_again() {
+        let error = AuthorityError::Unavailable(remit_audit::Unavailable::Full);
+        let response = Refused::from(error.rejection()).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
     }
 }

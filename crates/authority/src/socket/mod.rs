@@ -27,6 +27,7 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use crate::authority::State;
+use crate::change::Run;
 use crate::config::Home;
 use crate::error::AuthorityError;
 use peer::Peer;
@@ -89,9 +90,24 @@ pub(crate) fn serve_admin(state: &Arc<State>) -> Result<AbortHandle, AuthorityEr
 /// Serves the sockets of the runs that were live when the authority ended.
 pub(crate) fn serve_runs(state: &Arc<State>) -> Result<(), AuthorityError> {
     let live = state.core().journal.store().live_runs(state.config.clock.now())?;
+    sweep(&state.home, &live)?;
     for run in live.into_iter().filter(|run| run.key_held) {
         let listener = bind_run(&state.home, &run.id)?;
         serve_run(state, run.id, listener)?;
+    }
+    Ok(())
+}
+
+/// Removes the directories of runs that ended without this process: by a crash, or while it was away.
+fn sweep(home: &Home, live: &[Run]) -> Result<(), AuthorityError> {
+    let runs = home.runs();
+    durable::create_dir(&runs).map_err(AuthorityError::at(&runs))?;
+    for entry in std::fs::read_dir(&runs).map_err(AuthorityError::at(&runs))? {
+        let path = entry.map_err(AuthorityError::at(&runs))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if !live.iter().any(|run| run.id.as_str() == name) {
+            std::fs::remove_dir_all(&path).map_err(AuthorityError::at(&path))?;
+        }
     }
     Ok(())
 }

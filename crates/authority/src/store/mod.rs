@@ -32,6 +32,7 @@ pub(crate) struct Applied {
 
 impl Store {
     pub(crate) fn open(path: &Path) -> Result<Self, AuthorityError> {
+        private(path).map_err(AuthorityError::at(path))?;
         let connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
@@ -73,4 +74,11 @@ impl Store {
         transaction.commit()?;
         Ok(())
     }
+}
+
+/// Names of people stand in the file, so its owner alone may read it; what lies beside it gets the same mode.
+fn private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    let file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))
 }

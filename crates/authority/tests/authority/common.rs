@@ -213,7 +213,7 @@ impl Key {
 
     pub(crate) fn assertion(&self, requested: &Requested, jti: &str) -> String {
         let id = format!("{}/{}", requested.run.agent, requested.run.id);
-        let payload = json!({"iss": id, "sub": id, "aud": ISSUER, "exp": NOW + 60, "jti": jti});
+        let payload = json!({"iss": id, "sub": id, "aud": ISSUER, "iat": NOW, "exp": NOW + 60, "jti": jti});
         self.sign(&json!({"alg": "EdDSA"}), &payload)
     }
 

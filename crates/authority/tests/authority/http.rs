@@ -160,7 +160,9 @@ async fn the_bundle_compiles_and_its_version_only_rises() {
     world.clock.set(NOW + 50_000);
     let (status, headers, _) = world.get(&format!("/fleet/bundle?after={}", same.version)).await;
     assert_eq!((status, headers["etag"].to_str().unwrap()), (200, format!("\"{}\"", same.version + 1).as_str()));
-    let held = http::Request::get("/fleet/bundle").header("host", "x").header("if-none-match", headers["etag"].clone());
+    let held = http::Request::get("/fleet/bundle")
+        .header("host", "as.example")
+        .header("if-none-match", headers["etag"].clone());
     let (status, _, _) = world.send(held.body(http_body_util::Full::default()).unwrap()).await;
     assert_eq!(status, 304);
 }
@@ -219,8 +221,7 @@ async fn keys_rotate_without_a_token_that_fails() {
     let mint = async |n: i64| {
         let assertion = {
             let id = format!("{}/{}", requested.run.agent, requested.run.id);
-            let payload =
-                serde_json::json!({"iss": id, "sub": id, "aud": ISSUER, "exp": NOW + n + 60, "jti": n.to_string()});
+            let payload = serde_json::json!({"iss": id, "sub": id, "aud": ISSUER, "iat": NOW + n, "exp": NOW + n + 60, "jti": n.to_string()});
             key.sign(&serde_json::json!({"alg": "EdDSA"}), &payload)
         };
         let proof = key.proof(TOKEN_URL, NOW + n, &n.to_string());
@@ -276,4 +277,34 @@ async fn widening_needs_the_pin_and_says_what_widens() {
     assert!(world.admin_pin::<Registered>(ask(), Some("wrong")).await.is_err());
     let registered: Registered = world.admin_pin(ask(), Some(PIN)).await.unwrap();
     assert_eq!(registered.widened, ["need `tickets/delete_ticket` for 15m"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_before_a_restart_is_not_accepted_after_it() {
+    let key = Key::new(1);
+    let (mut world, requested) = furnished(&key).await;
+    let assertion = key.assertion(&requested, "a1");
+    let proof = key.proof(TOKEN_URL, NOW, "p1");
+    assert_eq!(world.token(&form(&assertion, &[]), Some(&proof)).await.0, 200);
+    world.clock.set(NOW + 1);
+    world.restart().await;
+    let (status, answer) = world.token(&form(&assertion, &[]), Some(&proof)).await;
+    assert_eq!((status, &answer["error"]), (401, &Value::from("invalid_client")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn web_pages_and_oversized_requests_are_refused() {
+    let world = World::start().await;
+    for (name, value, expected) in
+        [("accept", "*/*", 200), ("origin", "https://evil.example", 403), ("origin", "null", 403)]
+    {
+        let request = ::http::Request::get("/jwks").header("host", "127.0.0.1:1").header(name, value);
+        let (status, _, _) = world.send(request.body(http_body_util::Full::default()).unwrap()).await;
+        assert_eq!(status, expected, "{name}: {value}");
+    }
+    let rebound = ::http::Request::get("/fleet/bundle").header("host", "evil.example");
+    assert_eq!(world.send(rebound.body(http_body_util::Full::default()).unwrap()).await.0, 403);
+    let big = "x".repeat(70_000);
+    let (status, answer) = world.token(&form(&big, &[]), None).await;
+    assert_eq!((status, &answer["error"]), (400, &Value::from("invalid_request")));
 }
