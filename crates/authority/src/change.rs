@@ -80,6 +80,15 @@ pub enum Change {
         /// When, in seconds since 1970.
         at: i64,
     },
+    /// A person's key was destroyed: whatever was sealed under it can never be read again.
+    Erased {
+        /// The pseudonym.
+        principal: PrincipalId,
+        /// The ground, such as `erasure-request`.
+        ground: String,
+        /// Who.
+        by: String,
+    },
     /// A bundle was issued.
     Bundle {
         /// Its version.

@@ -1,7 +1,8 @@
 //! A change as an entry of the log: the leaf says what happened without personal data, the sealed frame is the change.
 
-use remit_core::event::{self, BundleSeen, Head, Kind, Revoked};
+use remit_core::event::{self, BundleSeen, Head, KeyDestroyed, Kind, Revoked};
 use remit_core::hash::{sha256, sha256_text};
+use remit_core::id::PrincipalId;
 
 use crate::change::{Change, Grant, ToolRecord};
 use crate::error::AuthorityError;
@@ -22,6 +23,9 @@ pub(crate) fn leaf(change: &Change, sealed: &[u8], head: &Head) -> Result<Vec<u8
         Change::Bundle { version, digest, .. } => {
             BundleSeen { what: "published", version: *version, digest, why: None, sealed: frame }.write(head)
         }
+        Change::Erased { principal, ground, by } => {
+            KeyDestroyed { subject: principal.as_str(), ground, by }.write(head)
+        }
         Change::Token(token) => event::Change {
             what: "mint",
             object: "token",
@@ -39,6 +43,15 @@ pub(crate) fn leaf(change: &Change, sealed: &[u8], head: &Head) -> Result<Vec<u8
         other => registration(other, frame, head),
     };
     leaf.map_err(|error| AuthorityError::Leaf(error.to_string()))
+}
+
+/// The erasure that a leaf records. It has no frame: the leaf is all of it.
+pub(crate) fn erasure(leaf: &[u8]) -> Option<Change> {
+    let (kind, node) = event::read(leaf)?;
+    let text = |name| node.text(&["unmapped", "remit", name]).map(str::to_owned);
+    let principal = PrincipalId::new(text("subject")?).ok()?;
+    let (ground, by) = (text("ground").unwrap_or_default(), text("by").unwrap_or_default());
+    (kind == Kind::KeyDestroyed).then_some(Change::Erased { principal, ground, by })
 }
 
 /// The subject of the frame that goes with a leaf; nothing where the leaf has none, or is not one of ours.
@@ -124,6 +137,7 @@ fn registration(change: &Change, frame: Frame<'_>, head: &Head) -> Leaf {
         Change::Launched { .. }
         | Change::Granted(_)
         | Change::Token(_)
+        | Change::Erased { .. }
         | Change::Revoked { .. }
         | Change::Bundle { .. } => Err(event::EventError::Seal),
     }

@@ -80,6 +80,10 @@ impl Journal {
     }
 
     fn seal(&self, change: &Change) -> Result<Entry, AuthorityError> {
+        if matches!(change, Change::Erased { .. }) {
+            let sealed = Vec::new();
+            return Ok(Entry { leaf: entry::leaf(change, &sealed, &self.head()?)?, sealed });
+        }
         let plain = serde_json::to_vec(change)?;
         let sealed = self.vault.seal(entry::subject(change), AAD, &plain)?;
         let leaf = entry::leaf(change, &sealed, &self.head()?)?;
@@ -112,7 +116,7 @@ impl Journal {
     fn unseal(&self, index: u64, entry: &Entry) -> Result<Option<Change>, AuthorityError> {
         let bad = |why: String| AuthorityError::Entry { index, why };
         let Some(subject) = entry::subject_of(&entry.leaf) else {
-            return Ok(None);
+            return Ok(entry::erasure(&entry.leaf));
         };
         match self.vault.open_sealed(&subject, AAD, &entry.sealed) {
             Ok(plain) => serde_json::from_slice(&plain).map(Some).map_err(|error| bad(error.to_string())),
@@ -124,6 +128,9 @@ impl Journal {
 
     fn apply(&mut self, change: Option<&Change>) -> Result<(), AuthorityError> {
         let next = Applied { entries: self.applied.entries.saturating_add(1), ..self.applied.clone() };
+        if let Some(Change::Erased { principal, .. }) = change {
+            self.vault.destroy(principal.as_str())?;
+        }
         self.store.apply(change, &next)?;
         self.applied = next;
         Ok(())

@@ -100,6 +100,7 @@ impl State {
         now: i64,
     ) -> Result<Claims, AuthorityError> {
         let person = core.journal.store().principal_by_id(&run.principal)?;
+        let root = core.journal.store().run(&run.root)?;
         let iss = self.config.issuer.clone();
         Ok(Claims {
             ver: CLAIMS_VERSION,
@@ -127,6 +128,8 @@ impl State {
             },
             run: run.id.clone(),
             root: run.root.clone(),
+            // A clock that was set back must not make the launch later than the token; earlier is the cautious side.
+            root_at: root.map_or(run.at, |root| root.at).min(now),
             gid: grant.id.clone(),
             lin: Vec::new(),
             del_depth: 0,

@@ -37,6 +37,15 @@ impl State {
         Ok(revocation)
     }
 
+    /// Forgets a person: all that they hold is taken back, then the key under which their data are sealed is destroyed.
+    pub(crate) fn erase(&self, who: &str, ground: &str, by: &PrincipalId) -> Result<PrincipalId, AuthorityError> {
+        let revoked = self.revoke(Kind::Principal, who, ground, by)?;
+        let principal = PrincipalId::new(revoked.id).map_err(|_| AuthorityError::Crypto)?;
+        let change = Change::Erased { principal: principal.clone(), ground: ground.to_owned(), by: by.to_string() };
+        self.core().journal.record(&change)?;
+        Ok(principal)
+    }
+
     /// Ends a run: nothing is minted for it any more, and its socket is closed.
     pub(crate) fn end(&self, core: &mut Core, run: &RunId) -> Result<(), AuthorityError> {
         let at = self.config.clock.now();

@@ -100,3 +100,27 @@ fn when_the_log_is_unavailable_nothing_changes() {
     assert_eq!(refused.rejection().code, remit_core::rejection::Code::AuditUnavailable);
     knows(&journal, &[]);
 }
+
+#[test]
+fn an_erasure_is_finished_at_start_where_it_was_interrupted() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path()).unwrap();
+    journal.record(&person(1)).unwrap();
+    journal.record(&person(2)).unwrap();
+    let principal = PrincipalId::new("p-1").unwrap();
+    let erased = Change::Erased { principal, ground: "erasure-request".into(), by: "p-2".into() };
+    let entry = journal.seal(&erased).unwrap();
+    journal.log.commit_wait(entry).map(|_receipt| ()).unwrap();
+    knows(&journal, &[1, 2]);
+    drop(journal);
+    let journal = open(dir.path()).unwrap();
+    knows(&journal, &[2]);
+    let sealed = journal.log().read(1).unwrap().sealed;
+    assert!(matches!(journal.vault.open_sealed("p-1", AAD, &sealed), Err(VaultError::Erased)));
+    drop(journal);
+    for file in std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file())
+    {
+        let bytes = std::fs::read(&file).unwrap();
+        assert!(!bytes.windows(8).any(|part| part == b"person 1"), "{}", file.display());
+    }
+}

@@ -70,6 +70,10 @@ impl Admin<'_> {
             AdminAsk::Request(request) => self.request(&request),
             AdminAsk::End { run } => self.end(&run),
             AdminAsk::Revoke { kind, id, why } => self.revoke(kind, &id, &why),
+            AdminAsk::Erase { principal, ground } => {
+                self.person()?;
+                reply(self.state.erase(&principal, &ground, &self.by)?)
+            }
             AdminAsk::RotateKeys {} => {
                 self.person()?;
                 let kid = self.state.add_key()?;

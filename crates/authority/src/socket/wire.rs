@@ -114,6 +114,13 @@ pub enum AdminAsk {
         #[serde(default)]
         why: String,
     },
+    /// Forgets a person for good: their pseudonym. Needs the PIN.
+    Erase {
+        /// Name or pseudonym.
+        principal: String,
+        /// The ground, such as `erasure-request`: letters, digits and `-_.:/`.
+        ground: String,
+    },
     /// Live runs: a list of [`Run`].
     Runs {},
     /// Grants that hold: a list of [`Grant`].

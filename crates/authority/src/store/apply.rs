@@ -1,6 +1,6 @@
 //! What each change does to the tables. Applying the same change to the same tables always gives the same tables.
 
-use remit_core::id::ServerName;
+use remit_core::id::{PrincipalId, ServerName};
 use rusqlite::{Transaction, params};
 use serde::Serialize;
 
@@ -28,6 +28,7 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Applied {
             let sql = "UPDATE runs SET jkt = ?2, record = json_set(record, '$.key', json(?3)) WHERE id = ?1";
             done(tx.execute(sql, params![run.as_str(), key.thumbprint(), json(key)?]))
         }
+        Change::Erased { principal, .. } => erase(tx, principal),
         Change::Token(record) => token(tx, record),
         Change::Revoked { revocation, .. } => {
             let sql = "INSERT INTO revocations (seq, kind, id, at, record) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -108,6 +109,14 @@ fn token(tx: &Transaction<'_>, record: &TokenRecord) -> Applied {
     let sql = "INSERT INTO tokens (jti, gid, exp) VALUES (?1, ?2, ?3)";
     let row = params![record.jti, record.grant.as_str(), record.exp];
     done(tx.prepare_cached(sql)?.execute(row))
+}
+
+/// The name and the person's words go; what was done under the pseudonym stays.
+fn erase(tx: &Transaction<'_>, principal: &PrincipalId) -> Applied {
+    tx.execute("DELETE FROM principals WHERE id = ?1", [principal.as_str()])?;
+    let sql = "UPDATE grants SET record = json_set(record, '$.why', 'erased')
+               WHERE json_extract(record, '$.principal') = ?1";
+    done(tx.execute(sql, [principal.as_str()]))
 }
 
 fn key(tx: &Transaction<'_>, record: &KeyRecord) -> Applied {

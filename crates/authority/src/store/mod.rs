@@ -38,6 +38,8 @@ impl Store {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", "ON")?;
         connection.pragma_update(None, "trusted_schema", "OFF")?;
+        // What is erased leaves no trace in the file's free pages.
+        connection.pragma_update(None, "secure_delete", "ON")?;
         // One statement per kind of change and of question, all of which stay prepared.
         connection.set_prepared_statement_cache_capacity(64);
         let mut store = Self { connection };
@@ -72,6 +74,10 @@ impl Store {
         statement.execute(params!["applied_entries", applied.entries.to_string()])?;
         drop(statement);
         transaction.commit()?;
+        if let Some(Change::Erased { .. }) = change {
+            // Nor in the write-ahead log.
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        }
         Ok(())
     }
 }

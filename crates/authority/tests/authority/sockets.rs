@@ -154,6 +154,26 @@ async fn lifting_and_taking_from_others_need_a_person() {
     let _pinned: ServerShown = world.admin_pin(pin, Some(PIN)).await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_forgotten_and_what_they_held_with_them() {
+    let (world, _) = furnished().await;
+    world.set_pin().await;
+    let mut ask = super::common::request(&["tickets/reply"], None);
+    if let AdminAsk::Request(request) = &mut ask {
+        request.principal = Some("Ada Example".into());
+    }
+    let theirs: Requested = world.admin(ask).await.unwrap();
+    let erase = || AdminAsk::Erase { principal: "Ada Example".into(), ground: "erasure-request".into() };
+    refused(world.admin::<Value>(erase()).await, Code::AdminRequired);
+    let forgotten: String = world.admin_pin(erase(), Some(PIN)).await.unwrap();
+    assert_eq!(forgotten, theirs.run.principal.to_string());
+    assert!(!theirs.socket.exists());
+    let grants: Vec<Grant> = world.admin(AdminAsk::Grants {}).await.unwrap();
+    let whys: Vec<_> = grants.iter().map(|grant| grant.why.as_str()).collect();
+    assert_eq!(whys, ["debugging", "erased"]);
+    refused(world.admin_pin::<Value>(erase(), Some(PIN)).await, Code::RequestInvalid);
+}
+
 /// This test is the process of a run: `child` below is what it does.
 struct Agent {
     process: Child,
