@@ -33,23 +33,15 @@ pub struct To<'a> {
 pub fn refusal(rejection: &Rejection, to: &To<'_>) -> Response {
     let id = to.id.and_then(|id| serde_json::from_str(id).ok());
     let id = id.and_then(Id::read);
-    let status =
-        StatusCode::from_u16(rejection.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = StatusCode::from_u16(rejection.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = match (&id, to.action, rejection.code) {
         // Nothing here may differ between a tool that does not exist and one that is not for this run.
-        (_, Action::Method(_), Code::Unknown) => {
-            reply::error(id.as_ref(), -32601, &rejection.message, None)
-        }
+        (_, Action::Method(_), Code::Unknown) => reply::error(id.as_ref(), -32601, &rejection.message, None),
         (_, _, Code::Unknown) => reply::error(id.as_ref(), -32602, &rejection.message, None),
         (Some(id), Action::CallTool(_), _) if status == StatusCode::OK => {
             reply::result(id, &tool_error(rejection, to.revision))
         }
-        _ => reply::error(
-            id.as_ref(),
-            REFUSED,
-            &spoken(rejection),
-            data(rejection).as_deref(),
-        ),
+        _ => reply::error(id.as_ref(), REFUSED, &spoken(rejection), data(rejection).as_deref()),
     };
     let mut response = json(status, body);
     let headers = response.headers_mut();
@@ -66,10 +58,7 @@ pub fn refusal(rejection: &Rejection, to: &To<'_>) -> Response {
 
 /// The answer to a message that is no call.
 pub fn unacceptable(refused: &Unacceptable) -> Response {
-    let id = refused
-        .id
-        .as_deref()
-        .and_then(|id| serde_json::from_str(id).ok());
+    let id = refused.id.as_deref().and_then(|id| serde_json::from_str(id).ok());
     let id = id.and_then(Id::read);
     json(refused.error.status(), refused.error.reply(id.as_ref()))
 }
@@ -86,16 +75,8 @@ pub fn json(status: StatusCode, body: Vec<u8>) -> Response {
 
 /// The text for the person and the model: what happened, the next step, and where the whole reason stands.
 fn spoken(rejection: &Rejection) -> String {
-    let decision = rejection
-        .decision
-        .map(|index| format!(", decision {index}"))
-        .unwrap_or_default();
-    format!(
-        "Refused by Remit: {}. Next: {} ({}{decision})",
-        rejection.message,
-        rejection.help,
-        rejection.code.name()
-    )
+    let decision = rejection.decision.map(|index| format!(", decision {index}")).unwrap_or_default();
+    format!("Refused by Remit: {}. Next: {} ({}{decision})", rejection.message, rejection.help, rejection.code.name())
 }
 
 fn data(rejection: &Rejection) -> Option<String> {
@@ -125,9 +106,9 @@ fn challenges(rejection: &Rejection, to: &To<'_>) -> Vec<String> {
             format!("DPoP algs=\"EdDSA ES256\", resource_metadata=\"{metadata}\""),
             format!("Bearer resource_metadata=\"{metadata}\""),
         ],
-        Code::ProofInvalid | Code::ProofReplayed => vec![format!(
-            "DPoP error=\"invalid_dpop_proof\", algs=\"EdDSA ES256\", resource_metadata=\"{metadata}\""
-        )],
+        Code::ProofInvalid | Code::ProofReplayed => {
+            vec![format!("DPoP error=\"invalid_dpop_proof\", algs=\"EdDSA ES256\", resource_metadata=\"{metadata}\"")]
+        }
         Code::InsufficientScope => {
             let scope = to.scope.unwrap_or_default();
             let description = spoken(rejection).replace(['"', '\\'], "'");
@@ -136,9 +117,7 @@ fn challenges(rejection: &Rejection, to: &To<'_>) -> Vec<String> {
             )]
         }
         code if code.status() == 401 => vec![
-            format!(
-                "DPoP error=\"invalid_token\", algs=\"EdDSA ES256\", resource_metadata=\"{metadata}\""
-            ),
+            format!("DPoP error=\"invalid_token\", algs=\"EdDSA ES256\", resource_metadata=\"{metadata}\""),
             format!("Bearer error=\"invalid_token\", resource_metadata=\"{metadata}\""),
         ],
         _ => Vec::new(),

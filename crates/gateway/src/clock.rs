@@ -20,9 +20,7 @@ pub struct System(AtomicI64);
 impl Clock for System {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     fn now_ms(&self) -> i64 {
-        let since = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let now = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
         self.0.fetch_max(now, Ordering::Relaxed).max(now)
     }

@@ -34,47 +34,26 @@ pub struct Authority {
 impl Authority {
     /// A client of the authority at `url`.
     pub fn new(url: &str) -> Self {
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .build();
-        Self {
-            client: Client::builder(TokioExecutor::new()).build(connector),
-            url: url.to_owned(),
-        }
+        let connector =
+            hyper_rustls::HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
+        Self { client: Client::builder(TokioExecutor::new()).build(connector), url: url.to_owned() }
     }
 
     /// The text at `path`; `None` where there is nothing new (304 or 204).
-    pub async fn get(
-        &self,
-        path: &str,
-        bytes_max: usize,
-        deadline: Duration,
-    ) -> Result<Option<String>, FetchError> {
+    pub async fn get(&self, path: &str, bytes_max: usize, deadline: Duration) -> Result<Option<String>, FetchError> {
         let request = Request::get(format!("{}{path}", self.url)).body(Empty::new());
         let request = request.map_err(|_| FetchError::Unreachable)?;
         let answer = async {
-            let response = self
-                .client
-                .request(request)
-                .await
-                .map_err(|_| FetchError::Unreachable)?;
+            let response = self.client.request(request).await.map_err(|_| FetchError::Unreachable)?;
             match response.status() {
                 StatusCode::OK => {}
                 StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT => return Ok(None),
                 other => return Err(FetchError::Status(other.as_u16())),
             }
-            let body = Limited::new(response.into_body(), bytes_max)
-                .collect()
-                .await;
+            let body = Limited::new(response.into_body(), bytes_max).collect().await;
             let body = body.map_err(|_| FetchError::Invalid)?.to_bytes();
-            String::from_utf8(body.into())
-                .map(Some)
-                .map_err(|_| FetchError::Invalid)
+            String::from_utf8(body.into()).map(Some).map_err(|_| FetchError::Invalid)
         };
-        tokio::time::timeout(deadline, answer)
-            .await
-            .unwrap_or(Err(FetchError::Unreachable))
+        tokio::time::timeout(deadline, answer).await.unwrap_or(Err(FetchError::Unreachable))
     }
 }

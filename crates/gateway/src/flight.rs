@@ -25,24 +25,9 @@ pub struct Flight {
 
 impl Flight {
     /// The flight of a recorded intent.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a duration for the log, which decides nothing"
-    )]
-    pub fn new(
-        gateway: Arc<Gateway>,
-        claims: Arc<Claims>,
-        intent: u64,
-        label_after: Label,
-    ) -> Self {
-        Self {
-            gateway,
-            claims,
-            intent,
-            label_after,
-            began: Instant::now(),
-            landed: false,
-        }
+    #[expect(clippy::disallowed_methods, reason = "a duration for the log, which decides nothing")]
+    pub fn new(gateway: Arc<Gateway>, claims: Arc<Claims>, intent: u64, label_after: Label) -> Self {
+        Self { gateway, claims, intent, label_after, began: Instant::now(), landed: false }
     }
 
     /// Records the outcome, durably: what the client gets waits for it.

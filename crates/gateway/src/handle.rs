@@ -52,21 +52,10 @@ pub async fn handle(
     let claims = permit.claims().cloned().ok_or_else(Gateway::broken)?;
     gw.runs.raise(&claims.root, intent.label_after); // before anything of the reply is read
     let flight = Flight::new(Arc::clone(gw), claims, permit.index(), intent.label_after);
-    let sent = send(
-        &gw.upstreams,
-        &gw.sessions,
-        &snapshot.bundle,
-        permit,
-        &asked,
-    );
+    let sent = send(&gw.upstreams, &gw.sessions, &snapshot.bundle, permit, &asked);
     let Some(reply) = gw.unless_revoked(&flight, &server, &action, sent).await else {
         return Err(gw.revoked_in_flight(flight).await); // the upstream call ends with the run
     };
-    let route = Route {
-        gateway: Arc::clone(gw),
-        server,
-        action,
-        asked,
-    };
+    let route = Route { gateway: Arc::clone(gw), server, action, asked };
     relay(route, flight, reply).await // outcome durable, then the reply
 }

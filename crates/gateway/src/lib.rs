@@ -63,13 +63,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// What a request presents: its token, and the proof that it needs.
-    fn present(
-        &self,
-        snapshot: &Snapshot,
-        parts: &Parts,
-        server: &ServerName,
-        now: i64,
-    ) -> Presented {
+    fn present(&self, snapshot: &Snapshot, parts: &Parts, server: &ServerName, now: i64) -> Presented {
         let one = |name: &str| {
             let mut values = parts.headers.get_all(name).iter();
             let value = values.next()?.to_str().ok();
@@ -90,22 +84,13 @@ impl Gateway {
         self.tokens.present(snapshot, request, now)
     }
 
-    fn facts(
-        &self,
-        snapshot: &Snapshot,
-        presented: &Presented,
-        server: &ServerName,
-        action: &Action,
-    ) -> Facts {
+    fn facts(&self, snapshot: &Snapshot, presented: &Presented, server: &ServerName, action: &Action) -> Facts {
         let claims = match presented {
             Presented::Token(token) => Some(token.claims().as_ref()),
             _ => None,
         };
-        let pinned = action
-            .tool()
-            .and_then(|tool| Some((tool, snapshot.bundle.tool(server, tool)?)));
-        let drifted = pinned
-            .is_some_and(|(tool, exposed)| self.pins.drifted(server, tool, &exposed.tool.pin));
+        let pinned = action.tool().and_then(|tool| Some((tool, snapshot.bundle.tool(server, tool)?)));
+        let drifted = pinned.is_some_and(|(tool, exposed)| self.pins.drifted(server, tool, &exposed.tool.pin));
         snapshot.facts(claims, server, action, drifted)
     }
 
@@ -124,20 +109,18 @@ impl Gateway {
             return Ok(State::UNKNOWN);
         };
         if matches!(call.action(), Action::Method(_)) {
-            return self.runs.peek(&claims.root, claims.grant.until, now);
+            return self.runs.peek(claims, now);
         }
         let name = call.action().tool().map_or("", |tool| tool.as_str());
         let what = [call.server().as_str(), call.action().method(), name].join("\0");
         let digest = sha256(&[what.as_bytes(), b"\0", call.arguments()]);
-        self.runs
-            .begin(&claims.root, claims.grant.until, digest, now)
+        self.runs.begin(claims, digest, now)
     }
 
     /// Whether something took the caller's token back, or locked down what it calls.
     fn is_revoked(&self, claims: &Claims, server: &ServerName, action: &Action) -> bool {
         self.snapshots.latest().is_none_or(|snapshot| {
-            snapshot.revoked.token(claims).is_some()
-                || snapshot.revoked.is_locked(server, action.tool())
+            snapshot.revoked.token(claims).is_some() || snapshot.revoked.is_locked(server, action.tool())
         })
     }
 
@@ -166,13 +149,8 @@ impl Gateway {
     async fn revoked_in_flight(&self, flight: flight::Flight) -> Rejection {
         let landed = flight.land(remit_core::event::Status::Revoked, None).await;
         landed.err().unwrap_or_else(|| {
-            let message =
-                "the run, or something it depends on, was revoked while the call was in flight";
-            Rejection::new(
-                Code::Revoked,
-                message,
-                "look whether it had its effect: remit log tail",
-            )
+            let message = "the run, or something it depends on, was revoked while the call was in flight";
+            Rejection::new(Code::Revoked, message, "look whether it had its effect: remit log tail")
         })
     }
 
@@ -185,10 +163,6 @@ impl Gateway {
     }
 
     fn broken() -> Rejection {
-        Rejection::new(
-            Code::Internal,
-            "a permitted call has no caller",
-            "report this: it is a defect of the gateway",
-        )
+        Rejection::new(Code::Internal, "a permitted call has no caller", "report this: it is a defect of the gateway")
     }
 }

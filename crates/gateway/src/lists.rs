@@ -19,15 +19,10 @@ pub fn filter(route: &Route, claims: &Arc<Claims>, kind: ListKind, text: &str) -
     let gateway = &route.gateway;
     let now = gateway.clock.now_s();
     if kind == ListKind::Tools {
-        gateway
-            .pins
-            .observe(&route.server, &list, route.asked.first_page, now);
+        gateway.pins.observe(&route.server, &list, route.asked.first_page, now);
     }
     let snapshot = gateway.snapshots.current(now).ok()?;
-    let state = gateway
-        .runs
-        .peek(&claims.root, claims.grant.until, now)
-        .ok()?;
+    let state = gateway.runs.peek(claims, now).ok()?;
     let visible = |entry: &Entry<'_>| {
         let action = match kind {
             ListKind::Tools => Action::CallTool(ToolName::new(entry.name.clone()).ok()?),
@@ -36,11 +31,8 @@ pub fn filter(route: &Route, claims: &Arc<Claims>, kind: ListKind, text: &str) -
             // A template is a promise of resources that are decided one by one.
             ListKind::Templates => return Some(false),
         };
-        let pinned = action
-            .tool()
-            .and_then(|tool| snapshot.bundle.tool(&route.server, tool));
-        let drifted = kind == ListKind::Tools
-            && pinned.is_none_or(|p| entry.pin().ok().as_ref() != Some(&p.tool.pin));
+        let pinned = action.tool().and_then(|tool| snapshot.bundle.tool(&route.server, tool));
+        let drifted = kind == ListKind::Tools && pinned.is_none_or(|p| entry.pin().ok().as_ref() != Some(&p.tool.pin));
         let input = Input {
             now,
             presented: route.asked.presented.clone().unwrap_or(Presented::Nothing),

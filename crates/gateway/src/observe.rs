@@ -72,7 +72,7 @@ async fn list(
     let claims = Arc::clone(token.claims());
     let now = gw.clock.now_s();
     let facts = snapshot.facts(Some(&claims), server, call.action(), false);
-    let state = gw.runs.peek(&claims.root, claims.grant.until, now).ok()?;
+    let state = gw.runs.peek(&claims, now).ok()?;
     let input = Input::new(now, presented, facts, &call, state);
     let plan = plan(&snapshot.bundle, &input);
     let mut decided = decide(&snapshot.bundle, call, input, plan, remit_core::gate::Evidence::default());

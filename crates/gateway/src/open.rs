@@ -73,45 +73,30 @@ impl Gateway {
         let dir = |name: &str| {
             let path = config.home.join(name);
             let made = std::fs::create_dir_all(&path);
-            made.map(|()| path.clone())
-                .map_err(|source| OpenError::Directory { path, source })
+            made.map(|()| path.clone()).map_err(|source| OpenError::Directory { path, source })
         };
         let (keys, bundles, scratch) = (dir("keys")?, dir("bundles")?, dir("scratch")?);
         let key = LogKey::load_or_create(&keys.join("log"))?;
         let kek = Kek::load_or_create(&keys.join("vault"))?;
         let vault = Arc::new(Vault::open(&dir("vault")?, kek)?);
-        let log_config =
-            remit_audit::Config::new(dir("log")?, config.trust_domain.as_str(), &config.instance);
+        let log_dir = dir("log")?;
+        let log_config = remit_audit::Config::new(&log_dir, config.trust_domain.as_str(), &config.instance);
         let (log, opened) = Log::open(log_config, key)?;
         let name = format!("{}/log/{}", config.trust_domain, config.instance);
         let recorder = Recorder::new(log, vault, name, Arc::clone(&clock));
         if opened.size == 0 {
-            let event = Epoch {
-                epoch: opened.epoch,
-                previous: opened.previous.as_deref(),
-            };
-            recorder.event(event.write(&recorder.head()))
-                .await
-                .map_err(OpenError::Record)?;
+            let event = Epoch { epoch: opened.epoch, previous: opened.previous.as_deref() };
+            recorder.event(event.write(&recorder.head())).await.map_err(OpenError::Record)?;
         }
         let runs = Runs::default();
-        let rebuilt = rebuild(&recorder, &runs, opened.epoch).await?;
+        let rebuilt = rebuild(&recorder, &runs, &opened, &log_dir).await?;
         tracing::info!(origin = %opened.origin, entries = opened.size, unknown = rebuilt.unknown, "log recovered");
         let age_max = config.snapshot_age_max;
-        let snapshots = Snapshots::new(
-            root,
-            config.trust_domain.clone(),
-            rebuilt.highest,
-            age_max,
-            bundles,
-        );
+        let snapshots = Snapshots::new(root, config.trust_domain.clone(), rebuilt.highest, age_max, bundles);
         let mut source_key = [0; 32];
         aws_lc_rs::rand::fill(&mut source_key)?;
         let deadlines = Deadlines::default();
-        let around = Surroundings {
-            path: "/usr/local/bin:/usr/bin:/bin".into(),
-            scratch,
-        };
+        let around = Surroundings { path: "/usr/local/bin:/usr/bin:/bin".into(), scratch };
         Ok(Arc::new(Self {
             clock,
             snapshots,
@@ -133,9 +118,7 @@ impl Gateway {
     /// What runs beside the calls: following the authority, the heartbeat, and the summing up of refusals.
     pub async fn follow(self: Arc<Self>) {
         let authority = Authority::new(&self.config.authority);
-        let bundles =
-            self.snapshots
-                .follow_bundles(&authority, &self.recorder, self.clock.as_ref());
+        let bundles = self.snapshots.follow_bundles(&authority, &self.recorder, self.clock.as_ref());
         let feed = async {
             // Revocations mean something only beside a bundle.
             while self.snapshots.latest().is_none() {
@@ -149,12 +132,7 @@ impl Gateway {
     async fn beat(&self) {
         loop {
             tokio::time::sleep(HEARTBEAT).await;
-            let open = u64::try_from(
-                self.config
-                    .calls_max
-                    .saturating_sub(self.calls.available_permits()),
-            )
-            .unwrap_or(0);
+            let open = u64::try_from(self.config.calls_max.saturating_sub(self.calls.available_permits())).unwrap_or(0);
             let event = Heartbeat { low_water: 0, open };
             if let Err(error) = self.recorder.event(event.write(&self.recorder.head())).await {
                 tracing::error!(%error, "no heartbeat");
@@ -165,18 +143,22 @@ impl Gateway {
     async fn sum_up(&self) {
         loop {
             tokio::time::sleep(SUM_UP).await;
-            self.strangers
-                .sum_up(&self.recorder, self.clock.now_s())
-                .await;
+            self.strangers.sum_up(&self.recorder, self.clock.now_s()).await;
         }
+    }
+
+    /// Every entry of the log from this one to its end as it is now.
+    pub fn entries(
+        &self,
+        from: u64,
+    ) -> impl Iterator<Item = Result<(u64, remit_audit::Entry), remit_audit::ReadError>> + use<> {
+        self.recorder.log().entries(from)
     }
 
     /// Ends children, sums up what was counted, and closes the log, so that at rest every byte of it counts.
     pub async fn close(self: Arc<Self>) {
         self.upstreams.children.shut_down().await;
-        self.strangers
-            .sum_up(&self.recorder, self.clock.now_s())
-            .await;
+        self.strangers.sum_up(&self.recorder, self.clock.now_s()).await;
         if let Err(error) = self.recorder.log().clone().close() {
             tracing::error!(%error, "the log did not end cleanly; what was acknowledged is safe");
         }

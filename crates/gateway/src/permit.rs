@@ -22,21 +22,13 @@ impl Permit {
     pub fn new(decided: Decided, receipt: Receipt) -> Result<Self, Rejection> {
         if decided.leaf_hash() != Some(&receipt.leaf_hash()) {
             let message = "the record of the call is of another call";
-            return Err(Rejection::new(
-                Code::Internal,
-                message,
-                "report this: it is a defect of the gateway",
-            ));
+            return Err(Rejection::new(Code::Internal, message, "report this: it is a defect of the gateway"));
         }
         match decided.verdict() {
-            Verdict::Permit => Ok(Self {
-                index: receipt.index(),
-                decided,
-            }),
-            Verdict::Pending(_) | Verdict::Forbid(_) => Err(Rejection {
-                decision: Some(receipt.index()),
-                ..refusal::of(&decided)
-            }),
+            Verdict::Permit => Ok(Self { index: receipt.index(), decided }),
+            Verdict::Pending(_) | Verdict::Forbid(_) => {
+                Err(Rejection { decision: Some(receipt.index()), ..refusal::of(&decided) })
+            }
         }
     }
 

@@ -31,9 +31,7 @@ impl Pins {
 
     /// Whether the upstream's list is known and fresh.
     pub fn known(&self, server: &ServerName, now: i64) -> bool {
-        self.lock()
-            .get(server)
-            .is_some_and(|listed| now.saturating_sub(listed.at) <= PIN_AGE_MAX_S)
+        self.lock().get(server).is_some_and(|listed| now.saturating_sub(listed.at) <= PIN_AGE_MAX_S)
     }
 
     /// Takes over a page of a list; the first page forgets what was known before.
@@ -58,9 +56,6 @@ impl Pins {
 
     /// Whether the upstream describes the tool otherwise than it was pinned, or does not offer it, or is not known.
     pub fn drifted(&self, server: &ServerName, tool: &ToolName, pin: &str) -> bool {
-        self.lock()
-            .get(server)
-            .and_then(|listed| listed.tools.get(tool.as_str()))
-            .is_none_or(|found| found != pin)
+        self.lock().get(server).and_then(|listed| listed.tools.get(tool.as_str())).is_none_or(|found| found != pin)
     }
 }

@@ -1,7 +1,11 @@
 //! At start: what the log says of live roots, of bundles, and of calls that never ended.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use remit_audit::disk::Posix;
+use remit_audit::verify::{VerifyError, verify_dir};
+use remit_audit::{Opened, epochs};
 use remit_core::event::canon::Node;
 use remit_core::event::{Kind, OutcomeUnknown, read};
 use remit_core::id::RunId;
@@ -17,6 +21,9 @@ pub enum RebuildError {
     /// An entry cannot be read.
     #[error("an entry of the log cannot be read: {0}")]
     Read(#[from] remit_audit::ReadError),
+    /// An older epoch cannot be read.
+    #[error("an older epoch of the log cannot be read: {0}")]
+    Older(#[from] VerifyError),
     /// An entry is not one of ours.
     #[error("entry {0} of the log is not an event")]
     Foreign(u64),
@@ -34,60 +41,89 @@ pub struct Rebuilt {
     pub unknown: usize,
 }
 
+/// Calls without an outcome, by index: the run and root, and until when the grant holds.
+type Open = BTreeMap<u64, (Option<(String, String)>, i64)>;
+
 /// Reads the log back, restores roots, and gives every intent without an outcome the outcome `unknown`.
-pub async fn rebuild(
-    recorder: &Recorder,
-    runs: &Runs,
-    epoch: u64,
-) -> Result<Rebuilt, RebuildError> {
-    let mut open: BTreeMap<u64, (Option<(String, String)>, i64)> = BTreeMap::new();
+///
+/// Of an older epoch nothing is restored: what it says of roots may be older than the truth, so roots that were
+/// launched before this epoch count as roots of which nothing is known.
+pub async fn rebuild(recorder: &Recorder, runs: &Runs, opened: &Opened, dir: &Path) -> Result<Rebuilt, RebuildError> {
     let mut rebuilt = Rebuilt::default();
+    for (number, dir) in epochs(&Posix, dir)?.into_iter().filter(|(number, _)| *number < opened.epoch) {
+        let open = older(&dir, &mut rebuilt)?;
+        // Closed once: by the first start of the epoch that follows.
+        if opened.new_epoch {
+            close(recorder, runs, open, number, &mut rebuilt).await?;
+        }
+    }
+    let mut open = Open::new();
     for entry in recorder.log().entries(0) {
         let (index, entry) = entry?;
         let (kind, node) = read(&entry.leaf).ok_or(RebuildError::Foreign(index))?;
-        let until = node.int(&remit(&["grant", "until"])).unwrap_or(i64::MAX);
+        if kind == Kind::Epoch && opened.previous.is_some() {
+            runs.lost_before(node.int(&["time"]).map_or(i64::MAX, |ms| ms.div_euclid(1000).saturating_add(1)));
+        }
+        note(index, kind, &node, &mut open, &mut rebuilt);
         match kind {
-            Kind::CallIntent | Kind::Method => {
-                restore(runs, &node, until);
-                if node.text(&remit(&["decision", "verdict"])) == Some("permit") {
-                    open.insert(index, (run(&node), until));
-                }
-            }
-            Kind::CallOutcome | Kind::OutcomeUnknown => {
-                restore(runs, &node, 0);
-                let intent = node
-                    .int(&remit(&["intent"]))
-                    .and_then(|n| u64::try_from(n).ok());
-                intent.and_then(|intent| open.remove(&intent));
-            }
-            Kind::Bundle if node.text(&remit(&["what"])) == Some("loaded") => {
-                let version = node
-                    .int(&remit(&["version"]))
-                    .and_then(|n| u64::try_from(n).ok())
-                    .unwrap_or(0);
-                rebuilt.highest = rebuilt.highest.max(version);
-            }
+            Kind::CallIntent | Kind::Method => restore(runs, &node, until(&node)),
+            Kind::CallOutcome | Kind::OutcomeUnknown => restore(runs, &node, 0),
             _ => {}
         }
     }
+    close(recorder, runs, open, opened.epoch, &mut rebuilt).await?;
+    Ok(rebuilt)
+}
+
+/// What an older epoch left open, and the bundles that it loaded.
+fn older(dir: &Path, rebuilt: &mut Rebuilt) -> Result<Open, RebuildError> {
+    let mut open = Open::new();
+    let mut each = |index, leaf: &[u8], _: &[u8]| {
+        let (kind, node) = read(leaf).ok_or_else(|| "not an event".to_owned())?;
+        note(index, kind, &node, &mut open, rebuilt);
+        Ok(())
+    };
+    verify_dir(dir, None, None, &mut each)?;
+    Ok(open)
+}
+
+fn note(index: u64, kind: Kind, node: &Node, open: &mut Open, rebuilt: &mut Rebuilt) {
+    let number = |name| node.int(&["unmapped", "remit", name]).and_then(|n| u64::try_from(n).ok());
+    match kind {
+        Kind::CallIntent | Kind::Method if node.text(&remit(&["decision", "verdict"])) == Some("permit") => {
+            open.insert(index, (run(node), until(node)));
+        }
+        Kind::CallOutcome | Kind::OutcomeUnknown => {
+            number("intent").and_then(|intent| open.remove(&intent));
+        }
+        Kind::Bundle if node.text(&remit(&["what"])) == Some("loaded") => {
+            rebuilt.highest = rebuilt.highest.max(number("version").unwrap_or(0));
+        }
+        _ => {}
+    }
+}
+
+async fn close(
+    recorder: &Recorder,
+    runs: &Runs,
+    open: Open,
+    epoch: u64,
+    rebuilt: &mut Rebuilt,
+) -> Result<(), RebuildError> {
     for (intent, (run, until)) in open {
-        let run_and_root = run
-            .as_ref()
-            .map(|(run, root)| (run.as_str(), root.as_str()));
-        let event = OutcomeUnknown {
-            intent,
-            epoch,
-            run: run_and_root,
-        };
-        recorder.event(event.write(&recorder.head()))
-            .await
-            .map_err(RebuildError::Close)?;
+        let run_and_root = run.as_ref().map(|(run, root)| (run.as_str(), root.as_str()));
+        let event = OutcomeUnknown { intent, epoch, run: run_and_root };
+        recorder.event(event.write(&recorder.head())).await.map_err(RebuildError::Close)?;
         if let Some(root) = run.and_then(|(_, root)| RunId::new(root).ok()) {
             runs.restore(root, Label::UNKNOWN, 0, until);
         }
         rebuilt.unknown = rebuilt.unknown.saturating_add(1);
     }
-    Ok(rebuilt)
+    Ok(())
+}
+
+fn until(node: &Node) -> i64 {
+    node.int(&remit(&["grant", "until"])).unwrap_or(i64::MAX)
 }
 
 fn remit<'p>(path: &[&'p str]) -> Vec<&'p str> {
@@ -95,10 +131,7 @@ fn remit<'p>(path: &[&'p str]) -> Vec<&'p str> {
 }
 
 fn run(node: &Node) -> Option<(String, String)> {
-    let text = |name| {
-        node.text(&["unmapped", "remit", name])
-            .map(ToOwned::to_owned)
-    };
+    let text = |name| node.text(&["unmapped", "remit", name]).map(ToOwned::to_owned);
     text("run").zip(text("root"))
 }
 
@@ -106,10 +139,7 @@ fn restore(runs: &Runs, node: &Node, until: i64) {
     let Some(root) = run(node).and_then(|(_, root)| RunId::new(root).ok()) else {
         return;
     };
-    let calls = node
-        .int(&["unmapped", "remit", "counts", "calls"])
-        .and_then(|n| u64::try_from(n).ok())
-        .unwrap_or(0);
+    let calls = node.int(&["unmapped", "remit", "counts", "calls"]).and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
     runs.restore(root, label(node), calls, until);
 }
 

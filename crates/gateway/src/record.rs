@@ -25,12 +25,7 @@ pub struct Recorder {
 impl Recorder {
     /// A pen for this log; `name` is its origin without the epoch.
     pub fn new(log: Log, vault: Arc<Vault>, name: String, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            log,
-            vault,
-            name,
-            clock,
-        }
+        Self { log, vault, name, clock }
     }
 
     /// The log.
@@ -40,30 +35,15 @@ impl Recorder {
 
     /// The head of a new event.
     pub fn head(&self) -> Head {
-        Head {
-            uid: uid(),
-            at_ms: self.clock.now_ms(),
-            log: self.name.clone(),
-        }
+        Head { uid: uid(), at_ms: self.clock.now_ms(), log: self.name.clone() }
     }
 
     /// Records a decision, durably, before anything else happens.
-    pub async fn intent(
-        &self,
-        decided: &mut Decided,
-        snapshot: &Snapshot,
-    ) -> Result<(Intent, Receipt), Rejection> {
-        let context = IntentContext {
-            head: self.head(),
-            bundle: &snapshot.bundle,
-            snapshot: snapshot.id(),
-        };
+    pub async fn intent(&self, decided: &mut Decided, snapshot: &Snapshot) -> Result<(Intent, Receipt), Rejection> {
+        let context = IntentContext { head: self.head(), bundle: &snapshot.bundle, snapshot: snapshot.id() };
         let seal = &mut |subject: &str, frame: &[u8]| self.seal(&context.head.uid, subject, frame);
         let mut written = intent(decided, &context, &mut random, seal).map_err(unwritable)?;
-        let entry = Entry {
-            leaf: std::mem::take(&mut written.leaf),
-            sealed: std::mem::take(&mut written.sealed),
-        };
+        let entry = Entry { leaf: std::mem::take(&mut written.leaf), sealed: std::mem::take(&mut written.sealed) };
         let receipt = self.log.commit(entry).await.map_err(unavailable)?;
         Ok((written, receipt))
     }
@@ -72,13 +52,8 @@ impl Recorder {
     pub async fn outcome(&self, outcome: &Outcome<'_>) -> Result<Receipt, Rejection> {
         let head = self.head();
         let seal = &mut |subject: &str, frame: &[u8]| self.seal(&head.uid, subject, frame);
-        let (leaf, sealed) = outcome
-            .write(&head, &mut random, seal)
-            .map_err(unwritable)?;
-        self.log
-            .commit_reserved(Entry { leaf, sealed })
-            .await
-            .map_err(unavailable)
+        let (leaf, sealed) = outcome.write(&head, &mut random, seal).map_err(unwritable)?;
+        self.log.commit_reserved(Entry { leaf, sealed }).await.map_err(unavailable)
     }
 
     /// Records any other event, written with a [`Self::head`] of its own.
@@ -100,10 +75,7 @@ impl Recorder {
 }
 
 /// 32 random bytes. A machine whose generator fails must not go on: salts would repeat.
-#[expect(
-    clippy::panic,
-    reason = "nothing can be committed to without randomness"
-)]
+#[expect(clippy::panic, reason = "nothing can be committed to without randomness")]
 fn random() -> [u8; 32] {
     let mut bytes = [0; 32];
     match rand::fill(&mut bytes) {
@@ -124,11 +96,7 @@ fn unwritable(error: EventError) -> Rejection {
             "the call cannot be recorded whole",
             "send fewer or shorter arguments",
         ),
-        EventError::Seal => Rejection::new(
-            Code::AuditUnavailable,
-            "the call could not be recorded",
-            doctor(),
-        ),
+        EventError::Seal => Rejection::new(Code::AuditUnavailable, "the call could not be recorded", doctor()),
     }
 }
 
@@ -141,11 +109,7 @@ fn unavailable(error: Unavailable) -> Rejection {
         ),
         error => {
             tracing::error!(%error, "audit log");
-            Rejection::new(
-                Code::AuditUnavailable,
-                "the call could not be recorded, so it was not made",
-                doctor(),
-            )
+            Rejection::new(Code::AuditUnavailable, "the call could not be recorded, so it was not made", doctor())
         }
     }
 }

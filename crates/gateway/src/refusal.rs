@@ -28,105 +28,63 @@ pub fn of(decided: &Decided) -> Rejection {
 }
 
 fn text(code: Code, what: &str, about: &str, decided: &Decided) -> (String, String) {
-    let policies = || {
-        decided
-            .policies()
-            .iter()
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let policies = || decided.policies().iter().cloned().collect::<Vec<_>>().join(", ");
     let request = || format!("remit request {what} --for 15m --why \"…\"");
     match code {
         Code::TokenMissing => ("the request carries no access token".into(), renew()),
         Code::TokenInvalid => ("the token is not valid here".into(), renew()),
         Code::TokenExpired => ("the token's time is over".into(), renew()),
         Code::TokenAudience => (format!("the token is not for {what}"), renew()),
-        Code::ProofInvalid => (
-            "the token is bound to a key, and the request does not prove that you hold it".into(),
-            renew(),
-        ),
-        Code::ProofReplayed => (
-            "the proof of possession was used before".into(),
-            "make a new proof for each request".into(),
-        ),
+        Code::ProofInvalid => {
+            ("the token is bound to a key, and the request does not prove that you hold it".into(), renew())
+        }
+        Code::ProofReplayed => {
+            ("the proof of possession was used before".into(), "make a new proof for each request".into())
+        }
         Code::Revoked => (
             "the run, or something it depends on, was revoked".into(),
             "ask who revoked it: remit log tail --kind revocation".into(),
         ),
-        Code::AgentUnregistered => (
-            "the agent is not registered in this version".into(),
-            "remit agent register agent.toml".into(),
-        ),
-        Code::Unknown => (
-            unknown(decided),
-            "list what this run may use: tools/list".into(),
-        ),
+        Code::AgentUnregistered => {
+            ("the agent is not registered in this version".into(), "remit agent register agent.toml".into())
+        }
+        Code::Unknown => (unknown(decided), "list what this run may use: tools/list".into()),
         Code::InsufficientScope => (format!("this run was not granted {what}"), request()),
-        Code::LockedDown => (
-            format!("{what} is locked down for everybody"),
-            "wait until security lifts it".into(),
-        ),
+        Code::LockedDown => (format!("{what} is locked down for everybody"), "wait until security lifts it".into()),
         Code::PinChanged => (
             format!("{what} is not described as it was reviewed"),
-            format!(
-                "have it reviewed: remit server diff {}",
-                decided.input().server
-            ),
+            format!("have it reviewed: remit server diff {}", decided.input().server),
         ),
         Code::ArgumentsInvalid => (
             format!("argument `{about}` of {what} is not what its reviewed schema declares"),
             "correct the argument".into(),
         ),
-        Code::ArgumentsOutsideGrant => (
-            format!("argument `{about}` of {what} is outside what this run was granted"),
-            request(),
-        ),
+        Code::ArgumentsOutsideGrant => {
+            (format!("argument `{about}` of {what} is outside what this run was granted"), request())
+        }
         Code::NumberInexact => (
             format!("argument `{about}` of {what} is a number that cannot be compared exactly"),
             "write it without an exponent and with at most four decimals".into(),
         ),
-        Code::PolicyForbid if decided.policies().is_empty() => (
-            format!("no policy permits {what} for this agent"),
-            explain(),
-        ),
-        Code::PolicyForbid => (
-            format!("{what} is forbidden by policy {}", policies()),
-            explain(),
-        ),
-        Code::PolicyError => (
-            format!(
-                "policy {} could not be evaluated, so {what} is forbidden",
-                policies()
-            ),
-            explain(),
-        ),
+        Code::PolicyForbid if decided.policies().is_empty() => {
+            (format!("no policy permits {what} for this agent"), explain())
+        }
+        Code::PolicyForbid => (format!("{what} is forbidden by policy {}", policies()), explain()),
+        Code::PolicyError => {
+            (format!("policy {} could not be evaluated, so {what} is forbidden", policies()), explain())
+        }
         Code::GatePending => {
             let gates = match decided.verdict() {
-                Verdict::Pending(gates) => gates
-                    .iter()
-                    .map(|gate| gate.name())
-                    .collect::<Vec<_>>()
-                    .join(", "),
+                Verdict::Pending(gates) => gates.iter().map(|gate| gate.name()).collect::<Vec<_>>().join(", "),
                 _ => String::new(),
             };
-            (
-                format!("{what} needs {gates} first (policy {})", policies()),
-                "ask for it: remit approvals".into(),
-            )
+            (format!("{what} needs {gates} first (policy {})", policies()), "ask for it: remit approvals".into())
         }
-        Code::BudgetSpent => (
-            format!("this run has made all {about} calls of its budget"),
-            "begin a new run".into(),
-        ),
-        Code::RateLimited => (
-            format!("more than {about} calls in a minute"),
-            "wait a minute".into(),
-        ),
-        Code::LoopDetected => (
-            format!("the same call was made {about} times in a row"),
-            "do something else, or stop".into(),
-        ),
+        Code::BudgetSpent => (format!("this run has made all {about} calls of its budget"), "begin a new run".into()),
+        Code::RateLimited => (format!("more than {about} calls in a minute"), "wait a minute".into()),
+        Code::LoopDetected => {
+            (format!("the same call was made {about} times in a row"), "do something else, or stop".into())
+        }
         _ => ("the call was refused".into(), explain()),
     }
 }

@@ -3,8 +3,10 @@
 //! A root is forgotten only when its last grant has ended, so nothing that is forgotten can call again.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use remit_core::claims::Claims;
 use remit_core::hash::Digest;
 use remit_core::id::RunId;
 use remit_core::input::State;
@@ -34,52 +36,39 @@ struct Minute {
 
 /// All live roots.
 #[derive(Debug, Default)]
-pub struct Runs(Mutex<HashMap<RunId, Root>>);
+pub struct Runs {
+    roots: Mutex<HashMap<RunId, Root>>,
+    /// Before this, in seconds since 1970, the log's memory was lost.
+    lost_before: AtomicI64,
+}
 
 impl Runs {
     fn lock(&self) -> MutexGuard<'_, HashMap<RunId, Root>> {
         // A panic while the lock was held left counts that are at worst too high.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.roots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that whatever was launched before then may have done and read anything.
+    pub fn lost_before(&self, at: i64) {
+        self.lost_before.fetch_max(at, Ordering::SeqCst);
     }
 
     /// Counts a call of the root and says how it stands with it.
-    pub fn begin(
-        &self,
-        root: &RunId,
-        until: i64,
-        call: Digest,
-        now: i64,
-    ) -> Result<State, Rejection> {
+    pub fn begin(&self, claims: &Claims, call: Digest, now: i64) -> Result<State, Rejection> {
         let mut roots = self.lock();
-        let root = entry(&mut roots, root, until, now)?;
+        let root = self.entry(&mut roots, claims, now)?;
         root.calls = root.calls.saturating_add(1);
-        root.repeats = if root.last == Some(call) {
-            root.repeats.saturating_add(1)
-        } else {
-            1
-        };
+        root.repeats = if root.last == Some(call) { root.repeats.saturating_add(1) } else { 1 };
         root.last = Some(call);
         let calls_in_minute = root.minute.count(now);
-        Ok(State {
-            label: root.label,
-            calls: root.calls,
-            calls_in_minute,
-            repeats: root.repeats,
-            spend: 0,
-        })
+        Ok(State { label: root.label, calls: root.calls, calls_in_minute, repeats: root.repeats, spend: 0 })
     }
 
     /// How it stands with the root, for what is not counted.
-    pub fn peek(&self, root: &RunId, until: i64, now: i64) -> Result<State, Rejection> {
+    pub fn peek(&self, claims: &Claims, now: i64) -> Result<State, Rejection> {
         let mut roots = self.lock();
-        let root = entry(&mut roots, root, until, now)?;
-        Ok(State {
-            label: root.label,
-            calls: root.calls,
-            calls_in_minute: 0,
-            repeats: 0,
-            spend: 0,
-        })
+        let root = self.entry(&mut roots, claims, now)?;
+        Ok(State { label: root.label, calls: root.calls, calls_in_minute: 0, repeats: 0, spend: 0 })
     }
 
     /// Raises the root's label; nothing lowers it.
@@ -87,6 +76,29 @@ impl Runs {
         if let Some(root) = self.lock().get_mut(root) {
             root.label = label(root.label, to);
         }
+    }
+
+    fn entry<'a>(
+        &self,
+        roots: &'a mut HashMap<RunId, Root>,
+        claims: &Claims,
+        now: i64,
+    ) -> Result<&'a mut Root, Rejection> {
+        let until = claims.grant.until;
+        if !roots.contains_key(&claims.root) {
+            if roots.len() >= ROOTS_MAX {
+                roots.retain(|_, root| root.until > now);
+            }
+            if roots.len() >= ROOTS_MAX {
+                let message = "too many runs are live at this gateway";
+                return Err(Rejection::new(Code::Overloaded, message, "try again in a minute"));
+            }
+        }
+        let lost = claims.root_at < self.lost_before.load(Ordering::SeqCst);
+        let first = || if lost { Root::lost(until) } else { Root::fresh(until) };
+        let known = roots.entry(claims.root.clone()).or_insert_with(first);
+        known.until = known.until.max(until);
+        Ok(known)
     }
 
     /// Takes over what the log says of a root, at start.
@@ -100,42 +112,14 @@ impl Runs {
 }
 
 impl Root {
-    fn fresh(until: i64) -> Self {
-        Self {
-            label: Label::FRESH,
-            calls: 0,
-            minute: Minute::default(),
-            last: None,
-            repeats: 0,
-            until,
-        }
+    /// A root of which nothing is known: it may have read anything, and its budget counts as spent.
+    fn lost(until: i64) -> Self {
+        Self { label: Label::UNKNOWN, calls: u64::MAX, ..Self::fresh(until) }
     }
-}
 
-fn entry<'a>(
-    roots: &'a mut HashMap<RunId, Root>,
-    root: &RunId,
-    until: i64,
-    now: i64,
-) -> Result<&'a mut Root, Rejection> {
-    if !roots.contains_key(root) {
-        if roots.len() >= ROOTS_MAX {
-            roots.retain(|_, root| root.until > now);
-        }
-        if roots.len() >= ROOTS_MAX {
-            let message = "too many runs are live at this gateway";
-            return Err(Rejection::new(
-                Code::Overloaded,
-                message,
-                "try again in a minute",
-            ));
-        }
+    fn fresh(until: i64) -> Self {
+        Self { label: Label::FRESH, calls: 0, minute: Minute::default(), last: None, repeats: 0, until }
     }
-    let known = roots
-        .entry(root.clone())
-        .or_insert_with(|| Root::fresh(until));
-    known.until = known.until.max(until);
-    Ok(known)
 }
 
 impl Minute {
@@ -143,17 +127,12 @@ impl Minute {
     fn count(&mut self, now: i64) -> u64 {
         let number = now.div_euclid(60);
         if number != self.number {
-            self.before = if number == self.number.saturating_add(1) {
-                self.calls
-            } else {
-                0
-            };
+            self.before = if number == self.number.saturating_add(1) { self.calls } else { 0 };
             (self.number, self.calls) = (number, 0);
         }
         self.calls = self.calls.saturating_add(1);
         let left = u64::try_from(60_i64.saturating_sub(now.rem_euclid(60))).unwrap_or(60);
-        self.calls
-            .saturating_add(self.before.saturating_mul(left) / 60)
+        self.calls.saturating_add(self.before.saturating_mul(left) / 60)
     }
 }
 
@@ -161,27 +140,29 @@ impl Minute {
 mod tests {
     use super::*;
 
+    fn claims(root: &str, root_at: i64) -> Claims {
+        let instance = format!("spiffe://acme.example/agent/support/triage/1/{root}");
+        serde_json::from_value(serde_json::json!({
+            "ver": 1, "iss": "i", "aud": [], "exp": 1, "iat": 0, "jti": "t", "sub": "p", "sub_profile": "user",
+            "client_id": "spiffe://acme.example/agent/support/triage/1",
+            "act": { "sub": instance, "iss": "i", "sub_profile": "a" }, "authorization_details": [],
+            "task": { "id": "t", "purpose": "p", "why": "w" }, "run": root, "root": root, "root_at": root_at,
+            "gid": "g", "del_depth": 0, "del_max_depth": 0, "grant": { "until": 10_000, "by": "policy" },
+        }))
+        .unwrap()
+    }
+
     #[test]
     fn counts_repeats_and_labels_belong_to_the_root() {
         let runs = Runs::default();
-        let root = RunId::new("r1").unwrap();
-        let begin = |call, now| runs.begin(&root, 10_000, [call; 32], now).unwrap();
+        let claims = claims("r1", 5);
+        let begin = |call, now| runs.begin(&claims, [call; 32], now).unwrap();
         assert_eq!(begin(1, 0), State::FRESH);
-        assert_eq!(
-            (
-                begin(1, 1).repeats,
-                begin(2, 2).repeats,
-                begin(1, 3).repeats
-            ),
-            (2, 1, 1)
-        );
-        runs.raise(&root, Label::UNKNOWN);
-        runs.raise(&root, Label::FRESH);
+        assert_eq!((begin(1, 1).repeats, begin(2, 2).repeats, begin(1, 3).repeats), (2, 1, 1));
+        runs.raise(&claims.root, Label::UNKNOWN);
+        runs.raise(&claims.root, Label::FRESH);
         let state = begin(3, 4);
-        assert_eq!(
-            (state.label, state.calls, state.calls_in_minute),
-            (Label::UNKNOWN, 5, 5)
-        );
+        assert_eq!((state.label, state.calls, state.calls_in_minute), (Label::UNKNOWN, 5, 5));
         // Half a minute later half of the calls before still count.
         assert_eq!(begin(4, 90).calls_in_minute, 1 + 5 / 2);
         assert_eq!(begin(4, 600).calls_in_minute, 1);
@@ -190,10 +171,20 @@ mod tests {
     #[test]
     fn what_the_log_says_is_never_lowered() {
         let runs = Runs::default();
-        let root = RunId::new("r1").unwrap();
-        runs.restore(root.clone(), Label::UNKNOWN, 7, 100);
-        runs.restore(root.clone(), Label::FRESH, 3, 50);
-        let state = runs.begin(&root, 60, [0; 32], 0).unwrap();
+        let claims = claims("r1", 5);
+        runs.restore(claims.root.clone(), Label::UNKNOWN, 7, 100);
+        runs.restore(claims.root.clone(), Label::FRESH, 3, 50);
+        let state = runs.begin(&claims, [0; 32], 0).unwrap();
         assert_eq!((state.label, state.calls), (Label::UNKNOWN, 8));
+    }
+
+    #[test]
+    fn a_root_from_before_the_loss_may_have_done_anything() {
+        let runs = Runs::default();
+        runs.lost_before(100);
+        let state = |root, at| runs.begin(&claims(root, at), [0; 32], 0).unwrap();
+        let lost = state("old", 99);
+        assert_eq!((lost.label, lost.calls), (Label::UNKNOWN, u64::MAX));
+        assert_eq!(state("new", 100), State::FRESH);
     }
 }

@@ -37,9 +37,7 @@ pub async fn send(
     asked: &Asked,
 ) -> Result<Reply, UpstreamError> {
     let call = permit.decided().call();
-    let server = bundle
-        .server(call.server())
-        .ok_or(UpstreamError::Unreachable)?;
+    let server = bundle.server(call.server()).ok_or(UpstreamError::Unreachable)?;
     let Some(claims) = permit.decided().input().claims() else {
         return Err(UpstreamError::Unreachable);
     };
@@ -57,38 +55,20 @@ pub async fn send(
             upstreams.http.send(&url, outgoing).await
         }
         Upstream::Stdio { command, args } => {
-            let key = ChildKey {
-                server: server.name.to_string(),
-                owner: "nobody".into(),
-                root: claims.root.to_string(),
-            };
-            let program = Program {
-                command: command.clone(),
-                args: args.clone(),
-                vars: Vec::new(),
-            };
-            upstreams
-                .children
-                .send(&key, &program, claims.run.as_str(), outgoing)
-                .await
+            let key =
+                ChildKey { server: server.name.to_string(), owner: "nobody".into(), root: claims.root.to_string() };
+            let program = Program { command: command.clone(), args: args.clone(), vars: Vec::new() };
+            upstreams.children.send(&key, &program, claims.run.as_str(), outgoing).await
         }
     }
 }
 
 /// The upstream's own session id in the place of the client's; one that is not this run's is left out.
-fn translate_session(
-    headers: &mut HeaderMap,
-    sessions: &Sessions,
-    run: &remit_core::id::RunId,
-    server: &ServerName,
-) {
+fn translate_session(headers: &mut HeaderMap, sessions: &Sessions, run: &remit_core::id::RunId, server: &ServerName) {
     let Some(session) = headers.remove(SESSION) else {
         return;
     };
-    let opened = session
-        .to_str()
-        .ok()
-        .and_then(|session| sessions.open(run, server, session));
+    let opened = session.to_str().ok().and_then(|session| sessions.open(run, server, session));
     if let Some(value) = opened.and_then(|id| HeaderValue::from_str(&id).ok()) {
         headers.insert(SESSION, value);
     }

@@ -25,10 +25,7 @@ impl Sessions {
             return None;
         }
         let mut bytes = upstream.as_bytes().to_vec();
-        let nonce = self
-            .0
-            .seal_in_place_append_tag(aad(run, server), &mut bytes)
-            .ok()?;
+        let nonce = self.0.seal_in_place_append_tag(aad(run, server), &mut bytes).ok()?;
         Some(b64(&[&nonce.as_ref()[..], &bytes].concat()))
     }
 
@@ -38,10 +35,7 @@ impl Sessions {
         let (nonce, sealed) = bytes.split_at_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut sealed = sealed.to_vec();
-        let plain = self
-            .0
-            .open_in_place(nonce, aad(run, server), &mut sealed)
-            .ok()?;
+        let plain = self.0.open_in_place(nonce, aad(run, server), &mut sealed).ok()?;
         String::from_utf8(plain.to_vec()).ok()
     }
 }
@@ -58,15 +52,9 @@ mod tests {
     fn a_session_is_for_one_run_and_one_server() {
         let sessions = Sessions::new().unwrap();
         let (run, other) = (RunId::new("r1").unwrap(), RunId::new("r2").unwrap());
-        let (server, elsewhere) = (
-            ServerName::new("tickets").unwrap(),
-            ServerName::new("git").unwrap(),
-        );
+        let (server, elsewhere) = (ServerName::new("tickets").unwrap(), ServerName::new("git").unwrap());
         let sealed = sessions.seal(&run, &server, "abc").unwrap();
-        assert_eq!(
-            sessions.open(&run, &server, &sealed).as_deref(),
-            Some("abc")
-        );
+        assert_eq!(sessions.open(&run, &server, &sealed).as_deref(), Some("abc"));
         assert_eq!(sessions.open(&other, &server, &sealed), None);
         assert_eq!(sessions.open(&run, &elsewhere, &sealed), None);
         assert_eq!(sessions.open(&run, &server, "abc"), None);

@@ -73,37 +73,18 @@ pub struct Snapshots {
 
 impl Snapshots {
     /// Nothing yet; `highest` is the highest version that the log names.
-    pub fn new(
-        root: Verifier,
-        trust_domain: TrustDomain,
-        highest: u64,
-        age_max: Duration,
-        dir: PathBuf,
-    ) -> Self {
+    pub fn new(root: Verifier, trust_domain: TrustDomain, highest: u64, age_max: Duration, dir: PathBuf) -> Self {
         let age_max_s = i64::try_from(age_max.as_secs()).unwrap_or(i64::MAX);
-        Self {
-            current: watch::channel(None).0,
-            root,
-            trust_domain,
-            highest: highest.into(),
-            age_max_s,
-            dir,
-        }
+        Self { current: watch::channel(None).0, root, trust_domain, highest: highest.into(), age_max_s, dir }
     }
 
     /// The snapshot to decide by now, or the reason why nothing is decided.
     pub fn current(&self, now: i64) -> Result<Arc<Snapshot>, Rejection> {
         let snapshot = self.current.borrow().clone();
-        snapshot
-            .filter(|snapshot| snapshot.age(now) <= self.age_max_s)
-            .ok_or_else(|| {
-                let message = "the gateway has not heard from the authority for too long";
-                Rejection::new(
-                    Code::PolicyStale,
-                    message,
-                    "start the authority, or see: remit doctor",
-                )
-            })
+        snapshot.filter(|snapshot| snapshot.age(now) <= self.age_max_s).ok_or_else(|| {
+            let message = "the gateway has not heard from the authority for too long";
+            Rejection::new(Code::PolicyStale, message, "start the authority, or see: remit doctor")
+        })
     }
 
     /// The snapshot as it is, however old.
@@ -117,58 +98,39 @@ impl Snapshots {
     }
 
     /// Takes over a bundle, or says why not. Either way the log says so first.
-    pub async fn offer(
-        &self,
-        note: &str,
-        recorder: &Recorder,
-        now: i64,
-    ) -> Result<(), SnapshotError> {
+    pub async fn offer(&self, note: &str, recorder: &Recorder, now: i64) -> Result<(), SnapshotError> {
         let read = self.read(note, now);
         match read {
             Ok(bundle) => {
                 let version = bundle.versioned.version;
                 let digest = sha256_text(&bundle.versioned.digest);
-                seen(recorder, "loaded", (version, &digest), None)
-                    .await
-                    .map_err(|_| SnapshotError::Audit)?;
+                seen(recorder, "loaded", (version, &digest), None).await.map_err(|_| SnapshotError::Audit)?;
                 self.highest.fetch_max(version, Ordering::SeqCst);
                 self.keep(note, version);
                 let bundle = Arc::new(bundle);
                 self.current.send_modify(|current| {
                     let (revoked, as_of) = current
                         .as_ref()
-                        .map_or((Arc::new(Revoked::default()), 0), |s| {
-                            (Arc::clone(&s.revoked), s.as_of)
-                        });
-                    *current = Some(Arc::new(Snapshot {
-                        bundle: Arc::clone(&bundle),
-                        revoked,
-                        as_of,
-                    }));
+                        .map_or((Arc::new(Revoked::default()), 0), |s| (Arc::clone(&s.revoked), s.as_of));
+                    *current = Some(Arc::new(Snapshot { bundle: Arc::clone(&bundle), revoked, as_of }));
                 });
                 Ok(())
             }
             Err(why) => {
                 tracing::warn!(%why, "bundle refused; the last good one stays");
                 let code = why.code();
-                seen(recorder, "refused", (0, ""), Some(code))
-                    .await
-                    .map_err(|_| SnapshotError::Audit)?;
+                seen(recorder, "refused", (0, ""), Some(code)).await.map_err(|_| SnapshotError::Audit)?;
                 Err(why)
             }
         }
     }
 
     fn read(&self, note: &str, now: i64) -> Result<policy::Compiled, SnapshotError> {
-        let opened = note::open(note, std::slice::from_ref(&self.root))
-            .map_err(|_| SnapshotError::Signature)?;
+        let opened = note::open(note, std::slice::from_ref(&self.root)).map_err(|_| SnapshotError::Signature)?;
         let versioned = Versioned::read(&opened.text, &self.trust_domain)?;
         let logged = self.highest.load(Ordering::SeqCst);
         if versioned.version < logged {
-            return Err(SnapshotError::Older {
-                found: versioned.version,
-                logged,
-            });
+            return Err(SnapshotError::Older { found: versioned.version, logged });
         }
         if versioned.not_after <= now {
             return Err(SnapshotError::Ended);
@@ -179,9 +141,7 @@ impl Snapshots {
     /// Keeps the bundle for the next start and for replay. Losing it costs a replay, not a decision.
     fn keep(&self, note: &str, version: u64) {
         for name in [format!("{version}.note"), "last.note".into()] {
-            if let Err(error) =
-                remit_audit::durable::write(&self.dir.join(name), note.as_bytes(), 0o600)
-            {
+            if let Err(error) = remit_audit::durable::write(&self.dir.join(name), note.as_bytes(), 0o600) {
                 tracing::warn!(%error, "the bundle could not be kept");
             }
         }
@@ -189,8 +149,7 @@ impl Snapshots {
 
     /// Takes over a page of the feed.
     pub fn apply(&self, note: &str) -> Result<(), SnapshotError> {
-        let opened = note::open(note, std::slice::from_ref(&self.root))
-            .map_err(|_| SnapshotError::Signature)?;
+        let opened = note::open(note, std::slice::from_ref(&self.root)).map_err(|_| SnapshotError::Signature)?;
         let page = FeedPage::read(&opened.text, &self.trust_domain)?;
         let mut result = Ok(());
         self.current.send_if_modified(|current| {
@@ -210,37 +169,18 @@ impl Snapshots {
                 }
             }
             // A page that does not reach the feed's end vouches for nothing yet.
-            let as_of = if revoked.seq() == page.seq {
-                page.at.max(snapshot.as_of)
-            } else {
-                snapshot.as_of
-            };
-            let revoked = if changed {
-                Arc::new(revoked)
-            } else {
-                Arc::clone(&snapshot.revoked)
-            };
-            *current = Some(Arc::new(Snapshot {
-                bundle: Arc::clone(&snapshot.bundle),
-                revoked,
-                as_of,
-            }));
+            let as_of = if revoked.seq() == page.seq { page.at.max(snapshot.as_of) } else { snapshot.as_of };
+            let revoked = if changed { Arc::new(revoked) } else { Arc::clone(&snapshot.revoked) };
+            *current = Some(Arc::new(Snapshot { bundle: Arc::clone(&snapshot.bundle), revoked, as_of }));
             changed
         });
         result
     }
 
     /// Follows the authority's bundles for ever.
-    pub async fn follow_bundles(
-        &self,
-        authority: &Authority,
-        recorder: &Recorder,
-        clock: &dyn crate::clock::Clock,
-    ) {
+    pub async fn follow_bundles(&self, authority: &Authority, recorder: &Recorder, clock: &dyn crate::clock::Clock) {
         loop {
-            let version = self
-                .latest()
-                .map_or(0, |snapshot| snapshot.bundle.versioned.version);
+            let version = self.latest().map_or(0, |snapshot| snapshot.bundle.versioned.version);
             let path = format!("/fleet/bundle?after={version}&wait={}", WAIT.as_secs());
             match authority.get(&path, BUNDLE_BYTES_MAX, WAIT * 2).await {
                 Ok(Some(note)) => {

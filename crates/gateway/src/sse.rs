@@ -54,9 +54,7 @@ impl FrameKind {
     pub fn may_pass(&self, era: Era) -> bool {
         match self {
             Self::Silent | Self::Final => true,
-            Self::Notification(method) => {
-                classify(method, Side::Server, Kind::Notification, era) == Class::Derived
-            }
+            Self::Notification(method) => classify(method, Side::Server, Kind::Notification, era) == Class::Derived,
             Self::Request(_) | Self::Foreign => false,
         }
     }
@@ -66,20 +64,12 @@ impl Frame {
     /// The frame that carries one message. JSON holds line ends only between tokens, where a space does as well.
     pub fn of(message: &str) -> Self {
         let data = message.replace(['\r', '\n'], " ");
-        Self {
-            bytes: format!("event: message\ndata: {data}\n\n").into(),
-            data: Some(data),
-            named: false,
-        }
+        Self { bytes: format!("event: message\ndata: {data}\n\n").into(), data: Some(data), named: false }
     }
 
     /// The comment that keeps a silent stream open.
     pub fn keep_alive() -> Self {
-        Self {
-            bytes: Bytes::from_static(b":\n"),
-            data: None,
-            named: false,
-        }
+        Self { bytes: Bytes::from_static(b":\n"), data: None, named: false }
     }
 
     /// What is sent on.
@@ -103,9 +93,7 @@ impl Frame {
         match Envelope::parse_upstream(data.as_bytes()) {
             Ok(Envelope::Notification(it)) => FrameKind::Notification(it.method.into_owned()),
             Ok(Envelope::Request(it)) => FrameKind::Request(it.method.into_owned()),
-            Ok(Envelope::Response(it)) if it.id.as_ref().is_some_and(|id| id.key() == *request) => {
-                FrameKind::Final
-            }
+            Ok(Envelope::Response(it)) if it.id.as_ref().is_some_and(|id| id.key() == *request) => FrameKind::Final,
             Ok(Envelope::Response(_)) | Err(_) => FrameKind::Foreign,
         }
     }
@@ -131,10 +119,7 @@ impl Splitter {
                 piece = after;
                 continue;
             }
-            let end = piece
-                .iter()
-                .position(|b| matches!(b, b'\r' | b'\n'))
-                .unwrap_or(piece.len());
+            let end = piece.iter().position(|b| matches!(b, b'\r' | b'\n')).unwrap_or(piece.len());
             let (part, rest) = piece.split_at(end);
             if self.line.len() + self.text.len() + part.len() > FRAME_BYTES_MAX {
                 return Err(SseError::TooLarge);
@@ -165,11 +150,7 @@ impl Splitter {
     fn end_line(&mut self) -> Result<(), SseError> {
         let line = std::mem::take(&mut self.line);
         let line = std::str::from_utf8(&line).map_err(|_| SseError::NotUtf8)?;
-        let line = if std::mem::replace(&mut self.begun, true) {
-            line
-        } else {
-            line.trim_start_matches('\u{feff}')
-        };
+        let line = if std::mem::replace(&mut self.begun, true) { line } else { line.trim_start_matches('\u{feff}') };
         if line.is_empty() {
             if !self.text.is_empty() {
                 self.text.push('\n');
@@ -201,11 +182,7 @@ impl Splitter {
     fn emit(&mut self) {
         let bytes = std::mem::take(&mut self.text).into();
         let data = self.data.take();
-        self.ready.push_back(Frame {
-            bytes,
-            data,
-            named: std::mem::take(&mut self.named),
-        });
+        self.ready.push_back(Frame { bytes, data, named: std::mem::take(&mut self.named) });
     }
 }
 

@@ -40,10 +40,7 @@ pub struct Strangers {
 impl Strangers {
     /// `key` keeps addresses out of the log: a digest under it means nothing to who does not hold it.
     pub fn new(key: [u8; 32]) -> Self {
-        Self {
-            minute: Mutex::default(),
-            key,
-        }
+        Self { minute: Mutex::default(), key }
     }
 
     fn lock(&self) -> MutexGuard<'_, Minute> {
@@ -56,9 +53,7 @@ impl Strangers {
         if minute.began == 0 {
             minute.began = now;
         }
-        let source = source.filter(|ip| {
-            minute.sources.len() < SOURCES_MAX || minute.sources.contains_key(&Some(*ip))
-        });
+        let source = source.filter(|ip| minute.sources.len() < SOURCES_MAX || minute.sources.contains_key(&Some(*ip)));
         let all = minute.entries;
         let of = minute.sources.entry(source).or_default();
         if of.entries < OWN_ENTRIES_PER_MINUTE && all < ALL_ENTRIES_PER_MINUTE {
@@ -79,19 +74,11 @@ impl Strangers {
                 continue;
             }
             let address = source.map_or_else(|| "others".to_owned(), |ip| ip.to_string());
-            let digest = b64(&sha256(&[
-                b"remit-source/v1\0",
-                &self.key,
-                address.as_bytes(),
-            ]));
+            let digest = b64(&sha256(&[b"remit-source/v1\0", &self.key, address.as_bytes()]));
             let mut counts: Vec<_> = of.counted.into_iter().collect();
             counts.sort_unstable();
             let span = (minute.began, now);
-            let event = Refusals {
-                source: &digest,
-                counts: &counts,
-                span,
-            };
+            let event = Refusals { source: &digest, counts: &counts, span };
             if let Err(error) = recorder.event(event.write(&recorder.head())).await {
                 tracing::error!(%error, "refusals could not be summed up");
             }
@@ -107,16 +94,12 @@ mod tests {
     fn a_flood_gets_a_few_entries_and_is_counted() {
         let strangers = Strangers::new([1; 32]);
         let source = |n: u8| Some(IpAddr::from([127, 0, 0, n]));
-        let own = (0..1_000)
-            .filter(|_| strangers.own_entry(source(1), Code::TokenMissing, 5))
-            .count();
+        let own = (0..1_000).filter(|_| strangers.own_entry(source(1), Code::TokenMissing, 5)).count();
         assert_eq!(own, OWN_ENTRIES_PER_MINUTE as usize);
         assert!(strangers.own_entry(source(2), Code::TokenMissing, 5));
         let counted: u64 = strangers.lock().sources[&source(1)].counted.values().sum();
         assert_eq!(counted, 1_000 - u64::from(OWN_ENTRIES_PER_MINUTE));
-        let many = (0..200)
-            .filter(|n| strangers.own_entry(source(*n), Code::TokenMissing, 5))
-            .count();
+        let many = (0..200).filter(|n| strangers.own_entry(source(*n), Code::TokenMissing, 5)).count();
         assert!(many < ALL_ENTRIES_PER_MINUTE as usize);
     }
 }

@@ -39,12 +39,7 @@ struct Proofs {
 impl Tokens {
     /// What a request presents. A proof counts as used from here on.
     pub fn present(&self, snapshot: &Snapshot, request: Request<'_>, now: i64) -> Presented {
-        authenticate(
-            request,
-            now,
-            |token| self.lookup(snapshot, token),
-            |proof| self.first_use(proof, now),
-        )
+        authenticate(request, now, |token| self.lookup(snapshot, token), |proof| self.first_use(proof, now))
     }
 
     fn lookup(&self, snapshot: &Snapshot, token: &str) -> Option<Authentic> {
@@ -65,10 +60,7 @@ impl Tokens {
     fn of(&self, bundle: Digest) -> MutexGuard<'_, Verified> {
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
         if verified.bundle != bundle {
-            *verified = Verified {
-                bundle,
-                tokens: HashMap::new(),
-            };
+            *verified = Verified { bundle, tokens: HashMap::new() };
         }
         verified
     }
@@ -95,21 +87,12 @@ mod tests {
     #[test]
     fn a_proof_is_used_once_for_as_long_as_it_could_be_accepted() {
         let tokens = Tokens::default();
-        let proof = |jti: &str| Proof {
-            jti: jti.into(),
-            jkt: "k".into(),
-        };
+        let proof = |jti: &str| Proof { jti: jti.into(), jkt: "k".into() };
         assert!(tokens.first_use(&proof("a"), 1_000));
         for later in [1_000, 1_060, 1_121, 1_122, 1_240] {
             assert!(!tokens.first_use(&proof("a"), later), "{later}");
         }
         assert!(tokens.first_use(&proof("b"), 1_240));
-        assert!(tokens.first_use(
-            &Proof {
-                jkt: "other".into(),
-                ..proof("a")
-            },
-            1_240
-        ));
+        assert!(tokens.first_use(&Proof { jkt: "other".into(), ..proof("a") }, 1_240));
     }
 }

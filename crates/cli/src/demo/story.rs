@@ -249,8 +249,8 @@ async fn revoked(world: &World, agent: &Agent, run: &str) -> Result<Vec<Step>, C
 /// The gateway's log: its only epoch.
 fn epoch(world: &World) -> PathBuf {
     let log = world.home.join("gateway/log");
-    let epochs = remit_audit::epochs(&log).unwrap_or_default();
-    epochs.last().map_or_else(|| log.join("1"), |number| log.join(number.to_string()))
+    let epochs = remit_audit::epochs(&remit_audit::disk::Posix, &log).unwrap_or_default();
+    epochs.last().map_or_else(|| log.join("1"), |(_, dir)| dir.clone())
 }
 
 /// What the log has signed by now.

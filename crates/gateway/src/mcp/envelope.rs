@@ -119,11 +119,7 @@ impl<'a> Envelope<'a> {
 /// The id of a request that is refused for something else, so that the refusal reaches its sender.
 pub fn id_of(bytes: &[u8]) -> Option<Id<'_>> {
     let raw: &RawValue = serde_json::from_str(text_of(bytes, MESSAGE_BYTES_MAX).ok()?).ok()?;
-    members(raw)
-        .ok()?
-        .into_iter()
-        .find(|(name, _)| name == "id")
-        .and_then(|(_, raw)| Id::read(raw))
+    members(raw).ok()?.into_iter().find(|(name, _)| name == "id").and_then(|(_, raw)| Id::read(raw))
 }
 
 fn text_of(bytes: &[u8], max: usize) -> Result<&str, McpError> {
@@ -149,9 +145,7 @@ fn read(text: &str, depth: Depth) -> Result<Envelope<'_>, McpError> {
         return Err(McpError::Shape("`jsonrpc` is not \"2.0\""));
     }
     let id = match parts.id {
-        Some(raw) => Some(Id::read(raw).ok_or(McpError::Shape(
-            "its id is neither a short string nor an integer",
-        ))?),
+        Some(raw) => Some(Id::read(raw).ok_or(McpError::Shape("its id is neither a short string nor an integer"))?),
         None => None,
     };
     let outcome = match (parts.result, parts.error) {
@@ -161,12 +155,8 @@ fn read(text: &str, depth: Depth) -> Result<Envelope<'_>, McpError> {
         (Some(_), Some(_)) => return Err(McpError::Shape("it has both a result and an error")),
     };
     match (parts.method, outcome) {
-        (None, Some(_)) if parts.params.is_some() => {
-            Err(McpError::Shape("it is both a response and a request"))
-        }
-        (None, Some(Outcome::Result(_))) if id.is_none() => {
-            Err(McpError::Shape("its result has no id"))
-        }
+        (None, Some(_)) if parts.params.is_some() => Err(McpError::Shape("it is both a response and a request")),
+        (None, Some(Outcome::Result(_))) if id.is_none() => Err(McpError::Shape("its result has no id")),
         (None, Some(outcome)) => Ok(Envelope::Response(Response { id, outcome })),
         (Some(method), None) => called(method, id, parts.params, depth),
         (Some(_), Some(_)) => Err(McpError::Shape("it is both a response and a request")),
@@ -175,8 +165,7 @@ fn read(text: &str, depth: Depth) -> Result<Envelope<'_>, McpError> {
 }
 
 fn split(text: &str, depth: Depth) -> Result<Parts<'_>, McpError> {
-    let raw: &RawValue = serde_json::from_str(text)
-        .map_err(|_| McpError::Json(remit_core::json::JsonError::Syntax))?;
+    let raw: &RawValue = serde_json::from_str(text).map_err(|_| McpError::Json(remit_core::json::JsonError::Syntax))?;
     match raw.get().as_bytes().first() {
         Some(b'{') => {}
         Some(b'[') => return Err(McpError::Batch),
@@ -211,13 +200,8 @@ fn called<'a>(
     let Ok(Value::String(method)) = Value::parse(method.get()) else {
         return Err(McpError::Shape("its method is not a string"));
     };
-    if method.is_empty()
-        || method.len() > METHOD_BYTES_MAX
-        || !method.bytes().all(|b| b.is_ascii_graphic())
-    {
-        return Err(McpError::Shape(
-            "its method is empty, too long, or has characters that no method has",
-        ));
+    if method.is_empty() || method.len() > METHOD_BYTES_MAX || !method.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(McpError::Shape("its method is empty, too long, or has characters that no method has"));
     }
     let params = Params::read(&method, params, depth == Depth::Whole)?;
     match id {

@@ -99,10 +99,7 @@ impl McpError {
             Self::Version { requested } => {
                 let requested: String = requested.chars().take(REQUESTED_CHARS_MAX).collect();
                 let supported: Vec<&str> = Revision::ALL.iter().rev().map(|r| r.as_str()).collect();
-                Some(
-                    serde_json::json!({ "supported": supported, "requested": requested })
-                        .to_string(),
-                )
+                Some(serde_json::json!({ "supported": supported, "requested": requested }).to_string())
             }
             _ => None,
         };

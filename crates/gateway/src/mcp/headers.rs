@@ -26,30 +26,19 @@ const NAME: &str = "Mcp-Name";
 /// What goes on to an upstream, besides `mcp-*`.
 const FORWARDED: [&str; 4] = ["accept", "content-type", "traceparent", "tracestate"];
 /// What comes back from one.
-const RETURNED: [&str; 6] = [
-    "content-type",
-    "mcp-session-id",
-    "mcp-protocol-version",
-    "x-accel-buffering",
-    "retry-after",
-    "allow",
-];
+const RETURNED: [&str; 6] =
+    ["content-type", "mcp-session-id", "mcp-protocol-version", "x-accel-buffering", "retry-after", "allow"];
 
 /// Checks what can be checked before the body is read.
 pub fn acceptable(method: &http::Method, headers: &HeaderMap) -> Result<(), McpError> {
     mcp_headers_are_sound(headers)?;
-    if headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
-    {
+    if headers.get_all(CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(McpError::ContentEncoding);
     }
     match *method {
         http::Method::POST if !is_json(headers) => Err(McpError::ContentType),
         http::Method::POST
-            if !(accepts(headers, "application", "json")
-                && accepts(headers, "text", "event-stream")) =>
+            if !(accepts(headers, "application", "json") && accepts(headers, "text", "event-stream")) =>
         {
             Err(McpError::Accept)
         }
@@ -81,9 +70,7 @@ pub fn agree(headers: &HeaderMap, envelope: &Envelope<'_>) -> Result<Revision, M
         return match envelope {
             Envelope::Request(_) => Err(McpError::Params("`_meta` lacks the protocol version")),
             Envelope::Notification(_) => repeated(headers, envelope, false).map(|()| revision),
-            Envelope::Response(_) => Err(McpError::Shape(
-                "a client sends no responses in this revision",
-            )),
+            Envelope::Response(_) => Err(McpError::Shape("a client sends no responses in this revision")),
         };
     }
     repeated(headers, envelope, false)?;
@@ -98,9 +85,7 @@ pub fn bodyless(headers: &HeaderMap) -> Result<Revision, McpError> {
 
 /// The headers that go on to an upstream.
 pub fn forwarded(headers: &HeaderMap) -> HeaderMap {
-    select(headers, |name| {
-        FORWARDED.contains(&name.as_str()) || name.as_str().starts_with("mcp-")
-    })
+    select(headers, |name| FORWARDED.contains(&name.as_str()) || name.as_str().starts_with("mcp-"))
 }
 
 /// The headers of an upstream's answer that go back to the caller.
@@ -110,44 +95,27 @@ pub fn returned(headers: &HeaderMap) -> HeaderMap {
 
 /// The text that an `Mcp-Name` or `Mcp-Param-*` value stands for.
 pub fn decoded<'a>(name: &'static str, value: &'a str) -> Result<Cow<'a, str>, McpError> {
-    let Some(encoded) = value
-        .strip_prefix("=?base64?")
-        .and_then(|rest| rest.strip_suffix("?="))
-    else {
+    let Some(encoded) = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
         return Ok(Cow::Borrowed(value));
     };
-    let bytes = STANDARD.decode(encoded).map_err(|_| McpError::Header {
-        name,
-        problem: "is not valid base64",
-    })?;
-    let text = String::from_utf8(bytes).map_err(|_| McpError::Header {
-        name,
-        problem: "is not UTF-8",
-    })?;
+    let bytes = STANDARD.decode(encoded).map_err(|_| McpError::Header { name, problem: "is not valid base64" })?;
+    let text = String::from_utf8(bytes).map_err(|_| McpError::Header { name, problem: "is not UTF-8" })?;
     Ok(Cow::Owned(text))
 }
 
 fn modern(headers: &HeaderMap, request: &Request<'_>, version: &str) -> Result<Revision, McpError> {
     match value(headers, VERSION) {
         None => {
-            return Err(McpError::Header {
-                name: VERSION,
-                problem: "is missing",
-            });
+            return Err(McpError::Header { name: VERSION, problem: "is missing" });
         }
         Some(header) if header != version => {
-            return Err(McpError::Header {
-                name: VERSION,
-                problem: "differs from the body",
-            });
+            return Err(McpError::Header { name: VERSION, problem: "differs from the body" });
         }
         Some(_) => {}
     }
     let revision = Revision::parse(version)
         .filter(|revision| revision.era() == Era::Modern)
-        .ok_or_else(|| McpError::Version {
-            requested: version.to_owned(),
-        })?;
+        .ok_or_else(|| McpError::Version { requested: version.to_owned() })?;
     if request.params.meta.client_capabilities.is_none() {
         return Err(McpError::Params("`_meta` lacks the client's capabilities"));
     }
@@ -159,34 +127,20 @@ fn modern(headers: &HeaderMap, request: &Request<'_>, version: &str) -> Result<R
 fn repeated(headers: &HeaderMap, envelope: &Envelope<'_>, required: bool) -> Result<(), McpError> {
     match (value(headers, METHOD), envelope.method()) {
         (None, Some(_)) if required => {
-            return Err(McpError::Header {
-                name: METHOD,
-                problem: "is missing",
-            });
+            return Err(McpError::Header { name: METHOD, problem: "is missing" });
         }
         (Some(header), method) if Some(header) != method => {
-            return Err(McpError::Header {
-                name: METHOD,
-                problem: "differs from the body",
-            });
+            return Err(McpError::Header { name: METHOD, problem: "differs from the body" });
         }
         _ => {}
     }
-    let source = envelope
-        .params()
-        .and_then(|params| params.target.as_deref().or(params.task_id.as_deref()));
+    let source = envelope.params().and_then(|params| params.target.as_deref().or(params.task_id.as_deref()));
     let needed = required && envelope.method().is_some_and(is_decided);
     match (value(headers, NAME), source) {
-        (None, _) if needed => Err(McpError::Header {
-            name: NAME,
-            problem: "is missing",
-        }),
+        (None, _) if needed => Err(McpError::Header { name: NAME, problem: "is missing" }),
         (None, _) => Ok(()),
         (Some(header), source) if Some(&*decoded(NAME, header)?) == source => Ok(()),
-        (Some(_), _) => Err(McpError::Header {
-            name: NAME,
-            problem: "differs from the body",
-        }),
+        (Some(_), _) => Err(McpError::Header { name: NAME, problem: "differs from the body" }),
     }
 }
 
@@ -194,45 +148,26 @@ fn repeated(headers: &HeaderMap, envelope: &Envelope<'_>, required: bool) -> Res
 fn spoken(header: Option<&str>) -> Result<Revision, McpError> {
     match header {
         None => Ok(Revision::V2025_03_26),
-        Some(header) => Revision::parse(header).ok_or_else(|| McpError::Version {
-            requested: header.to_owned(),
-        }),
+        Some(header) => Revision::parse(header).ok_or_else(|| McpError::Version { requested: header.to_owned() }),
     }
 }
 
 /// Each `Mcp-*` header stands there once, and holds only characters that every reader reads alike.
 fn mcp_headers_are_sound(headers: &HeaderMap) -> Result<(), McpError> {
     let mut count = 0;
-    for name in headers
-        .keys()
-        .filter(|name| name.as_str().starts_with("mcp-"))
-    {
+    for name in headers.keys().filter(|name| name.as_str().starts_with("mcp-")) {
         count += 1;
-        let shown = [VERSION, METHOD, NAME]
-            .into_iter()
-            .find(|known| name.as_str().eq_ignore_ascii_case(known));
-        let fail = |problem| {
-            Err(McpError::Header {
-                name: shown.unwrap_or("Mcp-*"),
-                problem,
-            })
-        };
+        let shown = [VERSION, METHOD, NAME].into_iter().find(|known| name.as_str().eq_ignore_ascii_case(known));
+        let fail = |problem| Err(McpError::Header { name: shown.unwrap_or("Mcp-*"), problem });
         let mut values = headers.get_all(name).iter();
-        let value = values
-            .next()
-            .map(http::HeaderValue::as_bytes)
-            .unwrap_or_default();
+        let value = values.next().map(http::HeaderValue::as_bytes).unwrap_or_default();
         if values.next().is_some() {
             return fail("is repeated");
         }
         if count > MCP_HEADERS_MAX || value.len() > MCP_HEADER_BYTES_MAX {
             return fail("is too long, or there are too many");
         }
-        if value.is_empty()
-            || !value
-                .iter()
-                .all(|b| b.is_ascii_graphic() || matches!(b, b' ' | b'\t'))
-        {
+        if value.is_empty() || !value.iter().all(|b| b.is_ascii_graphic() || matches!(b, b' ' | b'\t')) {
             return fail("is empty or has an invalid character");
         }
     }
@@ -244,25 +179,16 @@ fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 fn select(headers: &HeaderMap, keep: fn(&HeaderName) -> bool) -> HeaderMap {
-    headers
-        .iter()
-        .filter(|(name, _)| keep(name))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+    headers.iter().filter(|(name, _)| keep(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(value), None) = (
-        values.next().and_then(|value| value.to_str().ok()),
-        values.next(),
-    ) else {
+    let (Some(value), None) = (values.next().and_then(|value| value.to_str().ok()), values.next()) else {
         return false;
     };
     let mut parts = value.split(';').map(str::trim);
-    parts
-        .next()
-        .is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
+    parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
         && parts.all(|part| {
             part.split_once('=').is_none_or(|(name, value)| {
                 !name.trim().eq_ignore_ascii_case("charset")
@@ -272,29 +198,22 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn accepts(headers: &HeaderMap, kind: &str, sub: &str) -> bool {
-    headers
-        .get_all(ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|range| {
+    headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(
+        |range| {
             let mut parts = range.split(';').map(str::trim);
             let essence = parts.next().unwrap_or_default();
             let refused = parts.any(|part| {
                 part.split_once('=').is_some_and(|(name, weight)| {
                     name.trim().eq_ignore_ascii_case("q")
-                        && weight
-                            .trim()
-                            .parse::<f32>()
-                            .is_ok_and(|weight| weight <= 0.0)
+                        && weight.trim().parse::<f32>().is_ok_and(|weight| weight <= 0.0)
                 })
             });
             let matches = essence.split_once('/').is_some_and(|(k, s)| {
-                (k == "*" && s == "*")
-                    || k.eq_ignore_ascii_case(kind) && (s == "*" || s.eq_ignore_ascii_case(sub))
+                (k == "*" && s == "*") || k.eq_ignore_ascii_case(kind) && (s == "*" || s.eq_ignore_ascii_case(sub))
             });
             matches && !refused
-        })
+        },
+    )
 }
 
 #[cfg(test)]

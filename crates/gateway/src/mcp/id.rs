@@ -24,20 +24,10 @@ impl<'a> Id<'a> {
             return None;
         }
         match Value::parse(raw).ok()? {
-            Value::String(text) => Some(Self {
-                raw,
-                text,
-                string: true,
-            }),
+            Value::String(text) => Some(Self { raw, text, string: true }),
             // "-0" is refused because a reader that holds numbers would answer with "0".
-            Value::Number(text)
-                if text != "-0" && text.bytes().all(|b| b == b'-' || b.is_ascii_digit()) =>
-            {
-                Some(Self {
-                    raw,
-                    text: Cow::Borrowed(text),
-                    string: false,
-                })
+            Value::Number(text) if text != "-0" && text.bytes().all(|b| b == b'-' || b.is_ascii_digit()) => {
+                Some(Self { raw, text: Cow::Borrowed(text), string: false })
             }
             _ => None,
         }
@@ -50,10 +40,7 @@ impl<'a> Id<'a> {
 
     /// An owned form that is equal exactly when two ids mean the same.
     pub fn key(&self) -> IdKey {
-        IdKey {
-            text: self.text.clone().into_owned(),
-            string: self.string,
-        }
+        IdKey { text: self.text.clone().into_owned(), string: self.string }
     }
 }
 
@@ -75,19 +62,12 @@ pub struct IdKey {
 impl IdKey {
     /// The key of a counter's value.
     pub fn number(number: u64) -> Self {
-        Self {
-            text: number.to_string(),
-            string: false,
-        }
+        Self { text: number.to_string(), string: false }
     }
 
     /// The number, where the id is one of ours.
     pub fn as_number(&self) -> Option<u64> {
-        if self.string {
-            None
-        } else {
-            self.text.parse().ok()
-        }
+        if self.string { None } else { self.text.parse().ok() }
     }
 }
 
@@ -102,26 +82,10 @@ mod tests {
 
     #[test]
     fn strings_and_integers_only() {
-        for text in [
-            "1",
-            "-7",
-            "0",
-            "123456789012345678901234567890",
-            r#""a""#,
-            r#""""#,
-        ] {
+        for text in ["1", "-7", "0", "123456789012345678901234567890", r#""a""#, r#""""#] {
             assert!(read(text).is_some(), "{text}");
         }
-        for text in [
-            "null",
-            "1.0",
-            "1e3",
-            "-0",
-            "true",
-            "[]",
-            "{}",
-            r#""\ud800""#,
-        ] {
+        for text in ["null", "1.0", "1e3", "-0", "true", "[]", "{}", r#""\ud800""#] {
             assert_eq!(read(text), None, "{text}");
         }
         assert_eq!(read(&format!("\"{}\"", "a".repeat(ID_BYTES_MAX))), None);

@@ -82,13 +82,9 @@ pub struct List<'a> {
 impl<'a> List<'a> {
     /// Reads a response; `None` where it is an error, which has nothing to filter.
     pub fn parse(kind: ListKind, text: &'a str) -> Result<Option<Self>, McpError> {
-        let raw: &RawValue =
-            serde_json::from_str(text).map_err(|_| McpError::Upstream("not JSON"))?;
+        let raw: &RawValue = serde_json::from_str(text).map_err(|_| McpError::Upstream("not JSON"))?;
         let find = |raw: &'a RawValue, name: &str| -> Result<Option<&'a RawValue>, McpError> {
-            Ok(members(raw)?
-                .into_iter()
-                .find(|(n, _)| n == name)
-                .map(|(_, value)| value))
+            Ok(members(raw)?.into_iter().find(|(n, _)| n == name).map(|(_, value)| value))
         };
         let Some(result) = find(raw, "result")? else {
             return Ok(None);
@@ -99,30 +95,15 @@ impl<'a> List<'a> {
         if raws.len() > ENTRIES_MAX {
             return Err(McpError::Upstream("the list is too long"));
         }
-        let entries = raws
-            .iter()
-            .map(|raw| entry(raw, key))
-            .collect::<Result<Vec<_>, _>>()?;
+        let entries = raws.iter().map(|raw| entry(raw, key)).collect::<Result<Vec<_>, _>>()?;
         let entries = unique(entries);
         let whole = entries.len() == raws.len();
-        Ok(Some(Self {
-            entries,
-            text,
-            array,
-            whole,
-            scope: find(result, "cacheScope")?,
-            ttl: find(result, "ttlMs")?,
-        }))
+        Ok(Some(Self { entries, text, array, whole, scope: find(result, "cacheScope")?, ttl: find(result, "ttlMs")? }))
     }
 
     /// The response with only the entries that `keep` keeps, not to be shared between users nor kept for long.
     pub fn filter(&self, mut keep: impl FnMut(&Entry<'a>) -> bool) -> Result<String, McpError> {
-        let kept: Vec<&str> = self
-            .entries
-            .iter()
-            .filter(|entry| keep(entry))
-            .map(|entry| entry.raw.get())
-            .collect();
+        let kept: Vec<&str> = self.entries.iter().filter(|entry| keep(entry)).map(|entry| entry.raw.get()).collect();
         let mut edits = Vec::new();
         let array = format!("[{}]", kept.join(","));
         if !self.whole || kept.len() != self.entries.len() {
@@ -131,11 +112,7 @@ impl<'a> List<'a> {
         if let Some(scope) = self.scope.filter(|scope| scope.get() != "\"private\"") {
             edits.push((scope, "\"private\""));
         }
-        let short = |ttl: &&RawValue| {
-            ttl.get()
-                .parse::<u64>()
-                .is_ok_and(|ttl| ttl <= LIST_TTL_MS_MAX)
-        };
+        let short = |ttl: &&RawValue| ttl.get().parse::<u64>().is_ok_and(|ttl| ttl <= LIST_TTL_MS_MAX);
         let max = LIST_TTL_MS_MAX.to_string();
         if let Some(ttl) = self.ttl.filter(|ttl| !short(ttl)) {
             edits.push((ttl, max.as_str()));
@@ -150,10 +127,7 @@ impl<'a> List<'a> {
 }
 
 fn entry<'a>(raw: &'a RawValue, key: &str) -> Result<Entry<'a>, McpError> {
-    let name = members(raw)?
-        .into_iter()
-        .find(|(name, _)| name == key)
-        .map(|(_, value)| Value::parse(value.get()));
+    let name = members(raw)?.into_iter().find(|(name, _)| name == key).map(|(_, value)| Value::parse(value.get()));
     match name.transpose()? {
         Some(Value::String(name)) => Ok(Entry { name, raw }),
         _ => Err(McpError::Upstream("an entry has no name")),
@@ -168,10 +142,7 @@ fn unique(entries: Vec<Entry<'_>>) -> Vec<Entry<'_>> {
         .map(|entry| entry.name.clone().into_owned())
         .collect();
     drop(seen);
-    entries
-        .into_iter()
-        .filter(|entry| !twice.contains(&*entry.name))
-        .collect()
+    entries.into_iter().filter(|entry| !twice.contains(&*entry.name)).collect()
 }
 
 #[cfg(test)]
@@ -181,26 +152,16 @@ mod tests {
     const PAGE: &str = "{ \"jsonrpc\":\"2.0\", \"id\" : 1,\"result\":{\"x-new\":[1.0e2],\"tools\":[ {\"name\":\"a\",\"n\":1e400} ,\n{\"x\":{},\"name\":\"\\u0062\"}, {\"name\":\"c\"} ],\"ttlMs\":60000 ,\"cacheScope\":\"public\",\"nextCursor\":\"q\"} }";
 
     fn filtered(text: &str, keep: &str) -> String {
-        List::parse(ListKind::Tools, text)
-            .unwrap()
-            .unwrap()
-            .filter(|entry| keep.contains(&*entry.name))
-            .unwrap()
+        List::parse(ListKind::Tools, text).unwrap().unwrap().filter(|entry| keep.contains(&*entry.name)).unwrap()
     }
 
     #[test]
     fn only_what_is_kept_and_all_else_untouched() {
         let head = "{ \"jsonrpc\":\"2.0\", \"id\" : 1,\"result\":{\"x-new\":[1.0e2],\"tools\":";
         let tail = ",\"ttlMs\":5000 ,\"cacheScope\":\"private\",\"nextCursor\":\"q\"} }";
-        assert_eq!(
-            filtered(PAGE, "b"),
-            format!("{head}[{{\"x\":{{}},\"name\":\"\\u0062\"}}]{tail}")
-        );
+        assert_eq!(filtered(PAGE, "b"), format!("{head}[{{\"x\":{{}},\"name\":\"\\u0062\"}}]{tail}"));
         assert_eq!(filtered(PAGE, ""), format!("{head}[]{tail}"));
-        assert_eq!(
-            filtered(PAGE, "ca"),
-            format!("{head}[{{\"name\":\"a\",\"n\":1e400}},{{\"name\":\"c\"}}]{tail}")
-        );
+        assert_eq!(filtered(PAGE, "ca"), format!("{head}[{{\"name\":\"a\",\"n\":1e400}},{{\"name\":\"c\"}}]{tail}"));
     }
 
     #[test]
@@ -208,45 +169,23 @@ mod tests {
         let page = PAGE.replace("60000", "100").replace("public", "private");
         assert_eq!(filtered(&page, "abc"), page);
         for ttl in ["-1", "1e9", "5001", "\"x\"", "null"] {
-            assert!(
-                filtered(&page.replace(":100 ", &format!(":{ttl} ")), "")
-                    .contains("\"ttlMs\":5000"),
-                "{ttl}"
-            );
+            assert!(filtered(&page.replace(":100 ", &format!(":{ttl} ")), "").contains("\"ttlMs\":5000"), "{ttl}");
         }
     }
 
     #[test]
     fn a_name_that_stands_twice_is_nobody() {
         let page = PAGE.replace("\"c\"", "\"b\"");
-        assert_eq!(
-            List::parse(ListKind::Tools, &page)
-                .unwrap()
-                .unwrap()
-                .entries
-                .len(),
-            1
-        );
+        assert_eq!(List::parse(ListKind::Tools, &page).unwrap().unwrap().entries.len(), 1);
         assert!(!filtered(&page, "abc").contains("0062"));
     }
 
     #[test]
     fn kinds_and_malformed_answers() {
         let page = r#"{"result":{"resources":[{"uri":"file:///x"}]}}"#;
-        assert_eq!(
-            List::parse(ListKind::Resources, page)
-                .unwrap()
-                .unwrap()
-                .entries[0]
-                .name,
-            "file:///x"
-        );
+        assert_eq!(List::parse(ListKind::Resources, page).unwrap().unwrap().entries[0].name, "file:///x");
         assert!(List::parse(ListKind::Tools, page).is_err());
-        assert!(
-            List::parse(ListKind::Tools, r#"{"error":{}}"#)
-                .unwrap()
-                .is_none()
-        );
+        assert!(List::parse(ListKind::Tools, r#"{"error":{}}"#).unwrap().is_none());
         for bad in [
             r#"{"result":{"tools":{}}}"#,
             r#"{"result":{"tools":[1]}}"#,

@@ -64,21 +64,8 @@ const BOTH: (bool, bool) = (true, true);
 const LEGACY: (bool, bool) = (true, false);
 const MODERN: (bool, bool) = (false, true);
 
-const fn row(
-    name: &'static str,
-    from: Side,
-    kind: Kind,
-    eras: (bool, bool),
-    class: Class,
-) -> Method {
-    Method {
-        name,
-        from,
-        kind,
-        legacy: eras.0,
-        modern: eras.1,
-        class,
-    }
+const fn row(name: &'static str, from: Side, kind: Kind, eras: (bool, bool), class: Class) -> Method {
+    Method { name, from, kind, legacy: eras.0, modern: eras.1, class }
 }
 
 use Class::{Decided, Derived, Refused};
@@ -87,27 +74,9 @@ use Side::{Client, Server};
 
 /// Every method that is known.
 pub const METHODS: [Method; 43] = [
-    row(
-        "tools/call",
-        Client,
-        Request,
-        BOTH,
-        Decided(Action::CallTool),
-    ),
-    row(
-        "resources/read",
-        Client,
-        Request,
-        BOTH,
-        Decided(Action::ReadResource),
-    ),
-    row(
-        "prompts/get",
-        Client,
-        Request,
-        BOTH,
-        Decided(Action::GetPrompt),
-    ),
+    row("tools/call", Client, Request, BOTH, Decided(Action::CallTool)),
+    row("resources/read", Client, Request, BOTH, Decided(Action::ReadResource)),
+    row("prompts/get", Client, Request, BOTH, Decided(Action::GetPrompt)),
     row("initialize", Client, Request, LEGACY, Derived),
     row("ping", Client, Request, LEGACY, Derived),
     row("server/discover", Client, Request, MODERN, Derived),
@@ -126,42 +95,12 @@ pub const METHODS: [Method; 43] = [
     row("tasks/list", Client, Request, LEGACY, Refused),
     row("tasks/update", Client, Request, MODERN, Derived),
     row("tasks/cancel", Client, Request, BOTH, Derived),
-    row(
-        "notifications/initialized",
-        Client,
-        Notification,
-        LEGACY,
-        Derived,
-    ),
-    row(
-        "notifications/cancelled",
-        Client,
-        Notification,
-        BOTH,
-        Derived,
-    ),
+    row("notifications/initialized", Client, Notification, LEGACY, Derived),
+    row("notifications/cancelled", Client, Notification, BOTH, Derived),
     // These answer a server's request or tell of roots, and neither is granted.
-    row(
-        "notifications/progress",
-        Client,
-        Notification,
-        LEGACY,
-        Refused,
-    ),
-    row(
-        "notifications/roots/list_changed",
-        Client,
-        Notification,
-        LEGACY,
-        Refused,
-    ),
-    row(
-        "notifications/tasks/status",
-        Client,
-        Notification,
-        LEGACY,
-        Refused,
-    ),
+    row("notifications/progress", Client, Notification, LEGACY, Refused),
+    row("notifications/roots/list_changed", Client, Notification, LEGACY, Refused),
+    row("notifications/tasks/status", Client, Notification, LEGACY, Refused),
     // Answered by the gateway, so that an upstream learns nothing from the client.
     row("ping", Server, Request, LEGACY, Refused),
     row("sampling/createMessage", Server, Request, BOTH, Refused),
@@ -171,70 +110,16 @@ pub const METHODS: [Method; 43] = [
     row("tasks/result", Server, Request, LEGACY, Refused),
     row("tasks/list", Server, Request, LEGACY, Refused),
     row("tasks/cancel", Server, Request, LEGACY, Refused),
-    row(
-        "notifications/cancelled",
-        Server,
-        Notification,
-        BOTH,
-        Derived,
-    ),
-    row(
-        "notifications/progress",
-        Server,
-        Notification,
-        BOTH,
-        Derived,
-    ),
+    row("notifications/cancelled", Server, Notification, BOTH, Derived),
+    row("notifications/progress", Server, Notification, BOTH, Derived),
     row("notifications/message", Server, Notification, BOTH, Derived),
-    row(
-        "notifications/resources/updated",
-        Server,
-        Notification,
-        BOTH,
-        Derived,
-    ),
-    row(
-        "notifications/resources/list_changed",
-        Server,
-        Notification,
-        BOTH,
-        Derived,
-    ),
-    row(
-        "notifications/tools/list_changed",
-        Server,
-        Notification,
-        BOTH,
-        Derived,
-    ),
-    row(
-        "notifications/prompts/list_changed",
-        Server,
-        Notification,
-        BOTH,
-        Derived,
-    ),
-    row(
-        "notifications/tasks/status",
-        Server,
-        Notification,
-        LEGACY,
-        Derived,
-    ),
-    row(
-        "notifications/subscriptions/acknowledged",
-        Server,
-        Notification,
-        MODERN,
-        Derived,
-    ),
-    row(
-        "notifications/elicitation/complete",
-        Server,
-        Notification,
-        LEGACY,
-        Refused,
-    ),
+    row("notifications/resources/updated", Server, Notification, BOTH, Derived),
+    row("notifications/resources/list_changed", Server, Notification, BOTH, Derived),
+    row("notifications/tools/list_changed", Server, Notification, BOTH, Derived),
+    row("notifications/prompts/list_changed", Server, Notification, BOTH, Derived),
+    row("notifications/tasks/status", Server, Notification, LEGACY, Derived),
+    row("notifications/subscriptions/acknowledged", Server, Notification, MODERN, Derived),
+    row("notifications/elicitation/complete", Server, Notification, LEGACY, Refused),
 ];
 
 /// What happens to a message; the unknown is refused, and so is what the era does not have.
@@ -242,13 +127,7 @@ pub fn classify(name: &str, from: Side, kind: Kind, era: Era) -> Class {
     METHODS
         .iter()
         .find(|method| method.name == name && method.from == from && method.kind == kind)
-        .filter(|method| {
-            if era == Era::Modern {
-                method.modern
-            } else {
-                method.legacy
-            }
-        })
+        .filter(|method| if era == Era::Modern { method.modern } else { method.legacy })
         .map_or(Refused, |method| method.class)
 }
 

@@ -27,9 +27,7 @@ pub fn mirrors(input_schema: &RawValue) -> Result<Vec<Mirror>, McpError> {
     walk(&schema, &mut Vec::new(), &mut found)?;
     let reachable = found.len();
     if count(&schema) != reachable {
-        return Err(McpError::Upstream(
-            "an x-mcp-header stands where no argument can be reached",
-        ));
+        return Err(McpError::Upstream("an x-mcp-header stands where no argument can be reached"));
     }
     let mut names: Vec<&str> = found.iter().map(|mirror| mirror.header.as_str()).collect();
     names.sort_unstable();
@@ -41,42 +39,24 @@ pub fn mirrors(input_schema: &RawValue) -> Result<Vec<Mirror>, McpError> {
 }
 
 /// Checks a modern call's headers against its arguments; headers that no annotation names are left alone.
-pub fn check(
-    headers: &HeaderMap,
-    arguments: Option<&Value<'_>>,
-    mirrors: &[Mirror],
-) -> Result<(), McpError> {
+pub fn check(headers: &HeaderMap, arguments: Option<&Value<'_>>, mirrors: &[Mirror]) -> Result<(), McpError> {
     for mirror in mirrors {
-        let value = mirror
-            .path
-            .iter()
-            .try_fold(arguments, |value, name| Some(value?.get(name)))
-            .flatten();
+        let value = mirror.path.iter().try_fold(arguments, |value, name| Some(value?.get(name))).flatten();
         let header = headers.get(&mirror.header);
         match (header, value) {
             (None, None | Some(Value::Null)) => {}
             (None, Some(_)) => {
-                return Err(McpError::Header {
-                    name: PARAM,
-                    problem: "is missing",
-                });
+                return Err(McpError::Header { name: PARAM, problem: "is missing" });
             }
             (Some(_), None | Some(Value::Null)) => {
-                return Err(McpError::Header {
-                    name: PARAM,
-                    problem: "repeats an argument that is absent",
-                });
+                return Err(McpError::Header { name: PARAM, problem: "repeats an argument that is absent" });
             }
             (Some(header), Some(value)) => {
-                let header = header.to_str().map_err(|_| McpError::Header {
-                    name: PARAM,
-                    problem: "has an invalid character",
-                })?;
+                let header = header
+                    .to_str()
+                    .map_err(|_| McpError::Header { name: PARAM, problem: "has an invalid character" })?;
                 if !same(&decoded(PARAM, header)?, value) {
-                    return Err(McpError::Header {
-                        name: PARAM,
-                        problem: "differs from the body",
-                    });
+                    return Err(McpError::Header { name: PARAM, problem: "differs from the body" });
                 }
             }
         }
@@ -88,9 +68,7 @@ fn same(header: &str, value: &Value<'_>) -> bool {
     match value {
         Value::String(text) => header == text,
         Value::Bool(yes) => header == if *yes { "true" } else { "false" },
-        Value::Number(number) => {
-            integer(header).is_some_and(|header| integer(number) == Some(header))
-        }
+        Value::Number(number) => integer(header).is_some_and(|header| integer(number) == Some(header)),
         _ => false,
     }
 }
@@ -98,16 +76,11 @@ fn same(header: &str, value: &Value<'_>) -> bool {
 /// `42.0` and `42` are one integer; everything else must be written alike.
 fn integer(text: &str) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let plain =
-        !whole.starts_with('+') && !fraction.is_empty() && fraction.bytes().all(|b| b == b'0');
+    let plain = !whole.starts_with('+') && !fraction.is_empty() && fraction.bytes().all(|b| b == b'0');
     plain.then(|| whole.parse().ok()).flatten()
 }
 
-fn walk(
-    schema: &Value<'_>,
-    path: &mut Vec<String>,
-    found: &mut Vec<Mirror>,
-) -> Result<(), McpError> {
+fn walk(schema: &Value<'_>, path: &mut Vec<String>, found: &mut Vec<Mirror>) -> Result<(), McpError> {
     if path.len() > PATH_LEVELS_MAX {
         return Ok(());
     }
@@ -117,20 +90,13 @@ fn walk(
     for (name, property) in properties {
         path.push(name.clone().into_owned());
         if let Some(annotation) = property.get("x-mcp-header") {
-            let header = annotation
-                .as_str()
-                .filter(|text| !text.is_empty() && text.bytes().all(is_tchar));
+            let header = annotation.as_str().filter(|text| !text.is_empty() && text.bytes().all(is_tchar));
             let kind = property.get("type").and_then(Value::as_str);
             let (Some(header), Some("string" | "integer" | "boolean")) = (header, kind) else {
-                return Err(McpError::Upstream(
-                    "an x-mcp-header is not a header's name, or not of a simple argument",
-                ));
+                return Err(McpError::Upstream("an x-mcp-header is not a header's name, or not of a simple argument"));
             };
             let header = format!("mcp-param-{}", header.to_ascii_lowercase());
-            found.push(Mirror {
-                header,
-                path: path.clone(),
-            });
+            found.push(Mirror { header, path: path.clone() });
         }
         walk(property, path, found)?;
         path.pop();
@@ -145,9 +111,7 @@ fn count(schema: &Value<'_>) -> usize {
             .iter()
             .map(|(name, value)| match (&**name, value) {
                 ("x-mcp-header", _) => 1,
-                ("properties", Value::Object(properties)) => {
-                    properties.iter().map(|(_, value)| count(value)).sum()
-                }
+                ("properties", Value::Object(properties)) => properties.iter().map(|(_, value)| count(value)).sum(),
                 ("const" | "enum" | "default" | "examples", _) => 0,
                 (_, value) => count(value),
             })
@@ -178,49 +142,24 @@ mod tests {
     fn checked(headers: &[(&str, &str)], arguments: &str) -> bool {
         let headers = headers
             .iter()
-            .map(|(n, v)| {
-                (
-                    n.parse::<HeaderName>().unwrap(),
-                    HeaderValue::from_str(v).unwrap(),
-                )
-            })
+            .map(|(n, v)| (n.parse::<HeaderName>().unwrap(), HeaderValue::from_str(v).unwrap()))
             .collect();
-        check(
-            &headers,
-            Some(&Value::parse(arguments).unwrap()),
-            &of(SCHEMA).unwrap(),
-        )
-        .is_ok()
+        check(&headers, Some(&Value::parse(arguments).unwrap()), &of(SCHEMA).unwrap()).is_ok()
     }
 
     #[test]
     fn headers_repeat_the_arguments() {
         let region = ("Mcp-Param-Region", "us-west1");
         assert!(checked(&[region], r#"{"region":"us-west1"}"#));
-        assert!(checked(
-            &[("mcp-param-region", "=?base64?dXMtd2VzdDE=?=")],
-            r#"{"region":"us-west1"}"#
-        ));
-        assert!(checked(
-            &[("Mcp-Param-Count", "42")],
-            r#"{"where":{"n":42.0}}"#
-        ));
-        assert!(checked(
-            &[("Mcp-Param-Other", "kept")],
-            r#"{"region":null}"#
-        ));
+        assert!(checked(&[("mcp-param-region", "=?base64?dXMtd2VzdDE=?=")], r#"{"region":"us-west1"}"#));
+        assert!(checked(&[("Mcp-Param-Count", "42")], r#"{"where":{"n":42.0}}"#));
+        assert!(checked(&[("Mcp-Param-Other", "kept")], r#"{"region":null}"#));
         assert!(!checked(&[], r#"{"region":"us-west1"}"#));
         assert!(!checked(&[region], r#"{"region":"us-east1"}"#));
         assert!(!checked(&[region], "{}"));
         assert!(!checked(&[region], r#"{"region":null}"#));
-        assert!(!checked(
-            &[("Mcp-Param-Count", "42")],
-            r#"{"where":{"n":42.5}}"#
-        ));
-        assert!(!checked(
-            &[("Mcp-Param-Region", "=?base64?!?=")],
-            r#"{"region":"x"}"#
-        ));
+        assert!(!checked(&[("Mcp-Param-Count", "42")], r#"{"where":{"n":42.5}}"#));
+        assert!(!checked(&[("Mcp-Param-Region", "=?base64?!?=")], r#"{"region":"x"}"#));
     }
 
     #[test]

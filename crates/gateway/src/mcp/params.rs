@@ -86,41 +86,25 @@ const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 const CLIENT: &str = "io.modelcontextprotocol/clientInfo";
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
-const META: [&str; 7] = [
-    VERSION,
-    CAPABILITIES,
-    CLIENT,
-    SUBSCRIPTION,
-    "progressToken",
-    "traceparent",
-    "claudecode/toolUseId",
-];
+const META: [&str; 7] =
+    [VERSION, CAPABILITIES, CLIENT, SUBSCRIPTION, "progressToken", "traceparent", "claudecode/toolUseId"];
 
 impl<'a> Params<'a> {
     /// Reads the parameters of `method`; `whole` also refuses duplicates at every level below.
-    pub(super) fn read(
-        method: &str,
-        raw: Option<&'a RawValue>,
-        whole: bool,
-    ) -> Result<Self, McpError> {
-        let mut params = Params {
-            raw,
-            ..Params::default()
-        };
+    pub(super) fn read(method: &str, raw: Option<&'a RawValue>, whole: bool) -> Result<Self, McpError> {
+        let mut params = Params { raw, ..Params::default() };
         for (name, raw) in raw.map(object).transpose()?.unwrap_or_default() {
             let decided = matches!(method, "tools/call" | "prompts/get");
             match &*name {
                 "name" if decided => {
-                    params.target =
-                        Some(text(raw, TARGET_BYTES_MAX, "`name` is not a short text")?);
+                    params.target = Some(text(raw, TARGET_BYTES_MAX, "`name` is not a short text")?);
                 }
                 "uri" => {
                     params.uri = Some(text(raw, TARGET_BYTES_MAX, "`uri` is not a short text")?);
                 }
                 "arguments" if decided => params.arguments = Some(Arguments::read(raw)?),
                 "taskId" => {
-                    params.task_id =
-                        Some(text(raw, TARGET_BYTES_MAX, "`taskId` is not a short text")?);
+                    params.task_id = Some(text(raw, TARGET_BYTES_MAX, "`taskId` is not a short text")?);
                 }
                 "task" => params.as_task = true,
                 "inputResponses" | "requestState" => params.input_responses = true,
@@ -129,21 +113,13 @@ impl<'a> Params<'a> {
                     params.progress_token = Some(id(raw, "`progressToken` is not an id")?);
                 }
                 "protocolVersion" => {
-                    params.protocol_version = Some(text(
-                        raw,
-                        META_TEXT_BYTES_MAX,
-                        "`protocolVersion` is not a short text",
-                    )?);
+                    params.protocol_version =
+                        Some(text(raw, META_TEXT_BYTES_MAX, "`protocolVersion` is not a short text")?);
                 }
                 "_meta" => params.meta = Meta::read(raw)?,
                 other => no_lookalike(other, &PARAMS)?,
             }
-            if whole
-                && params
-                    .arguments
-                    .as_ref()
-                    .is_none_or(|arguments| !std::ptr::eq(arguments.raw, raw))
-            {
+            if whole && params.arguments.as_ref().is_none_or(|arguments| !std::ptr::eq(arguments.raw, raw)) {
                 Value::parse(raw.get())?;
             }
         }
@@ -168,23 +144,15 @@ impl<'a> Arguments<'a> {
 
 impl<'a> Meta<'a> {
     fn read(raw: &'a RawValue) -> Result<Self, McpError> {
-        let mut meta = Meta {
-            raw: Some(raw),
-            ..Meta::default()
-        };
+        let mut meta = Meta { raw: Some(raw), ..Meta::default() };
         for (name, raw) in object(raw)? {
             match &*name {
                 VERSION => {
-                    meta.protocol_version = Some(text(
-                        raw,
-                        META_TEXT_BYTES_MAX,
-                        "the protocol version is not a short text",
-                    )?);
+                    meta.protocol_version =
+                        Some(text(raw, META_TEXT_BYTES_MAX, "the protocol version is not a short text")?);
                 }
                 CAPABILITIES if !raw.get().starts_with('{') => {
-                    return Err(McpError::Params(
-                        "the client's capabilities are not an object",
-                    ));
+                    return Err(McpError::Params("the client's capabilities are not an object"));
                 }
                 CAPABILITIES => meta.client_capabilities = Some(raw),
                 CLIENT => meta.client_name = client_name(raw),
@@ -217,30 +185,17 @@ pub(super) fn no_lookalike(name: &str, known: &[&str]) -> Result<(), McpError> {
             c => c.to_ascii_lowercase(),
         })
         .collect();
-    if known
-        .iter()
-        .any(|known| *known != name && known.eq_ignore_ascii_case(&folded))
-    {
-        return Err(McpError::Shape(
-            "a member differs only in case from one that is known",
-        ));
+    if known.iter().any(|known| *known != name && known.eq_ignore_ascii_case(&folded)) {
+        return Err(McpError::Shape("a member differs only in case from one that is known"));
     }
     Ok(())
 }
 
 fn object(raw: &RawValue) -> Result<Members<'_>, McpError> {
-    if raw.get().starts_with('{') {
-        Ok(members(raw)?)
-    } else {
-        Err(McpError::Params("an object was expected"))
-    }
+    if raw.get().starts_with('{') { Ok(members(raw)?) } else { Err(McpError::Params("an object was expected")) }
 }
 
-fn text<'a>(
-    raw: &'a RawValue,
-    max: usize,
-    problem: &'static str,
-) -> Result<Cow<'a, str>, McpError> {
+fn text<'a>(raw: &'a RawValue, max: usize, problem: &'static str) -> Result<Cow<'a, str>, McpError> {
     match Value::parse(raw.get())? {
         Value::String(text) if text.len() <= max => Ok(text),
         _ => Err(McpError::Params(problem)),
@@ -252,9 +207,6 @@ fn id<'a>(raw: &'a RawValue, problem: &'static str) -> Result<Id<'a>, McpError> 
 }
 
 fn client_name(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let (_, name) = members(raw)
-        .ok()?
-        .into_iter()
-        .find(|(name, _)| name == "name")?;
+    let (_, name) = members(raw).ok()?.into_iter().find(|(name, _)| name == "name")?;
     text(name, META_TEXT_BYTES_MAX, "").ok()
 }

@@ -17,8 +17,7 @@ pub fn error(id: Option<&Id<'_>>, code: i32, message: &str, data: Option<&str>) 
     let id = id.map_or_else(String::new, |id| format!(r#""id":{},"#, id.raw()));
     let message = serde_json::Value::from(message);
     let data = data.map_or_else(String::new, |data| format!(r#","data":{data}"#));
-    format!(r#"{{"jsonrpc":"2.0",{id}"error":{{"code":{code},"message":{message}{data}}}}}"#)
-        .into_bytes()
+    format!(r#"{{"jsonrpc":"2.0",{id}"error":{{"code":{code},"message":{message}{data}}}}}"#).into_bytes()
 }
 
 /// What an upstream's answer to the request says; an answer to anything else is none. Only an error about a request
@@ -38,10 +37,7 @@ pub fn outcome<'a>(message: &'a [u8], request: &IdKey) -> Result<Outcome<'a>, Mc
 pub fn replace_id(message: &str, id: &str) -> Result<String, McpError> {
     let raw: &RawValue = serde_json::from_str(message).map_err(|_| McpError::Shape("not JSON"))?;
     let members = remit_core::json::members(raw)?;
-    let (_, old) = members
-        .iter()
-        .find(|(name, _)| name == "id")
-        .ok_or(McpError::Shape("it has no id"))?;
+    let (_, old) = members.iter().find(|(name, _)| name == "id").ok_or(McpError::Shape("it has no id"))?;
     range_in(message, old.get())
         .and_then(|range| splice(message, vec![(range, id)]))
         .ok_or(McpError::Shape("its id cannot be found"))
@@ -53,7 +49,8 @@ mod tests {
 
     #[test]
     fn the_id_alone_changes() {
-        let message = "{ \"id\" : \"a\\u0062\" ,\"params\":{\"id\":\"ab\",\"n\":1.50e400},\"jsonrpc\":\"2.0\",\"method\":\"x\"}";
+        let message =
+            "{ \"id\" : \"a\\u0062\" ,\"params\":{\"id\":\"ab\",\"n\":1.50e400},\"jsonrpc\":\"2.0\",\"method\":\"x\"}";
         let changed = replace_id(message, "42").unwrap();
         assert_eq!(changed, message.replacen("\"a\\u0062\"", "42", 1));
         assert_eq!(replace_id(&changed, "\"a\\u0062\"").unwrap(), message);
@@ -89,14 +86,8 @@ mod tests {
             error(Some(&id), -32601, "no \"such\"\nmethod", None),
             error(None, -32700, "bad", Some("[1]")),
         ] {
-            assert!(matches!(
-                Envelope::parse(&bytes).unwrap(),
-                Envelope::Response(_)
-            ));
+            assert!(matches!(Envelope::parse(&bytes).unwrap(), Envelope::Response(_)));
         }
-        assert_eq!(
-            result(&id, "{}"),
-            br#"{"jsonrpc":"2.0","id":"q\"1","result":{}}"#
-        );
+        assert_eq!(result(&id, "{}"), br#"{"jsonrpc":"2.0","id":"q\"1","result":{}}"#);
     }
 }

@@ -33,10 +33,7 @@ mod tests {
         let text = "abcdef";
         let range = range_in(text, text.get(2..4).unwrap()).unwrap();
         assert_eq!(range, 2..4);
-        assert_eq!(
-            splice(text, vec![(4..5, "!"), (range, "")]).unwrap(),
-            "ab!f"
-        );
+        assert_eq!(splice(text, vec![(4..5, "!"), (range, "")]).unwrap(), "ab!f");
         assert_eq!(splice(text, vec![(2..4, ""), (3..5, "")]), None);
         assert_eq!(splice(text, vec![(2..40, "")]), None);
         assert_eq!(range_in(text, "abcdef ghi"), None);

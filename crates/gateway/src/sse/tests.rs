@@ -20,10 +20,8 @@ fn key(text: &str) -> IdKey {
 #[track_caller]
 fn check(stream: &str, expected: &[(&str, Option<&str>)]) {
     let frames = split(&[stream.as_bytes()]).unwrap();
-    let seen: Vec<(&str, Option<&str>)> = frames
-        .iter()
-        .map(|f| (std::str::from_utf8(f.bytes()).unwrap(), f.data()))
-        .collect();
+    let seen: Vec<(&str, Option<&str>)> =
+        frames.iter().map(|f| (std::str::from_utf8(f.bytes()).unwrap(), f.data())).collect();
     assert_eq!(seen, expected, "{stream:?}");
 }
 
@@ -32,27 +30,13 @@ fn line_ends_comments_and_fields() {
     check("data: a\n\n", &[("data: a\n\n", Some("a"))]);
     check(
         "data: a\r\n\r\ndata:b\r\rdata:c\n\n",
-        &[
-            ("data: a\n\n", Some("a")),
-            ("data:b\n\n", Some("b")),
-            ("data:c\n\n", Some("c")),
-        ],
+        &[("data: a\n\n", Some("a")), ("data:b\n\n", Some("b")), ("data:c\n\n", Some("c"))],
     );
     check(
         "id: 7\nevent: message\ndata: {\ndata:  1}\nretry: 5\nx\n\n",
-        &[(
-            "id: 7\nevent: message\ndata: {\ndata:  1}\nretry: 5\nx\n\n",
-            Some("{\n 1}"),
-        )],
+        &[("id: 7\nevent: message\ndata: {\ndata:  1}\nretry: 5\nx\n\n", Some("{\n 1}"))],
     );
-    check(
-        ":\r\n: hi\n\n\n\ndata: a\n:in\n\n",
-        &[
-            (":\n", None),
-            (": hi\n", None),
-            ("data: a\n:in\n\n", Some("a")),
-        ],
-    );
+    check(":\r\n: hi\n\n\n\ndata: a\n:in\n\n", &[(":\n", None), (": hi\n", None), ("data: a\n:in\n\n", Some("a"))]);
     check("id: 1\ndata:\n\n", &[("id: 1\ndata:\n\n", None)]);
     check("\u{feff}data: a\n\n", &[("data: a\n\n", Some("a"))]);
     check("data: not ended\n", &[]);
@@ -67,12 +51,7 @@ fn bounds_and_encoding() {
     let refused = (0..16).find_map(|_| splitter.push(&piece).err());
     assert_eq!(refused, Some(SseError::TooLarge));
     let mut splitter = Splitter::default();
-    let refused = (0..16).find_map(|_| {
-        splitter
-            .push(&piece)
-            .and_then(|()| splitter.push(b"\n"))
-            .err()
-    });
+    let refused = (0..16).find_map(|_| splitter.push(&piece).and_then(|()| splitter.push(b"\n")).err());
     assert_eq!(refused, Some(SseError::TooLarge), "many lines");
 }
 
@@ -82,42 +61,12 @@ fn the_final_frame_is_the_answer_to_this_request() {
     let answer = "data: {\"jsonrpc\":\"2.0\",\"id\":\"a\",\ndata: \"result\":{}}\n\n";
     assert_eq!(kind(answer, "\"\\u0061\""), FrameKind::Final);
     assert_eq!(kind(answer, "\"b\""), FrameKind::Foreign);
-    assert_eq!(
-        kind("data: {\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{}}\n\n", "1"),
-        FrameKind::Final
-    );
-    assert_eq!(
-        kind(
-            "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{}}\n\n",
-            "\"1\""
-        ),
-        FrameKind::Foreign
-    );
-    assert_eq!(
-        kind("data: {\"jsonrpc\":\"2.0\",\"method\":\"x\"}\n\n", "1"),
-        FrameKind::Notification("x".into())
-    );
-    assert_eq!(
-        kind(
-            "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"x\"}\n\n",
-            "1"
-        ),
-        FrameKind::Request("x".into())
-    );
-    assert_eq!(
-        kind(
-            "event: ping\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n",
-            "1"
-        ),
-        FrameKind::Foreign
-    );
-    assert_eq!(
-        kind(
-            "data: [{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}]\n\n",
-            "1"
-        ),
-        FrameKind::Foreign
-    );
+    assert_eq!(kind("data: {\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{}}\n\n", "1"), FrameKind::Final);
+    assert_eq!(kind("data: {\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{}}\n\n", "\"1\""), FrameKind::Foreign);
+    assert_eq!(kind("data: {\"jsonrpc\":\"2.0\",\"method\":\"x\"}\n\n", "1"), FrameKind::Notification("x".into()));
+    assert_eq!(kind("data: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"x\"}\n\n", "1"), FrameKind::Request("x".into()));
+    assert_eq!(kind("event: ping\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n", "1"), FrameKind::Foreign);
+    assert_eq!(kind("data: [{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}]\n\n", "1"), FrameKind::Foreign);
     assert_eq!(kind(": hi\n", "1"), FrameKind::Silent);
     let made = Frame::of("{\"jsonrpc\":\"2.0\",\r\n\"id\":1,\"result\":{}}");
     assert_eq!(split(&[made.bytes()]).unwrap(), [made]);
@@ -130,33 +79,19 @@ fn an_upstream_asks_the_client_nothing() {
         (FrameKind::Silent, true, true),
         (FrameKind::Final, true, true),
         (FrameKind::Foreign, false, false),
-        (
-            FrameKind::Request("elicitation/create".into()),
-            false,
-            false,
-        ),
+        (FrameKind::Request("elicitation/create".into()), false, false),
         (FrameKind::Request("ping".into()), false, false),
         (note("notifications/progress"), true, true),
         (note("notifications/tasks/status"), true, false),
         (note("notifications/elicitation/complete"), false, false),
         (note("notifications/unknown"), false, false),
     ] {
-        assert_eq!(
-            (kind.may_pass(Era::Legacy), kind.may_pass(Era::Modern)),
-            (legacy, modern),
-            "{kind:?}"
-        );
+        assert_eq!((kind.may_pass(Era::Legacy), kind.may_pass(Era::Modern)), (legacy, modern), "{kind:?}");
     }
 }
 
 fn line() -> impl Strategy<Value = String> {
-    prop_oneof![
-        "data: ?[a-c: \u{e9}]{0,6}",
-        ":[a-c ]{0,4}",
-        "event: ?(message|x)",
-        "[a-z]{1,6}",
-        Just(String::new())
-    ]
+    prop_oneof!["data: ?[a-c: \u{e9}]{0,6}", ":[a-c ]{0,4}", "event: ?(message|x)", "[a-z]{1,6}", Just(String::new())]
 }
 
 proptest! {

@@ -29,30 +29,18 @@ enum Unready {
 
 impl Child {
     /// Sends one message. `scope` tells callers apart that share the child: only its own requests can a caller cancel.
-    pub(super) async fn send(
-        self: &Arc<Self>,
-        scope: &str,
-        outgoing: Outgoing,
-    ) -> Result<Reply, UpstreamError> {
+    pub(super) async fn send(self: &Arc<Self>, scope: &str, outgoing: Outgoing) -> Result<Reply, UpstreamError> {
         if outgoing.method == Method::GET {
-            return Ok(Reply::Stream {
-                headers: stream_headers(),
-                frames: self.standing(),
-            });
+            return Ok(Reply::Stream { headers: stream_headers(), frames: self.standing() });
         }
         if outgoing.method != Method::POST {
             return Ok(json(StatusCode::METHOD_NOT_ALLOWED, Vec::new()));
         }
-        let text = std::str::from_utf8(&outgoing.body)
-            .map_err(|_| UpstreamError::Malformed("the message itself"))?;
+        let text = std::str::from_utf8(&outgoing.body).map_err(|_| UpstreamError::Malformed("the message itself"))?;
         if text.contains(['\n', '\r']) {
-            return Err(UpstreamError::Malformed(
-                "a message to a child has more than one line",
-            ));
+            return Err(UpstreamError::Malformed("a message to a child has more than one line"));
         }
-        match Envelope::parse(&outgoing.body)
-            .map_err(|_| UpstreamError::Malformed("the message itself"))?
-        {
+        match Envelope::parse(&outgoing.body).map_err(|_| UpstreamError::Malformed("the message itself"))? {
             Envelope::Request(request) => self.request(scope, text, &request, &outgoing).await,
             Envelope::Notification(notification) => self.notify(scope, text, &notification).await,
             // The gateway answered the child's question itself.
@@ -70,16 +58,10 @@ impl Child {
         let modern = request.params.meta.protocol_version.is_some();
         if modern && !self.speaks_modern().await? {
             let message = "this server speaks earlier revisions only: begin with initialize";
-            return Ok(json(
-                StatusCode::BAD_REQUEST,
-                reply::error(Some(&request.id), -32000, message, None),
-            ));
+            return Ok(json(StatusCode::BAD_REQUEST, reply::error(Some(&request.id), -32000, message, None)));
         }
         if !modern {
-            match self
-                .handshake(asked_version(request, &outgoing.headers))
-                .await
-            {
+            match self.handshake(asked_version(request, &outgoing.headers)).await {
                 Ok(result) if request.method == "initialize" => {
                     return Ok(json(StatusCode::OK, reply::result(&request.id, &result)));
                 }
@@ -91,9 +73,7 @@ impl Child {
             }
         }
         let original = Original::of(request);
-        let waiting =
-            self.routes()
-                .enter(scope, Some(request.id.key()), original, outgoing.standing)?;
+        let waiting = self.routes().enter(scope, Some(request.id.key()), original, outgoing.standing)?;
         let number = waiting.number;
         let call = Call::new(Arc::clone(self), waiting, outgoing.standing);
         let line = outbound(text, request, number)?;
@@ -101,12 +81,7 @@ impl Child {
         call.reply(modern).await
     }
 
-    async fn notify(
-        &self,
-        scope: &str,
-        text: &str,
-        notification: &Notification<'_>,
-    ) -> Result<Reply, UpstreamError> {
+    async fn notify(&self, scope: &str, text: &str, notification: &Notification<'_>) -> Result<Reply, UpstreamError> {
         match (&*notification.method, &notification.params.request_id) {
             // The gateway made the handshake itself, and knows nothing that could be cancelled without an id.
             ("notifications/initialized", _) | ("notifications/cancelled", None) => {}
@@ -129,24 +104,21 @@ impl Child {
     fn standing(&self) -> Frames {
         let notices = self.notices.subscribe();
         let halted = self.halted();
-        Box::pin(stream::unfold(
-            (notices, halted),
-            async |(mut notices, mut halted)| {
-                loop {
-                    let frame = tokio::select! {
-                        biased;
-                        frame = notices.recv() => frame,
-                        _end = halted.wait_for(Option::is_some) => return None,
-                    };
-                    match frame {
-                        Ok(frame) => return Some((Ok(frame), (notices, halted))),
-                        // A slow reader misses notices; they only ever say that it should look again.
-                        Err(RecvError::Lagged(_)) => {}
-                        Err(RecvError::Closed) => return None,
-                    }
+        Box::pin(stream::unfold((notices, halted), async |(mut notices, mut halted)| {
+            loop {
+                let frame = tokio::select! {
+                    biased;
+                    frame = notices.recv() => frame,
+                    _end = halted.wait_for(Option::is_some) => return None,
+                };
+                match frame {
+                    Ok(frame) => return Some((Ok(frame), (notices, halted))),
+                    // A slow reader misses notices; they only ever say that it should look again.
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
                 }
-            },
-        ))
+            }
+        }))
     }
 
     /// The result of `initialize`, made once. Its own task, so that a caller who leaves does not leave it half done.
@@ -155,15 +127,9 @@ impl Child {
             return Ok(result.clone());
         }
         let child = Arc::clone(self);
-        let made = tokio::spawn(async move {
-            child
-                .legacy
-                .get_or_try_init(|| child.initialize(version))
-                .await
-                .cloned()
-        });
-        made.await
-            .unwrap_or(Err(Unready::Upstream(UpstreamError::Closed)))
+        let made =
+            tokio::spawn(async move { child.legacy.get_or_try_init(|| child.initialize(version)).await.cloned() });
+        made.await.unwrap_or(Err(Unready::Upstream(UpstreamError::Closed)))
     }
 
     async fn initialize(&self, version: &str) -> Result<String, Unready> {
@@ -173,10 +139,7 @@ impl Child {
             "clientInfo": { "name": "remit", "version": env!("CARGO_PKG_VERSION") },
         });
         // It may still be half way through: it cannot be asked twice.
-        let answer = self
-            .ask("initialize", &params.to_string())
-            .await
-            .inspect_err(|_| self.fail());
+        let answer = self.ask("initialize", &params.to_string()).await.inspect_err(|_| self.fail());
         let answer = answer.map_err(Unready::Upstream)?;
         let result = match Envelope::parse_upstream(answer.as_bytes()) {
             Ok(Envelope::Response(response)) => match response.outcome {
@@ -196,13 +159,7 @@ impl Child {
             return Ok(*modern);
         }
         let child = Arc::clone(self);
-        let asked = tokio::spawn(async move {
-            child
-                .modern
-                .get_or_try_init(|| child.discover())
-                .await
-                .copied()
-        });
+        let asked = tokio::spawn(async move { child.modern.get_or_try_init(|| child.discover()).await.copied() });
         asked.await.unwrap_or(Err(UpstreamError::Closed))
     }
 
@@ -219,27 +176,19 @@ impl Child {
             Err(error) => return Err(error),
         };
         let answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
-        let versions = answer
-            .pointer("/result/supportedVersions")
-            .and_then(serde_json::Value::as_array);
+        let versions = answer.pointer("/result/supportedVersions").and_then(serde_json::Value::as_array);
         Ok(versions.is_some_and(|versions| versions.iter().any(|spoken| spoken == version)))
     }
 
     /// A request of the gateway's own.
     async fn ask(&self, method: &str, params: &str) -> Result<String, UpstreamError> {
-        let original = Original {
-            id: "0".to_owned(),
-            token: None,
-        };
+        let original = Original { id: "0".to_owned(), token: None };
         let mut waiting = self.routes().enter("", None, original, false)?;
         let number = waiting.number;
-        let line =
-            format!(r#"{{"jsonrpc":"2.0","id":{number},"method":"{method}","params":{params}}}"#);
+        let line = format!(r#"{{"jsonrpc":"2.0","id":{number},"method":"{method}","params":{params}}}"#);
         let answered = async {
             self.write(line).await?;
-            (&mut waiting.answer)
-                .await
-                .map_err(|_| UpstreamError::Closed)
+            (&mut waiting.answer).await.map_err(|_| UpstreamError::Closed)
         };
         let answer = timeout(self.deadlines.connect, answered).await;
         self.routes().remove(number);
@@ -268,26 +217,16 @@ impl Call {
     fn new(child: Arc<Child>, waiting: Waiting, standing: bool) -> Self {
         let idle = (!standing).then_some(child.deadlines.idle);
         let end = (!standing).then(|| Instant::now() + child.deadlines.total);
-        Self {
-            child,
-            waiting,
-            idle,
-            end,
-        }
+        Self { child, waiting, idle, end }
     }
 
     async fn reply(mut self, modern: bool) -> Result<Reply, UpstreamError> {
         let within = self.child.deadlines.first_byte;
-        let first = timeout(within, self.next())
-            .await
-            .map_err(|_| UpstreamError::Timeout)??;
+        let first = timeout(within, self.next()).await.map_err(|_| UpstreamError::Timeout)??;
         match first {
             Next::Answer(message) => Ok(json(status(&message, modern), message.into_bytes())),
             Next::Ended => Err(UpstreamError::Closed),
-            Next::Note(message) => Ok(Reply::Stream {
-                headers: stream_headers(),
-                frames: self.frames(&message),
-            }),
+            Next::Note(message) => Ok(Reply::Stream { headers: stream_headers(), frames: self.frames(&message) }),
         }
     }
 
@@ -306,30 +245,23 @@ impl Call {
 
     fn frames(self, first: &str) -> Frames {
         let first = Some(Ok(Frame::of(first)));
-        Box::pin(stream::unfold(
-            (Some(self), first),
-            async |(call, first)| {
-                if let Some(first) = first {
-                    return Some((first, (call, None)));
-                }
-                let mut call = call?;
-                let next = match (call.idle, call.end) {
-                    (Some(idle), Some(end)) => {
-                        timeout_at(end.min(Instant::now() + idle), call.next()).await
-                    }
-                    _ => Ok(call.next().await),
-                };
-                match next {
-                    Ok(Ok(Next::Note(message))) => {
-                        Some((Ok(Frame::of(&message)), (Some(call), None)))
-                    }
-                    Ok(Ok(Next::Answer(message))) => Some((Ok(Frame::of(&message)), (None, None))),
-                    Ok(Ok(Next::Ended)) => None,
-                    Ok(Err(error)) => Some((Err(error), (None, None))),
-                    Err(_) => Some((Err(UpstreamError::Timeout), (None, None))),
-                }
-            },
-        ))
+        Box::pin(stream::unfold((Some(self), first), async |(call, first)| {
+            if let Some(first) = first {
+                return Some((first, (call, None)));
+            }
+            let mut call = call?;
+            let next = match (call.idle, call.end) {
+                (Some(idle), Some(end)) => timeout_at(end.min(Instant::now() + idle), call.next()).await,
+                _ => Ok(call.next().await),
+            };
+            match next {
+                Ok(Ok(Next::Note(message))) => Some((Ok(Frame::of(&message)), (Some(call), None))),
+                Ok(Ok(Next::Answer(message))) => Some((Ok(Frame::of(&message)), (None, None))),
+                Ok(Ok(Next::Ended)) => None,
+                Ok(Err(error)) => Some((Err(error), (None, None))),
+                Err(_) => Some((Err(UpstreamError::Timeout), (None, None))),
+            }
+        }))
     }
 }
 
@@ -346,14 +278,8 @@ impl Drop for Call {
 
 /// The revision in which a child is initialized: what its first caller asks for.
 fn asked_version(request: &Request<'_>, headers: &HeaderMap) -> &'static str {
-    let header = headers
-        .get("mcp-protocol-version")
-        .and_then(|value| value.to_str().ok());
-    let asked = if request.method == "initialize" {
-        request.params.protocol_version.as_deref()
-    } else {
-        header
-    };
+    let header = headers.get("mcp-protocol-version").and_then(|value| value.to_str().ok());
+    let asked = if request.method == "initialize" { request.params.protocol_version.as_deref() } else { header };
     asked
         .and_then(Revision::parse)
         .filter(|revision| revision.era() == Era::Legacy)
@@ -365,9 +291,7 @@ fn asked_version(request: &Request<'_>, headers: &HeaderMap) -> &'static str {
 fn status(message: &str, modern: bool) -> StatusCode {
     let error = match Envelope::parse_upstream(message.as_bytes()) {
         Ok(Envelope::Response(response)) if modern => match response.outcome {
-            Outcome::Error(error) => {
-                serde_json::from_str::<serde_json::Value>(error.get()).unwrap_or_default()
-            }
+            Outcome::Error(error) => serde_json::from_str::<serde_json::Value>(error.get()).unwrap_or_default(),
             Outcome::Result(_) => return StatusCode::OK,
         },
         _ => return StatusCode::OK,
@@ -384,21 +308,13 @@ fn refused(id: &Id<'_>, error: &str) -> Vec<u8> {
 }
 
 fn json(status: StatusCode, body: Vec<u8>) -> Reply {
-    let headers =
-        HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
-    Reply::Json {
-        status,
-        headers,
-        body: Bytes::from(body),
-    }
+    let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+    Reply::Json { status, headers, body: Bytes::from(body) }
 }
 
 fn stream_headers() -> HeaderMap {
     HeaderMap::from_iter([
         (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-        (
-            HeaderName::from_static("x-accel-buffering"),
-            HeaderValue::from_static("no"),
-        ),
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ])
 }

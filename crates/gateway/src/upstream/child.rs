@@ -76,19 +76,11 @@ impl Child {
             halt: watch::channel(None).0,
             end: watch::channel(None).0,
         });
-        let streams = (
-            process.child.stdin.take(),
-            process.child.stdout.take(),
-            process.child.stderr.take(),
-        );
+        let streams = (process.child.stdin.take(), process.child.stdout.take(), process.child.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = streams else {
             return Err(UpstreamError::Unreachable);
         };
-        let secrets = program
-            .vars
-            .iter()
-            .map(|(_, value)| value.clone())
-            .collect();
+        let secrets = program.vars.iter().map(|(_, value)| value.clone()).collect();
         tokio::spawn(drain(stderr, secrets));
         tokio::spawn(write(stdin, queued, child.halt.subscribe()));
         tokio::spawn(read(stdout, Arc::clone(&child)));
@@ -179,9 +171,7 @@ impl Child {
         match Envelope::parse_upstream(text.as_bytes()) {
             Ok(Envelope::Response(response)) => {
                 let number = response.id.and_then(|id| id.key().as_number());
-                let Some((number, pending)) =
-                    number.and_then(|n| Some((n, self.routes().remove(n)?)))
-                else {
+                let Some((number, pending)) = number.and_then(|n| Some((n, self.routes().remove(n)?))) else {
                     return;
                 };
                 self.touch();
@@ -215,17 +205,14 @@ impl Child {
                 };
                 let routes = self.routes();
                 let pending = number_of(token).and_then(|number| routes.get(number));
-                let Some((pending, original)) =
-                    pending.and_then(|it| Some((it, it.original.token.as_deref()?)))
-                else {
+                let Some((pending, original)) = pending.and_then(|it| Some((it, it.original.token.as_deref()?))) else {
                     return;
                 };
                 noted(pending, renamed(text, token, original));
             }
             (_, Some(subscription)) => {
                 let routes = self.routes();
-                let Some(pending) = number_of(subscription).and_then(|number| routes.get(number))
-                else {
+                let Some(pending) = number_of(subscription).and_then(|number| routes.get(number)) else {
                     return;
                 };
                 noted(pending, renamed(text, subscription, &pending.original.id));
@@ -238,8 +225,7 @@ impl Child {
     /// A server may only end a subscription; anything else has to be answered.
     fn unsubscribed(&self, number: Option<u64>) {
         let mut routes = self.routes();
-        let number =
-            number.filter(|number| routes.get(*number).is_some_and(|pending| pending.standing));
+        let number = number.filter(|number| routes.get(*number).is_some_and(|pending| pending.standing));
         if let Some(pending) = number.and_then(|number| routes.remove(number)) {
             pending.answer(Answer::Ended);
         }
@@ -257,12 +243,7 @@ fn noted(pending: &Pending, message: Result<String, UpstreamError>) {
 fn own_answer(request: &Request<'_>) -> String {
     let answer = match &*request.method {
         "ping" => reply::result(&request.id, "{}"),
-        _ => reply::error(
-            Some(&request.id),
-            -32601,
-            "this client does not offer it",
-            None,
-        ),
+        _ => reply::error(Some(&request.id), -32601, "this client does not offer it", None),
     };
     String::from_utf8_lossy(&answer).into_owned()
 }
@@ -272,11 +253,7 @@ fn line(mut message: String) -> Bytes {
     message.into()
 }
 
-async fn write(
-    mut stdin: ChildStdin,
-    mut queued: mpsc::Receiver<Bytes>,
-    mut halt: watch::Receiver<Option<Halt>>,
-) {
+async fn write(mut stdin: ChildStdin, mut queued: mpsc::Receiver<Bytes>, mut halt: watch::Receiver<Option<Halt>>) {
     let all = async {
         while let Some(line) = queued.recv().await {
             if stdin.write_all(&line).await.is_err() || stdin.flush().await.is_err() {

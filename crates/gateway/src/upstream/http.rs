@@ -37,11 +37,7 @@ impl HttpUpstreams {
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(deadlines.connect));
-        let tls = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
+        let tls = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
@@ -61,53 +57,26 @@ impl HttpUpstreams {
         let response = timeout(self.deadlines.first_byte, self.client.request(request))
             .await
             .map_err(|_| UpstreamError::Timeout)?
-            .map_err(|error| {
-                if error.is_connect() {
-                    UpstreamError::Unreachable
-                } else {
-                    UpstreamError::Closed
-                }
-            })?;
+            .map_err(|error| if error.is_connect() { UpstreamError::Unreachable } else { UpstreamError::Closed })?;
         self.reply(response, end).await
     }
 
-    async fn reply(
-        &self,
-        response: Response<Incoming>,
-        end: Option<Instant>,
-    ) -> Result<Reply, UpstreamError> {
+    async fn reply(&self, response: Response<Incoming>, end: Option<Instant>) -> Result<Reply, UpstreamError> {
         let (parts, body) = response.into_parts();
         let headers = returned(&parts.headers);
-        let body = Body {
-            incoming: body,
-            idle: end.map(|_| self.deadlines.idle),
-            end,
-        };
+        let body = Body { incoming: body, idle: end.map(|_| self.deadlines.idle), end };
         let kind = media_type(&parts.headers);
         match parts.status {
             status if status.is_redirection() => Err(UpstreamError::Malformed("a redirect")),
             StatusCode::ACCEPTED | StatusCode::NO_CONTENT => Ok(Reply::Accepted),
-            _ if parts.headers.contains_key(CONTENT_ENCODING) => {
-                Err(UpstreamError::Malformed("an encoded body"))
+            _ if parts.headers.contains_key(CONTENT_ENCODING) => Err(UpstreamError::Malformed("an encoded body")),
+            StatusCode::OK if kind == "text/event-stream" => Ok(Reply::Stream { headers, frames: frames(body) }),
+            status if kind == "application/json" => {
+                Ok(Reply::Json { status, headers, body: body.whole(&parts.headers).await? })
             }
-            StatusCode::OK if kind == "text/event-stream" => Ok(Reply::Stream {
-                headers,
-                frames: frames(body),
-            }),
-            status if kind == "application/json" => Ok(Reply::Json {
-                status,
-                headers,
-                body: body.whole(&parts.headers).await?,
-            }),
-            status if status.is_success() => {
-                Err(UpstreamError::Malformed("neither JSON nor a stream"))
-            }
+            status if status.is_success() => Err(UpstreamError::Malformed("neither JSON nor a stream")),
             // An error page is not an answer, and its words are nobody's business.
-            status => Ok(Reply::Json {
-                status,
-                headers: HeaderMap::new(),
-                body: Bytes::new(),
-            }),
+            status => Ok(Reply::Json { status, headers: HeaderMap::new(), body: Bytes::new() }),
         }
     }
 }
@@ -123,9 +92,9 @@ impl Body {
         loop {
             let frame = self.incoming.frame();
             let frame = match (self.idle, self.end) {
-                (Some(idle), Some(end)) => timeout_at(end.min(Instant::now() + idle), frame)
-                    .await
-                    .map_err(|_| UpstreamError::Timeout)?,
+                (Some(idle), Some(end)) => {
+                    timeout_at(end.min(Instant::now() + idle), frame).await.map_err(|_| UpstreamError::Timeout)?
+                }
                 _ => frame.await,
             };
             match frame {
@@ -142,10 +111,7 @@ impl Body {
     }
 
     async fn whole(mut self, headers: &HeaderMap) -> Result<Bytes, UpstreamError> {
-        let announced = headers
-            .get(CONTENT_LENGTH)
-            .and_then(|v| v.to_str().ok())
-            .and_then(|v| v.parse::<usize>().ok());
+        let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());
         if announced.is_some_and(|length| length > REPLY_BYTES_MAX) {
             return Err(UpstreamError::TooLarge);
         }
@@ -162,37 +128,26 @@ impl Body {
 
 /// The frames of a body; it ends after the first error.
 fn frames(body: Body) -> Frames {
-    Box::pin(stream::unfold(
-        Some((body, Splitter::default())),
-        async |state| {
-            let (mut body, mut splitter) = state?;
-            loop {
-                if let Some(frame) = splitter.pop() {
-                    return Some((Ok(frame), Some((body, splitter))));
-                }
-                let piece = match body.piece().await {
-                    Ok(Some(piece)) => piece,
-                    Ok(None) if splitter.is_between_frames() => return None,
-                    Ok(None) => return Some((Err(UpstreamError::Closed), None)),
-                    Err(error) => return Some((Err(error), None)),
-                };
-                if let Err(error) = splitter.push(&piece) {
-                    return Some((Err(error.into()), None));
-                }
+    Box::pin(stream::unfold(Some((body, Splitter::default())), async |state| {
+        let (mut body, mut splitter) = state?;
+        loop {
+            if let Some(frame) = splitter.pop() {
+                return Some((Ok(frame), Some((body, splitter))));
             }
-        },
-    ))
+            let piece = match body.piece().await {
+                Ok(Some(piece)) => piece,
+                Ok(None) if splitter.is_between_frames() => return None,
+                Ok(None) => return Some((Err(UpstreamError::Closed), None)),
+                Err(error) => return Some((Err(error), None)),
+            };
+            if let Err(error) = splitter.push(&piece) {
+                return Some((Err(error.into()), None));
+            }
+        }
+    }))
 }
 
 fn media_type(headers: &HeaderMap) -> String {
-    let value = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    value
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase()
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }

@@ -21,12 +21,7 @@ const ANSWER: &str = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
 
 fn deadlines() -> Deadlines {
     let ms = Duration::from_millis;
-    Deadlines {
-        connect: ms(2000),
-        first_byte: ms(300),
-        idle: ms(300),
-        total: ms(900),
-    }
+    Deadlines { connect: ms(2000), first_byte: ms(300), idle: ms(300), total: ms(900) }
 }
 
 /// Serves raw bytes: the first for every connection, then as many more, one every 20 ms, as `rest` says.
@@ -47,22 +42,10 @@ async fn serve(first: Vec<u8>, rest: Option<(Vec<u8>, usize)>, then_close: bool)
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             count.fetch_add(1, Ordering::SeqCst);
-            tokio::spawn(one(
-                stream,
-                first.clone(),
-                rest.clone(),
-                then_close,
-                seen_in.clone(),
-                hung_up_in.clone(),
-            ));
+            tokio::spawn(one(stream, first.clone(), rest.clone(), then_close, seen_in.clone(), hung_up_in.clone()));
         }
     });
-    Server {
-        address,
-        seen,
-        hung_up,
-        connections,
-    }
+    Server { address, seen, hung_up, connections }
 }
 
 async fn one(
@@ -81,9 +64,7 @@ async fn one(
             _ => return,
         }
     }
-    seen.send(String::from_utf8(request).unwrap())
-        .await
-        .unwrap();
+    seen.send(String::from_utf8(request).unwrap()).await.unwrap();
     let _closed_early = stream.write_all(&first).await;
     if let Some((piece, times)) = rest {
         for _ in 0..times {
@@ -111,58 +92,31 @@ fn stream_head() -> Vec<u8> {
 }
 
 fn outgoing(standing: bool) -> Outgoing {
-    let headers = HeaderMap::from_iter([(
-        ::http::header::AUTHORIZATION,
-        HeaderValue::from_static("Bearer up"),
-    )]);
-    Outgoing {
-        body: Bytes::from_static(BODY.as_bytes()),
-        headers,
-        method: Method::POST,
-        standing,
-    }
+    let headers = HeaderMap::from_iter([(::http::header::AUTHORIZATION, HeaderValue::from_static("Bearer up"))]);
+    Outgoing { body: Bytes::from_static(BODY.as_bytes()), headers, method: Method::POST, standing }
 }
 
 async fn send(server: &Server, standing: bool) -> Result<Reply, UpstreamError> {
     let url = format!("http://{}/mcp", server.address).parse().unwrap();
-    HttpUpstreams::new(deadlines())
-        .send(&url, outgoing(standing))
-        .await
+    HttpUpstreams::new(deadlines()).send(&url, outgoing(standing)).await
 }
 
 async fn collect(reply: Reply) -> Vec<Result<Frame, UpstreamError>> {
-    let Reply::Stream { frames, .. } = reply else {
-        panic!("a stream, not {reply:?}")
-    };
+    let Reply::Stream { frames, .. } = reply else { panic!("a stream, not {reply:?}") };
     frames.collect().await
 }
 
 #[tokio::test]
 async fn a_message_and_its_answer_are_relayed() {
-    let mut server = serve(
-        response("200 OK", "application/json; charset=utf-8", ANSWER),
-        None,
-        false,
-    )
-    .await;
-    let Reply::Json {
-        status,
-        headers,
-        body,
-    } = send(&server, false).await.unwrap()
-    else {
-        panic!("one message")
-    };
+    let mut server = serve(response("200 OK", "application/json; charset=utf-8", ANSWER), None, false).await;
+    let Reply::Json { status, headers, body } = send(&server, false).await.unwrap() else { panic!("one message") };
     assert_eq!((status, &*body), (StatusCode::OK, ANSWER.as_bytes()));
     let mut names: Vec<&str> = headers.keys().map(::http::HeaderName::as_str).collect();
     names.sort_unstable();
     assert_eq!(names, ["content-type", "mcp-session-id"]);
     let seen = server.seen.recv().await.unwrap();
     assert!(seen.starts_with("POST /mcp HTTP/1.1\r\n"), "{seen}");
-    assert!(
-        seen.contains("authorization: Bearer up\r\n") && seen.ends_with(BODY),
-        "{seen}"
-    );
+    assert!(seen.contains("authorization: Bearer up\r\n") && seen.ends_with(BODY), "{seen}");
 }
 
 #[track_caller]
@@ -173,39 +127,24 @@ fn is(reply: Result<Reply, UpstreamError>, expected: UpstreamError) {
 #[tokio::test]
 async fn what_is_no_answer_is_an_error() {
     let malformed = |why| UpstreamError::Malformed(why);
-    let encoded = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\n{}";
-    let endless_head = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-        REPLY_BYTES_MAX + 1
-    );
-    let cut =
-        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 90\r\n\r\n{\"jso"
-            .to_vec();
+    let encoded =
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\n{}";
+    let endless_head =
+        format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", REPLY_BYTES_MAX + 1);
+    let cut = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 90\r\n\r\n{\"jso".to_vec();
     for (bytes, close, expected) in [
-        (
-            response("200 OK", "text/html", "<p>"),
-            false,
-            malformed("neither JSON nor a stream"),
-        ),
+        (response("200 OK", "text/html", "<p>"), false, malformed("neither JSON nor a stream")),
         (encoded.to_vec(), false, malformed("an encoded body")),
         (endless_head.into_bytes(), false, UpstreamError::TooLarge),
         (cut.clone(), true, UpstreamError::Closed),
         (cut, false, UpstreamError::Timeout),
-        (
-            b"not HTTP at all\r\n\r\n".to_vec(),
-            false,
-            UpstreamError::Closed,
-        ),
+        (b"not HTTP at all\r\n\r\n".to_vec(), false, UpstreamError::Closed),
         (Vec::new(), true, UpstreamError::Closed),
         (Vec::new(), false, UpstreamError::Timeout),
     ] {
         let shown = String::from_utf8_lossy(&bytes).into_owned();
         let server = serve(bytes, None, close).await;
-        assert_eq!(
-            send(&server, false).await.map(|r| format!("{r:?}")),
-            Err(expected),
-            "{shown:?}"
-        );
+        assert_eq!(send(&server, false).await.map(|r| format!("{r:?}")), Err(expected), "{shown:?}");
     }
 }
 
@@ -218,10 +157,7 @@ async fn a_redirect_is_not_followed() {
             elsewhere.address
         );
         let server = serve(head.into_bytes(), None, false).await;
-        is(
-            send(&server, false).await,
-            UpstreamError::Malformed("a redirect"),
-        );
+        is(send(&server, false).await, UpstreamError::Malformed("a redirect"));
     }
     assert_eq!(elsewhere.connections.load(Ordering::SeqCst), 0);
 }
@@ -229,54 +165,20 @@ async fn a_redirect_is_not_followed() {
 #[tokio::test]
 async fn nobody_is_there() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap())
-        .parse()
-        .unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
     drop(listener);
-    is(
-        HttpUpstreams::new(deadlines())
-            .send(&url, outgoing(false))
-            .await,
-        UpstreamError::Unreachable,
-    );
+    is(HttpUpstreams::new(deadlines()).send(&url, outgoing(false)).await, UpstreamError::Unreachable);
 }
 
 #[tokio::test]
 async fn errors_keep_their_status_and_lose_their_page() {
-    let server = serve(
-        response("404 Not Found", "application/json", "{}"),
-        None,
-        false,
-    )
-    .await;
-    let Reply::Json { status, body, .. } = send(&server, false).await.unwrap() else {
-        panic!("one message")
-    };
+    let server = serve(response("404 Not Found", "application/json", "{}"), None, false).await;
+    let Reply::Json { status, body, .. } = send(&server, false).await.unwrap() else { panic!("one message") };
     assert_eq!((status, &*body), (StatusCode::NOT_FOUND, b"{}".as_slice()));
-    let server = serve(
-        response("401 Unauthorized", "text/html", "<p>token up"),
-        None,
-        false,
-    )
-    .await;
-    let Reply::Json {
-        status,
-        headers,
-        body,
-    } = send(&server, false).await.unwrap()
-    else {
-        panic!("one message")
-    };
-    assert_eq!(
-        (status, body.len(), headers.len()),
-        (StatusCode::UNAUTHORIZED, 0, 0)
-    );
-    let server = serve(
-        b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n".to_vec(),
-        None,
-        false,
-    )
-    .await;
+    let server = serve(response("401 Unauthorized", "text/html", "<p>token up"), None, false).await;
+    let Reply::Json { status, headers, body } = send(&server, false).await.unwrap() else { panic!("one message") };
+    assert_eq!((status, body.len(), headers.len()), (StatusCode::UNAUTHORIZED, 0, 0));
+    let server = serve(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n".to_vec(), None, false).await;
     assert!(matches!(send(&server, false).await, Ok(Reply::Accepted)));
 }
 
@@ -287,18 +189,8 @@ async fn a_stream_arrives_frame_by_frame() {
     let server = serve([stream_head(), body.into_bytes()].concat(), None, true).await;
     let frames = collect(send(&server, false).await.unwrap()).await;
     let one = crate::mcp::id::IdKey::number(1);
-    let kinds: Vec<FrameKind> = frames
-        .iter()
-        .map(|frame| frame.as_ref().unwrap().kind(&one))
-        .collect();
-    assert_eq!(
-        kinds,
-        [
-            FrameKind::Silent,
-            FrameKind::Notification("notifications/message".into()),
-            FrameKind::Final
-        ]
-    );
+    let kinds: Vec<FrameKind> = frames.iter().map(|frame| frame.as_ref().unwrap().kind(&one)).collect();
+    assert_eq!(kinds, [FrameKind::Silent, FrameKind::Notification("notifications/message".into()), FrameKind::Final]);
 }
 
 #[tokio::test]
@@ -308,26 +200,13 @@ async fn streams_end_where_they_may_not() {
         (": hi\n", false, UpstreamError::Timeout),
         ("data: \u{0}\n\n: x", false, UpstreamError::Timeout),
     ] {
-        let server = serve(
-            [stream_head(), body.as_bytes().to_vec()].concat(),
-            None,
-            close,
-        )
-        .await;
+        let server = serve([stream_head(), body.as_bytes().to_vec()].concat(), None, close).await;
         let frames = collect(send(&server, false).await.unwrap()).await;
         assert_eq!(frames.last(), Some(&Err(expected)), "{body}");
     }
-    let server = serve(
-        [stream_head(), b"data: \xff\n\n".to_vec()].concat(),
-        None,
-        true,
-    )
-    .await;
+    let server = serve([stream_head(), b"data: \xff\n\n".to_vec()].concat(), None, true).await;
     let frames = collect(send(&server, false).await.unwrap()).await;
-    assert_eq!(
-        frames,
-        [Err(UpstreamError::Malformed("a stream is not UTF-8"))]
-    );
+    assert_eq!(frames, [Err(UpstreamError::Malformed("a stream is not UTF-8"))]);
     let server = serve(stream_head(), Some((vec![b'a'; 1 << 20], 32)), true).await;
     let frames = collect(send(&server, false).await.unwrap()).await;
     assert_eq!(frames, [Err(UpstreamError::TooLarge)]);
@@ -340,17 +219,9 @@ async fn an_endless_stream_ends_and_a_standing_one_does_not() {
     let frames = collect(send(&server, false).await.unwrap()).await;
     assert_eq!(frames.last(), Some(&Err(UpstreamError::Timeout)));
     let server = endless().await;
-    let Reply::Stream { frames, .. } = send(&server, true).await.unwrap() else {
-        panic!("a stream")
-    };
-    let past_total = frames
-        .take(60)
-        .all(|frame| async move { frame.is_ok() })
-        .await;
-    assert!(
-        past_total,
-        "60 frames take longer than the whole of a call may"
-    );
+    let Reply::Stream { frames, .. } = send(&server, true).await.unwrap() else { panic!("a stream") };
+    let past_total = frames.take(60).all(|frame| async move { frame.is_ok() }).await;
+    assert!(past_total, "60 frames take longer than the whole of a call may");
 }
 
 #[tokio::test]
@@ -363,10 +234,7 @@ async fn whoever_leaves_ends_the_request() {
 
     let mut server = serve(Vec::new(), None, false).await;
     let url = format!("http://{}/mcp", server.address).parse().unwrap();
-    let patient = Deadlines {
-        first_byte: Duration::from_mins(1),
-        ..deadlines()
-    };
+    let patient = Deadlines { first_byte: Duration::from_mins(1), ..deadlines() };
     let upstreams = HttpUpstreams::new(patient);
     let sending = tokio::spawn(async move { upstreams.send(&url, outgoing(false)).await });
     server.seen.recv().await.unwrap();

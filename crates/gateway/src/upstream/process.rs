@@ -87,15 +87,8 @@ struct Home(PathBuf);
 impl Home {
     fn make(scratch: &std::path::Path) -> io::Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let path = scratch.join(format!(
-            "{}-{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        ));
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(scratch)?;
+        let path = scratch.join(format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(scratch)?;
         // Not recursive here: a home that is already there is not empty for sure.
         std::fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self(path))
@@ -120,12 +113,7 @@ pub(super) fn start(program: &Program, around: &Surroundings) -> io::Result<Proc
         .env("PATH", &around.path)
         .env("HOME", &home.0)
         .env("LANG", "C.UTF-8")
-        .envs(
-            program
-                .vars
-                .iter()
-                .map(|(name, value)| (name, value.as_str())),
-        )
+        .envs(program.vars.iter().map(|(name, value)| (name, value.as_str())))
         .current_dir(&home.0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -133,23 +121,12 @@ pub(super) fn start(program: &Program, around: &Surroundings) -> io::Result<Proc
         .process_group(0)
         .kill_on_drop(true);
     let child = command.spawn()?;
-    let pid = child
-        .id()
-        .and_then(|id| i32::try_from(id).ok())
-        .and_then(Pid::from_raw);
-    Ok(Process {
-        child,
-        group: Group(pid),
-        _home: home,
-    })
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    Ok(Process { child, group: Group(pid), _home: home })
 }
 
 /// Reads one line of at most `max` bytes into `line`, without its end; `false` at the end of the stream.
-pub(super) async fn read_line<R>(
-    from: &mut BufReader<R>,
-    line: &mut Vec<u8>,
-    max: usize,
-) -> io::Result<bool>
+pub(super) async fn read_line<R>(from: &mut BufReader<R>, line: &mut Vec<u8>, max: usize) -> io::Result<bool>
 where
     R: AsyncRead + Unpin,
 {
@@ -204,9 +181,7 @@ fn blotted(line: &[u8], secrets: &[Zeroizing<String>]) -> String {
     secrets
         .iter()
         .filter(|secret| secret.len() >= SECRET_BYTES_MIN)
-        .fold(text, |text, secret| {
-            text.replace(secret.as_str(), "[secret]")
-        })
+        .fold(text, |text, secret| text.replace(secret.as_str(), "[secret]"))
 }
 
 #[cfg(test)]
@@ -216,16 +191,9 @@ mod tests {
     #[test]
     fn no_secret_is_shown() {
         let secret = Zeroizing::new("tok_123456".to_owned());
-        let program = Program {
-            command: "x".into(),
-            args: vec![],
-            vars: vec![("TOKEN".into(), secret.clone())],
-        };
+        let program = Program { command: "x".into(), args: vec![], vars: vec![("TOKEN".into(), secret.clone())] };
         assert!(!format!("{program:?}").contains("tok_"));
-        assert_eq!(
-            blotted(b"bad token tok_123456!", &[secret]),
-            "bad token [secret]!"
-        );
+        assert_eq!(blotted(b"bad token tok_123456!", &[secret]), "bad token [secret]!");
     }
 
     #[tokio::test]
@@ -237,10 +205,6 @@ mod tests {
             seen.push(String::from_utf8(line.clone()).unwrap());
         }
         assert_eq!(seen, ["ab", "", "cdef", "rest"]);
-        assert!(
-            read_line(&mut BufReader::new(&b"abcde\n"[..]), &mut line, 4)
-                .await
-                .is_err()
-        );
+        assert!(read_line(&mut BufReader::new(&b"abcde\n"[..]), &mut line, 4).await.is_err());
     }
 }

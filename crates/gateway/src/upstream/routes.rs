@@ -76,20 +76,9 @@ impl Routes {
         let (notes_in, notes) = mpsc::channel(NOTES_MAX);
         let (answer_in, answer) = oneshot::channel();
         let scope = scope.to_owned();
-        let pending = Pending {
-            scope,
-            id,
-            original,
-            standing,
-            notes: notes_in,
-            answer: answer_in,
-        };
+        let pending = Pending { scope, id, original, standing, notes: notes_in, answer: answer_in };
         self.pending.insert(self.last, pending);
-        Ok(Waiting {
-            number: self.last,
-            notes,
-            answer,
-        })
+        Ok(Waiting { number: self.last, notes, answer })
     }
 
     pub(super) fn get(&self, number: u64) -> Option<&Pending> {
@@ -103,11 +92,7 @@ impl Routes {
     /// The numbers of a caller's requests with this id.
     pub(super) fn of(&self, scope: &str, id: &IdKey) -> Vec<u64> {
         let matches = |pending: &Pending| pending.scope == scope && pending.id.as_ref() == Some(id);
-        self.pending
-            .iter()
-            .filter(|(_, pending)| matches(pending))
-            .map(|(number, _)| *number)
-            .collect()
+        self.pending.iter().filter(|(_, pending)| matches(pending)).map(|(number, _)| *number).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -68,10 +68,7 @@ struct Slot {
 
 impl std::fmt::Debug for Slot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Slot")
-            .field("program", &self.program)
-            .field("failures", &self.failures)
-            .finish_non_exhaustive()
+        f.debug_struct("Slot").field("program", &self.program).field("failures", &self.failures).finish_non_exhaustive()
     }
 }
 
@@ -82,20 +79,13 @@ pub fn one_line(body: Bytes) -> Bytes {
     if !body.iter().any(ends) {
         return body;
     }
-    body.iter()
-        .map(|byte| if ends(byte) { b' ' } else { *byte })
-        .collect()
+    body.iter().map(|byte| if ends(byte) { b' ' } else { *byte }).collect()
 }
 
 impl Children {
     /// None yet; they start when they are first needed.
     pub fn new(around: Surroundings, deadlines: Deadlines, limits: ChildLimits) -> Self {
-        Self {
-            slots: Mutex::default(),
-            around,
-            deadlines,
-            limits,
-        }
+        Self { slots: Mutex::default(), around, deadlines, limits }
     }
 
     /// Sends one message to the child of this key, and starts it where it does not run. `scope` is the caller's run.
@@ -126,11 +116,7 @@ impl Children {
     }
 
     async fn end(&self, which: impl Fn(&ChildKey) -> bool) {
-        let ended: Vec<Slot> = self
-            .slots()
-            .extract_if(|key, _| which(key))
-            .map(|(_, slot)| slot)
-            .collect();
+        let ended: Vec<Slot> = self.slots().extract_if(|key, _| which(key)).map(|(_, slot)| slot).collect();
         for child in ended.iter().filter_map(|slot| slot.child.as_ref()) {
             child.stop();
         }
@@ -159,12 +145,7 @@ impl Children {
         self.make_room(&mut slots)?;
         let started = Instant::now();
         let child = Child::start(program, &self.around, self.deadlines, self.limits.idle);
-        let slot = Slot {
-            program: program.clone(),
-            child: child.as_ref().ok().cloned(),
-            started,
-            failures,
-        };
+        let slot = Slot { program: program.clone(), child: child.as_ref().ok().cloned(), started, failures };
         slots.insert(key.clone(), slot);
         child
     }
@@ -178,35 +159,20 @@ impl Children {
             Some(child) => child.end().ok_or(UpstreamError::Busy)?,
         };
         let lived = ended.saturating_duration_since(slot.started);
-        let failures = if lived >= self.limits.backoff_max {
-            1
-        } else {
-            slot.failures.saturating_add(1)
-        };
+        let failures = if lived >= self.limits.backoff_max { 1 } else { slot.failures.saturating_add(1) };
         let factor = 1_u32.checked_shl(failures - 1).unwrap_or(u32::MAX);
-        let wait = self
-            .limits
-            .backoff
-            .saturating_mul(factor)
-            .min(self.limits.backoff_max);
-        if ended.elapsed() < wait {
-            Err(UpstreamError::Busy)
-        } else {
-            Ok(failures)
-        }
+        let wait = self.limits.backoff.saturating_mul(factor).min(self.limits.backoff_max);
+        if ended.elapsed() < wait { Err(UpstreamError::Busy) } else { Ok(failures) }
     }
 
     fn make_room(&self, slots: &mut HashMap<ChildKey, Slot>) -> Result<(), UpstreamError> {
-        let forgotten =
-            |slot: &Slot| !slot.lives() && slot.started.elapsed() > self.limits.backoff_max * 2;
+        let forgotten = |slot: &Slot| !slot.lives() && slot.started.elapsed() > self.limits.backoff_max * 2;
         slots.retain(|_, slot| !forgotten(slot));
         if slots.values().filter(|slot| slot.lives()).count() < self.limits.children {
             return Ok(());
         }
         let children = slots.values().filter_map(|slot| slot.child.as_ref());
-        let idle = children
-            .filter(|child| child.is_alive() && child.is_idle())
-            .min_by_key(|child| child.used());
+        let idle = children.filter(|child| child.is_alive() && child.is_idle()).min_by_key(|child| child.used());
         match idle {
             Some(child) => {
                 child.stop();

@@ -72,11 +72,7 @@ struct World {
 }
 
 fn key(root: &str) -> ChildKey {
-    ChildKey {
-        server: "s".into(),
-        owner: "o".into(),
-        root: root.into(),
-    }
+    ChildKey { server: "s".into(), owner: "o".into(), root: root.into() }
 }
 
 fn limits() -> ChildLimits {
@@ -90,46 +86,24 @@ fn limits() -> ChildLimits {
 
 fn deadlines() -> Deadlines {
     let s = Duration::from_secs;
-    Deadlines {
-        connect: s(10),
-        first_byte: s(10),
-        idle: s(10),
-        total: s(20),
-    }
+    Deadlines { connect: s(10), first_byte: s(10), idle: s(10), total: s(20) }
 }
 
 /// The interpreter itself: what stands first in `PATH` may be a script that sets variables of its own.
 static PYTHON: LazyLock<String> = LazyLock::new(|| {
-    let found = std::process::Command::new("python3")
-        .args(["-c", "import sys; print(sys.executable)"])
-        .output();
-    String::from_utf8(found.unwrap().stdout)
-        .unwrap()
-        .trim()
-        .to_owned()
+    let found = std::process::Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
+    String::from_utf8(found.unwrap().stdout).unwrap().trim().to_owned()
 });
 
 fn world_of(limits: ChildLimits, deadlines: Deadlines, args: &[&str]) -> World {
-    static PATH: LazyLock<String> =
-        LazyLock::new(|| std::env::vars().find(|(name, _)| name == "PATH").unwrap().1);
+    static PATH: LazyLock<String> = LazyLock::new(|| std::env::vars().find(|(name, _)| name == "PATH").unwrap().1);
     let scratch = tempfile::tempdir().unwrap();
-    let around = Surroundings {
-        path: PATH.clone(),
-        scratch: scratch.path().join("homes"),
-    };
+    let around = Surroundings { path: PATH.clone(), scratch: scratch.path().join("homes") };
     let mut all: Vec<String> = ["-u", "-c", SERVER].map(str::to_owned).into();
     all.extend(args.iter().map(|arg| (*arg).to_owned()));
     let vars = vec![("TOKEN".to_owned(), Zeroizing::new("tok_abcdef".to_owned()))];
-    let program = Program {
-        command: PYTHON.clone(),
-        args: all,
-        vars,
-    };
-    World {
-        children: Children::new(around, deadlines, limits),
-        program,
-        _scratch: scratch,
-    }
+    let program = Program { command: PYTHON.clone(), args: all, vars };
+    World { children: Children::new(around, deadlines, limits), program, _scratch: scratch }
 }
 
 fn world() -> World {
@@ -152,9 +126,7 @@ fn tool(id: Value, name: &str, args: Value) -> Value {
 
 impl World {
     async fn send(&self, root: &str, message: &Value) -> Result<Reply, UpstreamError> {
-        self.children
-            .send(&key(root), &self.program, "run", post(message))
-            .await
+        self.children.send(&key(root), &self.program, "run", post(message)).await
     }
 
     async fn answer(&self, root: &str, message: &Value) -> Value {
@@ -167,28 +139,16 @@ impl World {
 
     async fn heard(&self, root: &str, method: &str) -> Vec<Value> {
         let all = self.text(root, "heard", json!({})).await;
-        all.as_array()
-            .unwrap()
-            .iter()
-            .filter(|m| m["method"] == method)
-            .cloned()
-            .collect()
+        all.as_array().unwrap().iter().filter(|m| m["method"] == method).cloned().collect()
     }
 }
 
 fn body(reply: Reply) -> (StatusCode, Value) {
-    let Reply::Json { status, body, .. } = reply else {
-        panic!("one message, not {reply:?}")
-    };
+    let Reply::Json { status, body, .. } = reply else { panic!("one message, not {reply:?}") };
     (status, serde_json::from_slice(&body).unwrap())
 }
 
 async fn messages(reply: Reply) -> Vec<Value> {
-    let Reply::Stream { frames, .. } = reply else {
-        panic!("a stream, not {reply:?}")
-    };
-    frames
-        .map(|frame| serde_json::from_str(frame.unwrap().data().unwrap()).unwrap())
-        .collect()
-        .await
+    let Reply::Stream { frames, .. } = reply else { panic!("a stream, not {reply:?}") };
+    frames.map(|frame| serde_json::from_str(frame.unwrap().data().unwrap()).unwrap()).collect().await
 }

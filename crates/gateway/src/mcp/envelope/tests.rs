@@ -5,9 +5,7 @@ use super::*;
 
 #[track_caller]
 fn refused(text: &str) -> McpError {
-    Envelope::parse(text.as_bytes())
-        .map(|_| text)
-        .expect_err("it must be refused")
+    Envelope::parse(text.as_bytes()).map(|_| text).expect_err("it must be refused")
 }
 
 #[test]
@@ -16,25 +14,14 @@ fn a_call_is_seen_as_it_was_written() {
       "arguments": { "n" : 1.50e400, "s":"\u00e9" } ,"x":[1],
       "_meta":{"progressToken":7,"traceparent":"00-aa","claudecode/toolUseId":"toolu_1","io.modelcontextprotocol/protocolVersion":"2026-07-28",
       "io.modelcontextprotocol/clientCapabilities":{"roots":{}},"io.modelcontextprotocol/clientInfo":{"name":"c","version":"1"}}}} "#;
-    let Ok(Envelope::Request(request)) = Envelope::parse(text.as_bytes()) else {
-        panic!("a request")
-    };
+    let Ok(Envelope::Request(request)) = Envelope::parse(text.as_bytes()) else { panic!("a request") };
     let params = &request.params;
     assert_eq!(request.id.raw(), r#""a\u0031""#);
     assert_eq!(params.target.as_deref(), Some("read"));
-    assert_eq!(
-        params.arguments.as_ref().unwrap().raw.get(),
-        r#"{ "n" : 1.50e400, "s":"\u00e9" }"#
-    );
-    assert_eq!(
-        params.arguments.as_ref().unwrap().value.get("n"),
-        Some(&Value::Number("1.50e400"))
-    );
+    assert_eq!(params.arguments.as_ref().unwrap().raw.get(), r#"{ "n" : 1.50e400, "s":"\u00e9" }"#);
+    assert_eq!(params.arguments.as_ref().unwrap().value.get("n"), Some(&Value::Number("1.50e400")));
     assert_eq!(params.meta.protocol_version.as_deref(), Some("2026-07-28"));
-    assert_eq!(
-        params.meta.client_capabilities.unwrap().get(),
-        r#"{"roots":{}}"#
-    );
+    assert_eq!(params.meta.client_capabilities.unwrap().get(), r#"{"roots":{}}"#);
     assert_eq!(params.meta.client_name.as_deref(), Some("c"));
     assert_eq!(params.meta.progress_token.as_ref().unwrap().raw(), "7");
     assert_eq!(params.meta.traceparent.as_deref(), Some("00-aa"));
@@ -45,21 +32,11 @@ fn a_call_is_seen_as_it_was_written() {
 fn targets_of_the_decided_methods() {
     let target = |method: &str, params: &str| {
         let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
-        Envelope::parse(text.as_bytes())
-            .map(|e| e.params().unwrap().target.as_deref().map(str::to_owned))
+        Envelope::parse(text.as_bytes()).map(|e| e.params().unwrap().target.as_deref().map(str::to_owned))
     };
-    assert_eq!(
-        target("prompts/get", r#"{"name":"p"}"#),
-        Ok(Some("p".into()))
-    );
-    assert_eq!(
-        target("resources/read", r#"{"uri":"file:///x","name":"y"}"#),
-        Ok(Some("file:///x".into()))
-    );
-    assert_eq!(
-        target("tools/list", r#"{"name":"y","arguments":3}"#),
-        Ok(None)
-    );
+    assert_eq!(target("prompts/get", r#"{"name":"p"}"#), Ok(Some("p".into())));
+    assert_eq!(target("resources/read", r#"{"uri":"file:///x","name":"y"}"#), Ok(Some("file:///x".into())));
+    assert_eq!(target("tools/list", r#"{"name":"y","arguments":3}"#), Ok(None));
     for (method, params) in [
         ("tools/call", "{}"),
         ("tools/call", r#"{"name":""}"#),
@@ -70,43 +47,20 @@ fn targets_of_the_decided_methods() {
         ("tools/call", "[]"),
         ("resources/read", r#"{"name":"x"}"#),
     ] {
-        assert!(
-            matches!(target(method, params), Err(McpError::Params(_))),
-            "{method} {params}"
-        );
+        assert!(matches!(target(method, params), Err(McpError::Params(_))), "{method} {params}");
     }
 }
 
 #[test]
 fn two_readings_of_the_same_bytes_are_refused() {
     let duplicate = |name: &str| McpError::Json(JsonError::Duplicate(name.into()));
-    let call = |params: &str| {
-        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#)
-    };
-    assert_eq!(
-        refused(&call(r#"{"name":"a","name":"b"}"#)),
-        duplicate("name")
-    );
-    assert_eq!(
-        refused(&call(r#"{"name":"a","n\u0061me":"b"}"#)),
-        duplicate("name")
-    );
-    assert_eq!(
-        refused(&call(r#"{"name":"a","arguments":{"x":[{"y":1,"y":2}]}}"#)),
-        duplicate("y")
-    );
-    assert_eq!(
-        refused(&call(r#"{"name":"a","_meta":{"z":{"y":1,"y":2}}}"#)),
-        duplicate("y")
-    );
-    assert_eq!(
-        refused(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","method":"tools/call"}"#),
-        duplicate("method")
-    );
-    assert_eq!(
-        refused(r#"{"jsonrpc":"2.0","id":1,"result":{"a":{"y":1,"y":2}}}"#),
-        duplicate("y")
-    );
+    let call = |params: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+    assert_eq!(refused(&call(r#"{"name":"a","name":"b"}"#)), duplicate("name"));
+    assert_eq!(refused(&call(r#"{"name":"a","n\u0061me":"b"}"#)), duplicate("name"));
+    assert_eq!(refused(&call(r#"{"name":"a","arguments":{"x":[{"y":1,"y":2}]}}"#)), duplicate("y"));
+    assert_eq!(refused(&call(r#"{"name":"a","_meta":{"z":{"y":1,"y":2}}}"#)), duplicate("y"));
+    assert_eq!(refused(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","method":"tools/call"}"#), duplicate("method"));
+    assert_eq!(refused(r#"{"jsonrpc":"2.0","id":1,"result":{"a":{"y":1,"y":2}}}"#), duplicate("y"));
     for params in [
         r#"{"name":"a","Name":"b"}"#,
         r#"{"name":"a","ARGUMENTS":{}}"#,
@@ -114,41 +68,21 @@ fn two_readings_of_the_same_bytes_are_refused() {
         "{\"name\":\"a\",\"ta\u{17f}\u{212a}\":{}}",
         r#"{"name":"a","_meta":{"ProgressToken":1}}"#,
     ] {
-        assert!(
-            matches!(refused(&call(params)), McpError::Shape(_)),
-            "{params}"
-        );
+        assert!(matches!(refused(&call(params)), McpError::Shape(_)), "{params}");
     }
-    assert!(matches!(
-        refused(r#"{"jsonrpc":"2.0","id":1,"method":"ping","Method":"tools/call"}"#),
-        McpError::Shape(_)
-    ));
+    assert!(matches!(refused(r#"{"jsonrpc":"2.0","id":1,"method":"ping","Method":"tools/call"}"#), McpError::Shape(_)));
 }
 
 #[test]
 fn not_one_message() {
     assert_eq!(refused("[]"), McpError::Batch);
-    assert_eq!(
-        refused(r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#),
-        McpError::Batch
-    );
+    assert_eq!(refused(r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#), McpError::Batch);
     assert_eq!(refused("{"), McpError::Json(JsonError::Syntax));
     assert_eq!(refused("\u{feff}{}"), McpError::Json(JsonError::Syntax));
-    assert_eq!(
-        refused(r#"{"jsonrpc":"2.0","id":1,"method":"ping"} {}"#),
-        McpError::Json(JsonError::Syntax)
-    );
-    assert_eq!(
-        Envelope::parse(b"{\"a\":\"\xff\"}").unwrap_err(),
-        McpError::NotUtf8
-    );
+    assert_eq!(refused(r#"{"jsonrpc":"2.0","id":1,"method":"ping"} {}"#), McpError::Json(JsonError::Syntax));
+    assert_eq!(Envelope::parse(b"{\"a\":\"\xff\"}").unwrap_err(), McpError::NotUtf8);
     let long = vec![b' '; MESSAGE_BYTES_MAX + 1];
-    assert_eq!(
-        Envelope::parse(&long).unwrap_err(),
-        McpError::TooLarge {
-            max: MESSAGE_BYTES_MAX
-        }
-    );
+    assert_eq!(Envelope::parse(&long).unwrap_err(), McpError::TooLarge { max: MESSAGE_BYTES_MAX });
     for text in [
         "1",
         "{}",
@@ -175,10 +109,7 @@ fn not_one_message() {
 #[test]
 fn an_upstream_may_answer_wide_but_not_twice() {
     let wide: Vec<String> = (0..2000).map(|n| format!(r#""k{n}":{n}"#)).collect();
-    let text = format!(
-        r#"{{"jsonrpc":"2.0","id":1,"result":{{{}}}}}"#,
-        wide.join(",")
-    );
+    let text = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{{}}}}}"#, wide.join(","));
     assert!(Envelope::parse_upstream(text.as_bytes()).is_ok());
     assert!(Envelope::parse(text.as_bytes()).is_err());
     assert!(Envelope::parse_upstream(br#"{"jsonrpc":"2.0","id":1,"id":2,"result":{}}"#).is_err());
@@ -186,10 +117,7 @@ fn an_upstream_may_answer_wide_but_not_twice() {
 
 #[test]
 fn the_id_of_a_refused_request_is_found() {
-    assert_eq!(
-        id_of(br#"{"jsonrpc":"1.0","id":"x"}"#).unwrap().raw(),
-        "\"x\""
-    );
+    assert_eq!(id_of(br#"{"jsonrpc":"1.0","id":"x"}"#).unwrap().raw(), "\"x\"");
     assert!(id_of(br#"{"id":1,"id":2}"#).is_none());
     assert!(id_of(b"[]").is_none());
 }

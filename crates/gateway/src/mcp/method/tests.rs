@@ -91,22 +91,10 @@ const MODERN_SCHEMA: [(Side, Kind, Names); 5] = [
         ],
     ),
     // The tasks extension.
-    (
-        Side::Client,
-        Kind::Request,
-        &["tasks/get", "tasks/update", "tasks/cancel"],
-    ),
-    (
-        Side::Client,
-        Kind::Notification,
-        &["notifications/cancelled"],
-    ),
+    (Side::Client, Kind::Request, &["tasks/get", "tasks/update", "tasks/cancel"]),
+    (Side::Client, Kind::Notification, &["notifications/cancelled"]),
     // `InputRequest`: no longer sent on the wire, embedded in results.
-    (
-        Side::Server,
-        Kind::Request,
-        &["sampling/createMessage", "roots/list", "elicitation/create"],
-    ),
+    (Side::Server, Kind::Request, &["sampling/createMessage", "roots/list", "elicitation/create"]),
     (
         Side::Server,
         Kind::Notification,
@@ -126,18 +114,11 @@ const MODERN_SCHEMA: [(Side, Kind, Names); 5] = [
 type Entry = (&'static str, Side, Kind);
 
 fn schema(parts: &[(Side, Kind, Names)]) -> HashSet<Entry> {
-    parts
-        .iter()
-        .flat_map(|(from, kind, names)| names.iter().map(|name| (*name, *from, *kind)))
-        .collect()
+    parts.iter().flat_map(|(from, kind, names)| names.iter().map(|name| (*name, *from, *kind))).collect()
 }
 
 fn table(of: fn(&Method) -> bool) -> HashSet<Entry> {
-    METHODS
-        .iter()
-        .filter(|method| of(method))
-        .map(|method| (method.name, method.from, method.kind))
-        .collect()
+    METHODS.iter().filter(|method| of(method)).map(|method| (method.name, method.from, method.kind)).collect()
 }
 
 #[test]
@@ -150,11 +131,8 @@ fn the_table_is_the_two_schemas() {
 
 #[test]
 fn only_three_methods_are_decided() {
-    let decided: Vec<&str> = METHODS
-        .iter()
-        .filter(|method| matches!(method.class, Class::Decided(_)))
-        .map(|method| method.name)
-        .collect();
+    let decided: Vec<&str> =
+        METHODS.iter().filter(|method| matches!(method.class, Class::Decided(_))).map(|method| method.name).collect();
     assert_eq!(decided, ["tools/call", "resources/read", "prompts/get"]);
 }
 
@@ -171,15 +149,9 @@ fn unknown_is_refused_and_so_is_the_wrong_era_side_or_kind() {
     refused("server/discover", Side::Client, Kind::Request, Era::Legacy);
     refused("tools/call", Side::Server, Kind::Request, Era::Legacy);
     refused("tools/call", Side::Client, Kind::Notification, Era::Modern);
-    for method in METHODS
-        .iter()
-        .filter(|method| method.from == Side::Server && method.kind == Kind::Request)
-    {
+    for method in METHODS.iter().filter(|method| method.from == Side::Server && method.kind == Kind::Request) {
         refused(method.name, Side::Server, Kind::Request, Era::Legacy);
         refused(method.name, Side::Server, Kind::Request, Era::Modern);
     }
-    assert_eq!(
-        classify("tools/call", Side::Client, Kind::Request, Era::Modern),
-        Class::Decided(Action::CallTool)
-    );
+    assert_eq!(classify("tools/call", Side::Client, Kind::Request, Era::Modern), Class::Decided(Action::CallTool));
 }

@@ -1,0 +1,214 @@
+//! A tiny authority: signed bundles and revocations, tokens, and the ways in which it can fail.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http::StatusCode;
+use remit_audit::note::{Signer, sign};
+use remit_core::bundle::{Bundle, FeedPage, Versioned};
+use remit_core::claims::Claims;
+use remit_core::hash::b64;
+use remit_core::id::TrustDomain;
+use remit_core::jws::Jwk;
+use remit_core::revoked::{Kind, Revocation};
+use remit_gateway::clock::Clock;
+use tokio::sync::watch;
+
+pub const DOMAIN: &str = "acme.example";
+pub const ISSUER: &str = "https://as.acme.example";
+const ROOT_NAME: &str = "acme.example/root";
+const ROOT_SEED: [u8; 32] = [7; 32];
+const TOKEN_SEED: [u8; 32] = [8; 32];
+
+/// The machine's clock, with hands that a test can move.
+#[derive(Default)]
+pub struct TestClock(std::sync::atomic::AtomicI64);
+
+impl TestClock {
+    pub fn advance(&self, by: Duration) {
+        let ms = i64::try_from(by.as_millis()).unwrap();
+        self.0.fetch_add(ms, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    fn now_ms(&self) -> i64 {
+        let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+        i64::try_from(since.as_millis()).unwrap() + self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[derive(Default)]
+struct Fleet {
+    /// What is served as the newest bundle, and as which version.
+    bundle: Option<(u64, String)>,
+    feed: Vec<Revocation>,
+    down: bool,
+}
+
+/// The authority and its keys.
+pub struct Authority {
+    pub url: String,
+    pub clock: Arc<TestClock>,
+    fleet: Arc<Mutex<Fleet>>,
+    changed: watch::Sender<()>,
+    asked: AtomicU64,
+}
+
+impl Authority {
+    pub async fn start(clock: Arc<TestClock>) -> Arc<Self> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let authority = Arc::new(Self {
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            clock,
+            fleet: Arc::default(),
+            changed: watch::channel(()).0,
+            asked: AtomicU64::new(0),
+        });
+        let router = Router::new()
+            .route("/fleet/bundle", get(bundle))
+            .route("/fleet/feed", get(feed))
+            .with_state(Arc::clone(&authority));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        authority
+    }
+
+    pub fn root_vkey() -> String {
+        root().vkey().to_owned()
+    }
+
+    /// A signed bundle.
+    pub fn note(&self, version: u64, bundle: &Bundle) -> String {
+        let not_after = self.clock.now_s() + 30 * 86_400;
+        let domain = TrustDomain::new(DOMAIN).unwrap();
+        sign(&Versioned::write(&domain, version, not_after, bundle).unwrap(), &root())
+    }
+
+    /// The same, signed by somebody else under the same name.
+    pub fn forged(&self, version: u64, bundle: &Bundle) -> String {
+        let text = self.note(version, bundle);
+        let text = text.rsplit_once("\n\n").unwrap().0;
+        sign(text, &Signer::from_seed(ROOT_NAME, &[9; 32]).unwrap())
+    }
+
+    /// Serves this text as the bundle of this version.
+    pub fn serve(&self, version: u64, note: String) {
+        self.fleet.lock().unwrap().bundle = Some((version, note));
+        self.changed.send_replace(());
+    }
+
+    /// Serves a good bundle.
+    pub fn publish(&self, version: u64, bundle: &Bundle) {
+        self.serve(version, self.note(version, bundle));
+    }
+
+    /// Takes something back; gives the position in the feed.
+    pub fn revoke(&self, kind: Kind, id: &str) -> u64 {
+        let mut fleet = self.fleet.lock().unwrap();
+        let seq = fleet.feed.len() as u64 + 1;
+        fleet.feed.push(Revocation { seq, kind, id: id.into(), at: self.clock.now_s() });
+        drop(fleet);
+        self.changed.send_replace(());
+        seq
+    }
+
+    /// Goes away, or comes back.
+    pub fn set_down(&self, down: bool) {
+        self.fleet.lock().unwrap().down = down;
+        self.changed.send_replace(());
+    }
+
+    /// How often anything was asked.
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+fn root() -> Signer {
+    Signer::from_seed(ROOT_NAME, &ROOT_SEED).unwrap()
+}
+
+/// The keys that a bundle names.
+pub fn token_keys() -> Vec<Jwk> {
+    let pair = Ed25519KeyPair::from_seed_unchecked(&TOKEN_SEED).unwrap();
+    vec![Jwk::ed25519(pair.public_key().as_ref(), Some("k1".into()))]
+}
+
+/// A token that states these claims.
+pub fn mint(claims: &Claims) -> String {
+    minted_by(claims, TOKEN_SEED)
+}
+
+/// A token of whoever holds another seed.
+pub fn minted_by(claims: &Claims, seed: [u8; 32]) -> String {
+    let payload = serde_json::to_string(claims).unwrap();
+    jws(r#"{"typ":"at+jwt","alg":"EdDSA","kid":"k1"}"#, &payload, seed)
+}
+
+/// A compact JWS.
+pub fn jws(header: &str, payload: &str, seed: [u8; 32]) -> String {
+    let pair = Ed25519KeyPair::from_seed_unchecked(&seed).unwrap();
+    let signed = format!("{}.{}", b64(header.as_bytes()), b64(payload.as_bytes()));
+    format!("{signed}.{}", b64(pair.sign(signed.as_bytes()).as_ref()))
+}
+
+#[derive(serde::Deserialize)]
+struct After {
+    after: u64,
+    wait: u64,
+}
+
+async fn bundle(State(authority): State<Arc<Authority>>, Query(q): Query<After>) -> Response {
+    answer(&authority, q.wait, |fleet| {
+        let (version, note) = fleet.bundle.as_ref()?;
+        (*version > q.after).then(|| note.clone())
+    })
+    .await
+    .unwrap_or_else(|| StatusCode::NOT_MODIFIED.into_response())
+}
+
+async fn feed(State(authority): State<Arc<Authority>>, Query(q): Query<After>) -> Response {
+    let page = |fleet: &Fleet, after: u64| {
+        let page = FeedPage {
+            seq: fleet.feed.len() as u64,
+            at: authority.clock.now_s(),
+            entries: fleet.feed.iter().filter(|e| e.seq > after).cloned().collect(),
+        };
+        sign(&page.write(&TrustDomain::new(DOMAIN).unwrap()).unwrap(), &root())
+    };
+    // The first page at once, so that a gateway that starts need not wait.
+    let fresh = q.after == 0 && authority.asked() < 4;
+    let answered = answer(&authority, q.wait.min(1), |fleet| {
+        (fresh || fleet.feed.len() as u64 > q.after).then(|| page(fleet, q.after))
+    })
+    .await;
+    answered.unwrap_or_else(|| page(&authority.fleet.lock().unwrap(), q.after).into_response())
+}
+
+/// Waits until there is something to say; `None` where there is nothing for as long as the caller waits.
+async fn answer(authority: &Authority, wait: u64, what: impl Fn(&Fleet) -> Option<String>) -> Option<Response> {
+    authority.asked.fetch_add(1, Ordering::SeqCst);
+    let mut changed = authority.changed.subscribe();
+    let end = tokio::time::Instant::now() + Duration::from_secs(wait);
+    loop {
+        {
+            let fleet = authority.fleet.lock().unwrap();
+            if fleet.down {
+                return Some(StatusCode::SERVICE_UNAVAILABLE.into_response());
+            }
+            if let Some(text) = what(&fleet) {
+                return Some(text.into_response());
+            }
+        }
+        if tokio::time::timeout_at(end, changed.changed()).await.is_err() {
+            return None;
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! An upstream that says exactly what a test tells it to say, and keeps all that it hears.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+/// What the stub heard.
+#[derive(Clone)]
+pub struct Heard {
+    pub method: Method,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Heard {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// The id as it was written.
+    pub fn id(&self) -> String {
+        self.json()["id"].to_string()
+    }
+}
+
+type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+type Script = Arc<dyn Fn(Heard) -> Answering + Send + Sync>;
+
+/// A scripted upstream.
+pub struct Stub {
+    pub url: String,
+    pub heard: Mutex<Vec<Heard>>,
+    /// The text of the array of tools.
+    pub tools: Mutex<String>,
+    /// Streams that somebody still reads.
+    pub open: Arc<AtomicUsize>,
+    script: Script,
+}
+
+impl Stub {
+    pub async fn start<F, R>(tools: &str, script: F) -> Arc<Self>
+    where
+        F: Fn(Heard) -> R + Send + Sync + 'static,
+        R: Future<Output = Response> + Send + 'static,
+    {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stub = Arc::new(Self {
+            url: format!("http://{}/mcp", listener.local_addr().unwrap()),
+            heard: Mutex::default(),
+            tools: Mutex::new(tools.into()),
+            open: Arc::default(),
+            script: Arc::new(move |heard| Box::pin(script(heard))),
+        });
+        let router = Router::new().fallback(all).with_state(Arc::clone(&stub));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        stub
+    }
+
+    /// What was heard of a method.
+    pub fn of(&self, method: &str) -> Vec<Heard> {
+        let heard = self.heard.lock().unwrap();
+        heard.iter().filter(|heard| heard.json()["method"] == method).cloned().collect()
+    }
+
+    /// A stream, and what its frames are put into.
+    pub fn stream(open: &Arc<AtomicUsize>) -> (Response, mpsc::Sender<String>) {
+        let (sender, receiver) = mpsc::channel::<String>(64);
+        open.fetch_add(1, Ordering::SeqCst);
+        let guard = Open(Arc::clone(open));
+        let body = futures_util::stream::unfold((receiver, guard), |(mut receiver, guard)| async {
+            let frame = receiver.recv().await?;
+            Some((Ok::<_, Infallible>(frame), (receiver, guard)))
+        });
+        let mut response = Response::new(Body::from_stream(body));
+        let kind = http::HeaderValue::from_static("text/event-stream");
+        response.headers_mut().insert("content-type", kind);
+        (response, sender)
+    }
+}
+
+/// Counts down when the stream is dropped.
+struct Open(Arc<AtomicUsize>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A JSON answer of these very bytes.
+pub fn json(body: impl Into<Body>) -> Response {
+    with(200, "application/json", body)
+}
+
+/// An answer of any kind.
+pub fn with(status: u16, kind: &str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
+    if !kind.is_empty() {
+        response.headers_mut().insert("content-type", kind.parse().unwrap());
+    }
+    response
+}
+
+async fn all(State(stub): State<Arc<Stub>>, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let heard = Heard { method: parts.method, headers: parts.headers, body };
+    stub.heard.lock().unwrap().push(heard.clone());
+    if heard.json()["method"] == "tools/list" {
+        let tools = stub.tools.lock().unwrap().clone();
+        return json(format!(
+            r#"{{"jsonrpc":"2.0","id":{},"result":{{"tools":{tools},"ttlMs":0,"cacheScope":"public","resultType":"complete"}}}}"#,
+            heard.id()
+        ));
+    }
+    (stub.script)(heard).await
+}
