@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn golden_vectors() {
         for (tool, digest) in [
-            (r#"{}"#, "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"),
+            ("{}", "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"),
             (r#"{"name":"read"}"#, "6a7296be2d50ccb2ca26b9ea6ec1692b395c27c07fdfe9a1a705c0e1c04a3b99"),
             (
                 r#"{"name":"read","inputSchema":{"type":"object","properties":{"n":{"type":"integer","maximum":1e3}}},"description":"Reads\n\u201cone\u201d"}"#,

@@ -1,8 +1,5 @@
 //! What the tests of decisions share: one small registry, one caller, and what differs from it.
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
-#![allow(clippy::allow_attributes, reason = "which part differs, so no expectation would be met in all")]
-
 use std::collections::BTreeSet;
 
 use remit_core::bundle::{Bundle, Versioned};

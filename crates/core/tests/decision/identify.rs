@@ -1,9 +1,7 @@
 //! Who is calling: each way of not being known, and how tokens and proofs are told from forgeries.
 
-mod common;
-
+use crate::common::{GATEWAY, NOW, bundle, claims, input_of, read};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-use common::{GATEWAY, NOW, bundle, claims, input_of, read};
 use remit_core::hash::{b64, sha256};
 use remit_core::identify::{Caller, Request, authenticate, identify, verify};
 use remit_core::input::{Credential, Input, Presented};
@@ -13,7 +11,7 @@ use serde_json::{Value, json};
 
 #[track_caller]
 fn unknown(change: impl Fn(&mut Value), code: Code) {
-    let bundle = bundle(common::ALL);
+    let bundle = bundle(crate::common::ALL);
     let mut input = input_of("read_ticket", "{\"id\":1}");
     assert!(matches!(identify(&bundle, &read(input.clone())), Caller::Known(..)));
     change(&mut input);
@@ -47,7 +45,7 @@ fn a_token_of_somebody_else_is_none_of_ours() {
     unknown(
         |input| {
             let claims = &mut input["presented"]["token"]["claims"];
-            let foreign = common::AGENT.replace("acme.example", "acme.example.evil");
+            let foreign = crate::common::AGENT.replace("acme.example", "acme.example.evil");
             claims["act"]["sub"] = json!(format!("{foreign}/run-2"));
             claims["client_id"] = json!(foreign);
         },
@@ -56,7 +54,7 @@ fn a_token_of_somebody_else_is_none_of_ours() {
     unknown(
         |input| {
             let claims = &mut input["presented"]["token"]["claims"];
-            let other = common::AGENT.replace("1.4.2", "1.4.3");
+            let other = crate::common::AGENT.replace("1.4.2", "1.4.3");
             claims["act"]["sub"] = json!(format!("{other}/run-2"));
             claims["client_id"] = json!(other);
         },
@@ -93,7 +91,7 @@ fn a_token_has_a_beginning_and_an_end() {
     unknown(claim("exp", json!(NOW - 1)), Code::TokenExpired);
     unknown(|input| input["now"] = json!(i64::MAX), Code::TokenExpired);
     unknown(|input| input["now"] = json!(i64::MIN), Code::TokenInvalid);
-    let bundle = bundle(common::ALL);
+    let bundle = bundle(crate::common::ALL);
     let known = |name: &'static str, value: i64| {
         let mut input = input_of("read_ticket", "{\"id\":1}");
         claim(name, json!(value))(&mut input);

@@ -1,8 +1,6 @@
 //! What a bundle's policies may say, and what compiling them refuses.
 
-mod common;
-
-use common::{ALL, bundle, compile_value, registry, try_bundle};
+use crate::common::{ALL, bundle, compile_value, registry, try_bundle};
 use remit_core::policy::PolicyError;
 use serde_json::json;
 
@@ -104,7 +102,7 @@ fn ids_say_whose_policy_it_is_and_none_stands_for_another() {
     // An annotation cannot make a team's policy look like the floor's.
     let posing = format!("@id(\"floor/base/policy0\") {same}");
     let compiled = try_bundle(ALL, &[("support", &posing)]).unwrap();
-    let (_, policies) = common::ask(&compiled, "read_ticket", "{\"id\":1}");
+    let (_, policies) = crate::common::ask(&compiled, "read_ticket", "{\"id\":1}");
     assert_eq!(policies, ["floor/base/policy0", "team/support/own/floor/base/policy0"]);
 }
 

@@ -1,8 +1,6 @@
 //! What Cedar is asked and how its answer counts: errors, gates, numbers, scopes, what a list shows.
 
-mod common;
-
-use common::{ALL, ask, bundle, claims, decide, input_of, read, try_bundle};
+use crate::common::{ALL, ask, bundle, claims, decide, input_of, read, try_bundle};
 use remit_core::decide::Verdict;
 use remit_core::gate::{Evidence, Gate, binding};
 use remit_core::plan::shows;
@@ -10,6 +8,7 @@ use remit_core::rejection::Code;
 use serde_json::{Value, json};
 
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "a table of cases reads better without references")]
 fn check(floor: &str, tool: &str, arguments: &str, expected: Verdict) {
     assert_eq!(ask(&bundle(floor), tool, arguments).0, expected, "{floor}\n{arguments}");
 }
@@ -77,16 +76,16 @@ fn evidence(binds: &str, by: &[&str], until: i64) -> Evidence {
 fn an_approval_lifts_exactly_one_call() {
     let bundle = bundle(&[ALL, APPROVAL].concat());
     let own = input_of("issue_refund", "{\"amount\":5}");
-    let binds = binding(&read(own.clone()), common::PIN);
+    let binds = binding(&read(own.clone()), crate::common::PIN);
     let verdict = |input: &Value, evidence: &Evidence| decide(&bundle, &read(input.clone()), evidence).0;
-    let good = evidence(&binds, &["u-9"], common::NOW + 1);
+    let good = evidence(&binds, &["u-9"], crate::common::NOW + 1);
     assert_eq!(verdict(&own, &good), Verdict::Permit);
     let pending = Verdict::Pending([Gate::Approval].into());
-    assert_eq!(verdict(&own, &evidence(&binds, &["u-7f3a"], common::NOW + 1)), pending);
-    assert_eq!(verdict(&own, &evidence(&binds, &["u-9"], common::NOW)), pending);
-    assert_eq!(verdict(&own, &evidence(&binds, &[], common::NOW + 1)), pending);
+    assert_eq!(verdict(&own, &evidence(&binds, &["u-7f3a"], crate::common::NOW + 1)), pending);
+    assert_eq!(verdict(&own, &evidence(&binds, &["u-9"], crate::common::NOW)), pending);
+    assert_eq!(verdict(&own, &evidence(&binds, &[], crate::common::NOW + 1)), pending);
     let pinned_otherwise = binding(&read(own.clone()), "sha256:00");
-    assert_eq!(verdict(&own, &evidence(&pinned_otherwise, &["u-9"], common::NOW + 1)), pending);
+    assert_eq!(verdict(&own, &evidence(&pinned_otherwise, &["u-9"], crate::common::NOW + 1)), pending);
     for (pointer, value) in [
         ("/arguments", json!("{\"amount\":5.0}")),
         ("/arguments", json!("{\"amount\": 5}")),
@@ -98,7 +97,7 @@ fn an_approval_lifts_exactly_one_call() {
     }
     let mut another_run = own.clone();
     another_run["presented"]["token"]["claims"]["run"] = json!("run-3");
-    another_run["presented"]["token"]["claims"]["act"]["sub"] = json!(format!("{}/run-3", common::AGENT));
+    another_run["presented"]["token"]["claims"]["act"]["sub"] = json!(format!("{}/run-3", crate::common::AGENT));
     assert_eq!(verdict(&another_run, &good), pending);
 }
 
@@ -118,7 +117,7 @@ fn an_approval_of_one_prompt_or_resource_lifts_no_other() {
         read(input)
     };
     for approved in &actions {
-        let evidence = evidence(&binding(&input(approved), ""), &["u-9"], common::NOW + 1);
+        let evidence = evidence(&binding(&input(approved), ""), &["u-9"], crate::common::NOW + 1);
         for asked in &actions {
             let permitted = decide(&bundle, &input(asked), &evidence).0 == Verdict::Permit;
             assert_eq!(permitted, asked == approved, "{approved} {asked}");

@@ -12,7 +12,8 @@ use crate::common::{ALL, bundle, compile_value, input_of, registry};
 use crate::make::{open, record};
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Every form in which a careless event might hold a value: itself, encoded at each of the three offsets of base64, in

@@ -1,0 +1,20 @@
+//! Decisions and their records, through the public words of `remit-core` alone.
+
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod evaluate;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod identify;
+#[cfg(test)]
+mod make;
+#[cfg(test)]
+mod ocsf;
+#[cfg(test)]
+mod policy;
+#[cfg(test)]
+mod proof;
+#[cfg(test)]
+mod secret;
