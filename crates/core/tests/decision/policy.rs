@@ -134,3 +134,8 @@ fn a_registry_without_tools_still_has_a_floor() {
     empty["floor"] = json!([{"name": "base", "text": floor}]);
     compile_value(empty).map(|_| ()).unwrap();
 }
+
+#[test]
+fn the_floor_that_we_ship_loads() {
+    bundle(include_str!("../../../../policies/floor/base.cedar"));
+}
