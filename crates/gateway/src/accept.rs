@@ -1,5 +1,7 @@
 //! The first step of a call's life: bounded bytes become a call. What is judged is what is sent.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::request::Parts;
 use bytes::Bytes;
@@ -11,14 +13,18 @@ use remit_core::input::Presented;
 use remit_core::json::Value;
 use remit_core::policy::Compiled;
 use remit_core::registry::{Server, Upstream};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::mcp::envelope::{Envelope, MESSAGE_BYTES_MAX, id_of};
-use crate::mcp::id::IdKey;
+use crate::mcp::id::{Id, IdKey};
 use crate::mcp::list::ListKind;
 use crate::mcp::method::{self, Class, Kind, Side};
 use crate::mcp::revision::{Era, Revision};
 use crate::mcp::{McpError, headers, mirror};
 use crate::upstream::stdio::one_line;
+
+/// How long a request's body may take to come.
+pub const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// What the gateway knows of a request beside the call.
 pub struct Asked {
@@ -38,8 +44,12 @@ pub struct Asked {
     pub meta: Option<String>,
     /// Whether the answer is a stream without an end of its own.
     pub standing: bool,
+    /// The request of the same run that this message takes back.
+    pub cancels: Option<IdKey>,
     /// What was presented, once it is known.
     pub presented: Option<Presented>,
+    /// Its place among the calls in flight, held until the answer has ended.
+    pub place: Option<OwnedSemaphorePermit>,
 }
 
 /// A message that is refused before anybody is asked whether it is allowed.
@@ -65,7 +75,8 @@ pub async fn accept(
 ) -> Result<(Call, Asked), Unacceptable> {
     headers::acceptable(&parts.method, &parts.headers)?;
     if parts.method == Method::POST {
-        let body = Limited::new(body, MESSAGE_BYTES_MAX).collect().await;
+        let body = tokio::time::timeout(BODY_TIME_MAX, Limited::new(body, MESSAGE_BYTES_MAX).collect()).await;
+        let body = body.map_err(|_| McpError::Shape("it did not come in time"))?;
         let body = body.map_err(|_| McpError::TooLarge { max: MESSAGE_BYTES_MAX })?.to_bytes();
         let stdio = bundle.and_then(|bundle| bundle.server(server)).is_some_and(is_stdio);
         let body = if stdio { one_line(body) } else { body };
@@ -88,7 +99,9 @@ pub async fn accept(
         first_page: false,
         meta: None,
         standing: parts.method == Method::GET,
+        cancels: None,
         presented: None,
+        place: None,
     };
     Ok((call, asked))
 }
@@ -135,7 +148,12 @@ fn message(
         first_page: !params.and_then(|params| params.raw).is_some_and(|raw| raw.get().contains("\"cursor\"")),
         meta: params.and_then(|params| params.meta.raw).map(|raw| raw.get().to_owned()),
         standing: name == "subscriptions/listen",
+        cancels: params
+            .filter(|_| name == "notifications/cancelled")
+            .and_then(|params| params.request_id.as_ref())
+            .map(Id::key),
         presented: None,
+        place: None,
     };
     Ok((call, asked))
 }

@@ -98,6 +98,24 @@ fn tool_error(rejection: &Rejection, revision: Revision) -> String {
     result.to_string()
 }
 
+/// The text in the characters that `error_description` may have (RFC 6750 section 3).
+fn quotable(text: &str) -> String {
+    let one = |c: char| match c {
+        '"' | '\\' => "'".to_owned(),
+        '…' => "...".to_owned(),
+        ' '..='~' => c.to_string(),
+        _ => "?".to_owned(),
+    };
+    text.chars().map(one).collect()
+}
+
+/// The answer to a method of HTTP that the revision does not have.
+pub fn not_allowed() -> Response {
+    let mut response = json(StatusCode::METHOD_NOT_ALLOWED, Vec::new());
+    response.headers_mut().insert(http::header::ALLOW, HeaderValue::from_static("POST"));
+    response
+}
+
 /// RFC 6750 section 3, RFC 9449 section 7.1, RFC 9728 section 5.1.
 fn challenges(rejection: &Rejection, to: &To<'_>) -> Vec<String> {
     let metadata = to.metadata;
@@ -111,7 +129,7 @@ fn challenges(rejection: &Rejection, to: &To<'_>) -> Vec<String> {
         }
         Code::InsufficientScope => {
             let scope = to.scope.unwrap_or_default();
-            let description = spoken(rejection).replace(['"', '\\'], "'");
+            let description = quotable(&spoken(rejection));
             vec![format!(
                 "Bearer error=\"insufficient_scope\", scope=\"{scope}\", error_description=\"{description}\", resource_metadata=\"{metadata}\""
             )]

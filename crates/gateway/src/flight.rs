@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use remit_core::claims::Claims;
 use remit_core::event::{Outcome, Status};
 use remit_core::label::Label;
 use remit_core::rejection::Rejection;
+use tokio::sync::Notify;
 
 use crate::Gateway;
+use crate::flights::Sent;
 
 /// An intent whose outcome is not recorded yet. Dropping it records that the call was cancelled.
 pub struct Flight {
@@ -19,6 +22,7 @@ pub struct Flight {
     pub intent: u64,
     /// The root's label from now on.
     pub label_after: Label,
+    cancel: Arc<Notify>,
     began: Instant,
     landed: bool,
 }
@@ -26,14 +30,24 @@ pub struct Flight {
 impl Flight {
     /// The flight of a recorded intent.
     #[expect(clippy::disallowed_methods, reason = "a duration for the log, which decides nothing")]
-    pub fn new(gateway: Arc<Gateway>, claims: Arc<Claims>, intent: u64, label_after: Label) -> Self {
-        Self { gateway, claims, intent, label_after, began: Instant::now(), landed: false }
+    pub fn new(gateway: Arc<Gateway>, claims: Arc<Claims>, intent: u64, label_after: Label, sent: Sent) -> Self {
+        let cancel = gateway.flights.enter(intent, sent);
+        Self { gateway, claims, intent, label_after, cancel, began: Instant::now(), landed: false }
+    }
+
+    /// Waits until the sender takes the call back.
+    pub async fn cancelled(&self) {
+        self.cancel.notified().await;
     }
 
     /// Records the outcome, durably: what the client gets waits for it.
-    pub async fn land(mut self, status: Status, result: Option<&[u8]>) -> Result<(), Rejection> {
+    ///
+    /// In a task of its own: whoever waits for it may go away, and the call has ended all the same.
+    pub async fn land(mut self, status: Status, result: Option<Bytes>) -> Result<(), Rejection> {
         self.landed = true;
-        self.record(status, result).await
+        let rest = self.rest();
+        let recorded = tokio::spawn(async move { rest.record(status, result.as_deref()).await });
+        recorded.await.unwrap_or_else(|_| Err(Gateway::broken()))
     }
 
     async fn record(&self, status: Status, result: Option<&[u8]>) -> Result<(), Rejection> {
@@ -46,7 +60,21 @@ impl Flight {
             result,
             subject: self.claims.sub.as_str(),
         };
-        self.gateway.recorder.outcome(&outcome).await.map(drop)
+        let recorded = self.gateway.recorder.outcome(&outcome).await;
+        self.gateway.flights.leave(self.intent, recorded.is_ok());
+        recorded.map(drop)
+    }
+
+    fn rest(&self) -> Self {
+        Self {
+            gateway: Arc::clone(&self.gateway),
+            claims: Arc::clone(&self.claims),
+            intent: self.intent,
+            label_after: self.label_after,
+            cancel: Arc::clone(&self.cancel),
+            began: self.began,
+            landed: true,
+        }
     }
 }
 
@@ -56,14 +84,7 @@ impl Drop for Flight {
             return;
         }
         // The client went away: whoever drops us waits for nothing, so a task of its own records it.
-        let rest = Self {
-            gateway: Arc::clone(&self.gateway),
-            claims: Arc::clone(&self.claims),
-            intent: self.intent,
-            label_after: self.label_after,
-            began: self.began,
-            landed: true,
-        };
+        let rest = self.rest();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 if let Err(error) = rest.record(Status::Cancelled, None).await {

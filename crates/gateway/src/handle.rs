@@ -14,6 +14,7 @@ use remit_core::rejection::Rejection;
 
 use crate::accept::Asked;
 use crate::flight::Flight;
+use crate::flights::Sent;
 use crate::gather::evidence;
 use crate::permit::Permit;
 use crate::relay::{Route, relay};
@@ -51,10 +52,13 @@ pub async fn handle(
     let permit = Permit::new(decided, receipt)?; // forbid and pending end here
     let claims = permit.claims().cloned().ok_or_else(Gateway::broken)?;
     gw.runs.raise(&claims.root, intent.label_after); // before anything of the reply is read
-    let flight = Flight::new(Arc::clone(gw), claims, permit.index(), intent.label_after);
+    gw.take_back(&claims, &server, &asked); // where the message cancels another one of this run
+    let sent = Sent::of(&claims, &server, &asked);
+    let flight = Flight::new(Arc::clone(gw), claims, permit.index(), intent.label_after, sent);
     let sent = send(&gw.upstreams, &gw.sessions, &snapshot.bundle, permit, &asked);
-    let Some(reply) = gw.unless_revoked(&flight, &server, &action, sent).await else {
-        return Err(gw.revoked_in_flight(flight).await); // the upstream call ends with the run
+    let reply = match gw.unless_halted(&flight, &server, &action, sent).await {
+        Ok(reply) => reply,
+        Err(status) => return gw.ended(flight, status).await, // the upstream call ends with it
     };
     let route = Route { gateway: Arc::clone(gw), server, action, asked };
     relay(route, flight, reply).await // outcome durable, then the reply

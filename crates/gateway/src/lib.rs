@@ -8,8 +8,12 @@ pub mod clock;
 pub mod config;
 pub mod fetch;
 pub mod flight;
+pub mod flights;
 pub mod gather;
+mod halt;
 pub mod handle;
+mod late;
+mod listen;
 pub mod lists;
 pub mod mcp;
 pub mod observe;
@@ -34,7 +38,6 @@ use std::sync::Arc;
 
 use axum::http::request::Parts;
 use remit_core::call::{Action, Call};
-use remit_core::claims::Claims;
 use remit_core::hash::sha256;
 use remit_core::id::ServerName;
 use remit_core::identify::{Caller, Request, identify};
@@ -55,6 +58,7 @@ pub struct Gateway {
     runs: runs::Runs,
     pins: pins::Pins,
     sessions: sessions::Sessions,
+    flights: flights::Flights,
     strangers: strangers::Strangers,
     recorder: record::Recorder,
     upstreams: send::Upstreams,
@@ -108,50 +112,14 @@ impl Gateway {
         let Caller::Known(claims, _) = identify(&snapshot.bundle, &input) else {
             return Ok(State::UNKNOWN);
         };
+        let next = self.recorder.log().size();
         if matches!(call.action(), Action::Method(_)) {
-            return self.runs.peek(claims, now);
+            return self.runs.peek(claims, now, next);
         }
         let name = call.action().tool().map_or("", |tool| tool.as_str());
         let what = [call.server().as_str(), call.action().method(), name].join("\0");
         let digest = sha256(&[what.as_bytes(), b"\0", call.arguments()]);
-        self.runs.begin(claims, digest, now)
-    }
-
-    /// Whether something took the caller's token back, or locked down what it calls.
-    fn is_revoked(&self, claims: &Claims, server: &ServerName, action: &Action) -> bool {
-        self.snapshots.latest().is_none_or(|snapshot| {
-            snapshot.revoked.token(claims).is_some() || snapshot.revoked.is_locked(server, action.tool())
-        })
-    }
-
-    /// Waits for the work, unless the run is revoked first; then the work is dropped, and with it the upstream call.
-    async fn unless_revoked<T>(
-        &self,
-        flight: &flight::Flight,
-        server: &ServerName,
-        action: &Action,
-        work: impl Future<Output = T>,
-    ) -> Option<T> {
-        let mut snapshots = self.snapshots.watch();
-        tokio::pin!(work);
-        loop {
-            tokio::select! {
-                done = &mut work => return Some(done),
-                changed = snapshots.changed() => {
-                    if changed.is_err() || self.is_revoked(&flight.claims, server, action) {
-                        return None;
-                    }
-                }
-            }
-        }
-    }
-
-    async fn revoked_in_flight(&self, flight: flight::Flight) -> Rejection {
-        let landed = flight.land(remit_core::event::Status::Revoked, None).await;
-        landed.err().unwrap_or_else(|| {
-            let message = "the run, or something it depends on, was revoked while the call was in flight";
-            Rejection::new(Code::Revoked, message, "look whether it had its effect: remit log tail")
-        })
+        self.runs.begin(claims, digest, now, next)
     }
 
     fn turned_away(code: Code) -> Rejection {

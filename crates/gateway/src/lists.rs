@@ -22,7 +22,7 @@ pub fn filter(route: &Route, claims: &Arc<Claims>, kind: ListKind, text: &str) -
         gateway.pins.observe(&route.server, &list, route.asked.first_page, now);
     }
     let snapshot = gateway.snapshots.current(now).ok()?;
-    let state = gateway.runs.peek(claims, now).ok()?;
+    let state = gateway.runs.peek(claims, now, gateway.recorder.log().size()).ok()?;
     let visible = |entry: &Entry<'_>| {
         let action = match kind {
             ListKind::Tools => Action::CallTool(ToolName::new(entry.name.clone()).ok()?),

@@ -6,20 +6,23 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, Method};
 use remit_core::call::{Action, Call};
 use remit_core::decide::decide;
+use remit_core::event::Status;
 use remit_core::id::ServerName;
 use remit_core::identify::{Caller, identify};
 use remit_core::input::{Input, Presented, State};
-use remit_core::plan::plan;
+use remit_core::plan::{plan, shows};
 use remit_core::snapshot::Snapshot;
 
 use crate::Gateway;
 use crate::accept::Asked;
 use crate::flight::Flight;
+use crate::flights::Sent;
 use crate::mcp::id::IdKey;
 use crate::mcp::list::{List, ListKind};
 use crate::mcp::revision::Era;
 use crate::permit::Permit;
 use crate::pins::LIST_PAGES_MAX;
+use crate::relay::status_of;
 use crate::send::send;
 use crate::upstream::Reply;
 
@@ -35,9 +38,15 @@ pub async fn pins(gw: &Arc<Gateway>, snapshot: &Snapshot, call: &Call, asked: &A
         return;
     }
     let facts = snapshot.facts(Some(token.claims()), call.server(), call.action(), false);
-    let input = Input::new(now, Presented::Token(token.clone()), facts, call, State::UNKNOWN);
-    // A caller who is not known gets no list made, and so no entry beyond his own quota.
-    let Caller::Known(..) = identify(&snapshot.bundle, &input) else { return };
+    let mut input = Input::new(now, Presented::Token(token.clone()), facts, call, State::UNKNOWN);
+    // A caller who is not known gets no list made, and so no entry beyond his own quota; and for a tool that this run
+    // could not get, nothing is done that would tell it from one that does not exist.
+    let Caller::Known(claims, _) = identify(&snapshot.bundle, &input) else { return };
+    let Ok(state) = gw.runs.peek(claims, now, gw.recorder.log().size()) else { return };
+    input.state = state;
+    if !shows(&snapshot.bundle, &input) {
+        return;
+    }
     let mut cursor = None;
     for page in 0..LIST_PAGES_MAX {
         let Some(text) = list(gw, snapshot, call.server(), asked, cursor.as_deref()).await else {
@@ -72,17 +81,26 @@ async fn list(
     let claims = Arc::clone(token.claims());
     let now = gw.clock.now_s();
     let facts = snapshot.facts(Some(&claims), server, call.action(), false);
-    let state = gw.runs.peek(&claims, now).ok()?;
+    let state = gw.runs.peek(&claims, now, gw.recorder.log().size()).ok()?;
     let input = Input::new(now, presented, facts, &call, state);
     let plan = plan(&snapshot.bundle, &input);
     let mut decided = decide(&snapshot.bundle, call, input, plan, remit_core::gate::Evidence::default());
     let (intent, receipt) = gw.recorder.intent(&mut decided, snapshot).await.ok()?;
     let permit = Permit::new(decided, receipt).ok()?;
-    let flight = Flight::new(Arc::clone(gw), claims, permit.index(), intent.label_after);
-    let reply = send(&gw.upstreams, &gw.sessions, &snapshot.bundle, permit, &asked).await;
-    let text = whole(reply.ok()?, &IdKey::number(ID)).await;
-    let status = if text.is_some() { remit_core::event::Status::Ok } else { remit_core::event::Status::Invalid };
-    flight.land(status, text.as_deref().map(str::as_bytes)).await.ok()?;
+    let (action, sent) = (Action::Method("tools/list".into()), Sent { id: None, ..Sent::of(&claims, server, &asked) });
+    let flight = Flight::new(Arc::clone(gw), claims, permit.index(), intent.label_after, sent);
+    let work = async {
+        let reply = send(&gw.upstreams, &gw.sessions, &snapshot.bundle, permit, &asked).await?;
+        Ok(whole(reply, &IdKey::number(ID)).await)
+    };
+    let answer = gw.unless_halted(&flight, server, &action, work).await;
+    let (status, text) = match answer {
+        Ok(Ok(Some(text))) => (Status::Ok, Some(text)),
+        Ok(Ok(None)) => (Status::Invalid, None),
+        Ok(Err(error)) => (status_of(error), None),
+        Err(status) => (status, None),
+    };
+    flight.land(status, text.clone().map(Into::into)).await.ok()?;
     text
 }
 
@@ -117,7 +135,9 @@ fn message(asked: &Asked, cursor: Option<&str>, id: u64) -> Option<(Vec<u8>, Ask
         first_page: cursor.is_none(),
         meta: None,
         standing: false,
+        cancels: None,
         presented: asked.presented.clone(),
+        place: None,
     };
     Some((body.to_string().into_bytes(), asked))
 }

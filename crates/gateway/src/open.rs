@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::fetch::Authority;
+use crate::flights::Flights;
 use crate::pins::Pins;
 use crate::rebuild::{RebuildError, rebuild};
 use crate::record::Recorder;
@@ -31,6 +32,9 @@ use crate::{Config, Gateway};
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How often refusals of strangers are summed up.
 const SUM_UP: Duration = Duration::from_mins(1);
+
+/// How long calls in flight may take to be recorded at the end.
+const LANDING_MAX: Duration = Duration::from_secs(5);
 
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +108,7 @@ impl Gateway {
             runs,
             pins: Pins::default(),
             sessions: Sessions::new()?,
+            flights: Flights::default(),
             strangers: Strangers::new(source_key),
             recorder,
             upstreams: Upstreams {
@@ -132,12 +137,32 @@ impl Gateway {
     async fn beat(&self) {
         loop {
             tokio::time::sleep(HEARTBEAT).await;
-            let open = u64::try_from(self.config.calls_max.saturating_sub(self.calls.available_permits())).unwrap_or(0);
-            let event = Heartbeat { low_water: 0, open };
-            if let Err(error) = self.recorder.event(event.write(&self.recorder.head())).await {
-                tracing::error!(%error, "no heartbeat");
-            }
+            self.heartbeat().await;
         }
+    }
+
+    /// Says that the log is alive, and gives calls that came too late their outcome.
+    async fn heartbeat(&self) {
+        let late = self.recorder.late();
+        let event = Heartbeat { low_water: self.low_water(), open: self.flights.len() as u64 };
+        let settled = match self.recorder.event(event.write(&self.recorder.head())).await {
+            Ok(receipt) => self.recorder.settle(late, receipt.index()).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = settled {
+            tracing::error!(%error, "no heartbeat");
+        }
+    }
+
+    /// Entries before this one say nothing of live roots, of calls without an outcome, or of the newest bundle.
+    fn low_water(&self) -> u64 {
+        let needed = [
+            self.runs.low_water(self.clock.now_s()),
+            self.flights.oldest(),
+            self.recorder.late.from(),
+            self.snapshots.loaded_at(),
+        ];
+        needed.into_iter().flatten().min().unwrap_or(0)
     }
 
     async fn sum_up(&self) {
@@ -155,8 +180,11 @@ impl Gateway {
         self.recorder.log().entries(from)
     }
 
-    /// Ends children, sums up what was counted, and closes the log, so that at rest every byte of it counts.
+    /// Waits for the outcomes of calls in flight, ends children, sums up what was counted, and closes the log, so that
+    /// at rest every byte of it counts.
     pub async fn close(self: Arc<Self>) {
+        self.flights.ended(LANDING_MAX).await;
+        self.heartbeat().await;
         self.upstreams.children.shut_down().await;
         self.strangers.sum_up(&self.recorder, self.clock.now_s()).await;
         if let Err(error) = self.recorder.log().clone().close() {

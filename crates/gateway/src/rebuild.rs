@@ -54,7 +54,7 @@ pub async fn rebuild(recorder: &Recorder, runs: &Runs, opened: &Opened, dir: &Pa
         let open = older(&dir, &mut rebuilt)?;
         // Closed once: by the first start of the epoch that follows.
         if opened.new_epoch {
-            close(recorder, runs, open, number, &mut rebuilt).await?;
+            close(recorder, runs, open, (number, false), &mut rebuilt).await?;
         }
     }
     let mut open = Open::new();
@@ -66,12 +66,13 @@ pub async fn rebuild(recorder: &Recorder, runs: &Runs, opened: &Opened, dir: &Pa
         }
         note(index, kind, &node, &mut open, &mut rebuilt);
         match kind {
-            Kind::CallIntent | Kind::Method => restore(runs, &node, until(&node)),
-            Kind::CallOutcome | Kind::OutcomeUnknown => restore(runs, &node, 0),
+            Kind::CallIntent | Kind::Method => restore(runs, &node, (calls(&node), until(&node)), index),
+            Kind::CallOutcome => restore(runs, &node, (0, 0), index),
+            Kind::OutcomeUnknown => restore(runs, &node, (unknown(&node, opened.epoch), 0), index),
             _ => {}
         }
     }
-    close(recorder, runs, open, opened.epoch, &mut rebuilt).await?;
+    close(recorder, runs, open, (opened.epoch, true), &mut rebuilt).await?;
     Ok(rebuilt)
 }
 
@@ -107,7 +108,7 @@ async fn close(
     recorder: &Recorder,
     runs: &Runs,
     open: Open,
-    epoch: u64,
+    (epoch, own): (u64, bool),
     rebuilt: &mut Rebuilt,
 ) -> Result<(), RebuildError> {
     for (intent, (run, until)) in open {
@@ -115,7 +116,8 @@ async fn close(
         let event = OutcomeUnknown { intent, epoch, run: run_and_root };
         recorder.event(event.write(&recorder.head())).await.map_err(RebuildError::Close)?;
         if let Some(root) = run.and_then(|(_, root)| RunId::new(root).ok()) {
-            runs.restore(root, Label::UNKNOWN, 0, until);
+            let calls = if own { 0 } else { u64::MAX };
+            runs.restore(root, Label::UNKNOWN, calls, until, recorder.log().size());
         }
         rebuilt.unknown = rebuilt.unknown.saturating_add(1);
     }
@@ -135,12 +137,21 @@ fn run(node: &Node) -> Option<(String, String)> {
     text("run").zip(text("root"))
 }
 
-fn restore(runs: &Runs, node: &Node, until: i64) {
+fn calls(node: &Node) -> u64 {
+    node.int(&remit(&["counts", "calls"])).and_then(|n| u64::try_from(n).ok()).unwrap_or(0)
+}
+
+/// Of a root that had a call open in an older epoch nothing is known, so its budget counts as spent.
+fn unknown(node: &Node, epoch: u64) -> u64 {
+    let own = node.int(&remit(&["epoch"])).and_then(|n| u64::try_from(n).ok()) == Some(epoch);
+    if own { 0 } else { u64::MAX }
+}
+
+fn restore(runs: &Runs, node: &Node, (calls, until): (u64, i64), index: u64) {
     let Some(root) = run(node).and_then(|(_, root)| RunId::new(root).ok()) else {
         return;
     };
-    let calls = node.int(&["unmapped", "remit", "counts", "calls"]).and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
-    runs.restore(root, label(node), calls, until);
+    runs.restore(root, label(node), calls, until, index);
 }
 
 /// The label after the entry; what cannot be read is unknown.

@@ -2,30 +2,33 @@
 //! that is durable in the same commit.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::rand;
 use remit_audit::vault::Vault;
-use remit_audit::{Entry, Log, Receipt, Unavailable};
+use remit_audit::{Commit, Entry, Log, Receipt, Unavailable};
 use remit_core::decide::Decided;
 use remit_core::event::{EventError, Head, Intent, IntentContext, Outcome, intent};
 use remit_core::rejection::{Code, Rejection};
 use remit_core::snapshot::Snapshot;
 
 use crate::clock::Clock;
+use crate::late::Late;
 
 /// Writes events.
-#[derive(Clone)]
 pub struct Recorder {
     log: Log,
     vault: Arc<Vault>,
     name: String,
     clock: Arc<dyn Clock>,
+    pub(crate) late: Late,
+    failing: AtomicBool,
 }
 
 impl Recorder {
     /// A pen for this log; `name` is its origin without the epoch.
     pub fn new(log: Log, vault: Arc<Vault>, name: String, clock: Arc<dyn Clock>) -> Self {
-        Self { log, vault, name, clock }
+        Self { log, vault, name, clock, late: Late::default(), failing: AtomicBool::new(false) }
     }
 
     /// The log.
@@ -44,8 +47,19 @@ impl Recorder {
         let seal = &mut |subject: &str, frame: &[u8]| self.seal(&context.head.uid, subject, frame);
         let mut written = intent(decided, &context, &mut random, seal).map_err(unwritable)?;
         let entry = Entry { leaf: std::mem::take(&mut written.leaf), sealed: std::mem::take(&mut written.sealed) };
-        let receipt = self.log.commit(entry).await.map_err(unavailable)?;
-        Ok((written, receipt))
+        let watch = self.late.watch(decided, &written, self.log.size());
+        match self.take(self.log.commit(entry)).await {
+            Ok(receipt) => {
+                watch.done();
+                Ok((written, receipt))
+            }
+            // It may become durable later; then the log must say that nothing was sent.
+            Err(Unavailable::Deadline) => Err(unavailable(Unavailable::Deadline)),
+            Err(error) => {
+                watch.done();
+                Err(unavailable(error))
+            }
+        }
     }
 
     /// Records an outcome, durably; it may use the reserve of a full disk.
@@ -53,13 +67,28 @@ impl Recorder {
         let head = self.head();
         let seal = &mut |subject: &str, frame: &[u8]| self.seal(&head.uid, subject, frame);
         let (leaf, sealed) = outcome.write(&head, &mut random, seal).map_err(unwritable)?;
-        self.log.commit_reserved(Entry { leaf, sealed }).await.map_err(unavailable)
+        self.take(self.log.commit_reserved(Entry { leaf, sealed })).await.map_err(unavailable)
     }
 
     /// Records any other event, written with a [`Self::head`] of its own.
     pub async fn event(&self, leaf: Result<Vec<u8>, EventError>) -> Result<Receipt, Rejection> {
         let leaf = leaf.map_err(unwritable)?;
-        self.log.commit_reserved(Entry { leaf, sealed: Vec::new() }).await.map_err(unavailable)
+        self.take(self.log.commit_reserved(Entry { leaf, sealed: Vec::new() })).await.map_err(unavailable)
+    }
+
+    /// Whether the last entry that was handed to the log became durable, as far as that is known.
+    pub fn works(&self) -> bool {
+        !self.failing.load(Ordering::Relaxed)
+    }
+
+    async fn take(&self, commit: Commit) -> Result<Receipt, Unavailable> {
+        let answer = commit.await;
+        match answer {
+            // An entry that is too large says nothing of the log.
+            Err(Unavailable::TooLarge) => {}
+            _ => self.failing.store(answer.is_err(), Ordering::Relaxed),
+        }
+        answer
     }
 
     /// The event's id binds the frame to its leaf: a frame under another leaf does not open.

@@ -40,9 +40,13 @@ pub struct Route {
 /// Records what became of the call, and makes the reply of it.
 pub async fn relay(route: Route, flight: Flight, answer: Result<Reply, UpstreamError>) -> Result<Response, Rejection> {
     match answer {
-        Ok(Reply::Accepted) => {
+        Ok(Reply::Accepted) if route.asked.id.is_none() => {
             flight.land(Status::Ok, None).await?;
             Ok(with_status(Body::empty(), StatusCode::ACCEPTED))
+        }
+        Ok(Reply::Accepted) => {
+            flight.land(Status::Invalid, None).await?;
+            Err(failed(UpstreamError::Malformed("a request was taken without an answer")))
         }
         Ok(Reply::Json { status, headers, body }) => whole(&route, flight, status, &headers, body).await,
         Ok(Reply::Stream { headers, frames }) => Ok(stream(route, flight, &headers, frames)),
@@ -66,7 +70,12 @@ async fn whole(
     headers: &HeaderMap,
     body: Bytes,
 ) -> Result<Response, Rejection> {
-    let (body, outcome) = match message(route, &flight, &body) {
+    let judged = match route.asked.id {
+        Some(_) => message(route, &flight, &body),
+        // Nothing was asked for, so nothing that is said belongs to anything.
+        None => Some((Bytes::new(), if status.is_success() { Status::Ok } else { Status::RpcError })),
+    };
+    let (body, outcome) = match judged {
         Some(judged) => judged,
         // An HTTP error need not carry a message; nothing else may do without one.
         None if !status.is_success() => (Bytes::new(), Status::RpcError),
@@ -76,10 +85,24 @@ async fn whole(
         }
     };
     let run = flight.claims.run.clone();
-    flight.land(outcome, Some(&body)).await?;
-    let mut response = with_status(Body::from(body), status);
+    flight.land(outcome, Some(body.clone())).await?;
+    let empty = body.is_empty();
+    let mut response = with_status(Body::from(body), own(status));
     *response.headers_mut() = returned(route, &run, headers);
+    if empty {
+        response.headers_mut().remove(http::header::CONTENT_TYPE);
+    }
     Ok(response)
+}
+
+/// That the upstream does not accept the gateway's own credential is nothing that the client's could mend.
+fn own(status: StatusCode) -> StatusCode {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            StatusCode::BAD_GATEWAY
+        }
+        status => status,
+    }
 }
 
 /// The answer as it goes back, and what it says became of the call. Lists lose what the run could not get.
@@ -129,34 +152,49 @@ fn stream(route: Route, flight: Flight, headers: &HeaderMap, frames: Frames) -> 
     response
 }
 
-/// Passes frames on until the final one, the client's leaving, or the run's revocation, and records which it was.
+/// How a stream ended.
+enum End {
+    /// With its final frame, which waits for the outcome.
+    Final(Frame),
+    /// Without one.
+    Without(Status),
+}
+
+/// Passes frames on until the final one, the client's leaving, or the run's end, and records which it was.
 async fn pump(route: Route, flight: Flight, mut frames: Frames, client: mpsc::Sender<Bytes>) {
-    let mut snapshots = route.gateway.snapshots.watch();
-    let landed = loop {
-        let frame = tokio::select! {
-            frame = frames.next() => frame,
-            () = client.closed() => break flight.land(Status::Cancelled, None).await,
-            changed = snapshots.changed() => {
-                if changed.is_ok() && !route.gateway.is_revoked(&flight.claims, &route.server, &route.action) {
-                    continue;
-                }
-                break flight.land(Status::Revoked, None).await;
-            }
-        };
-        let frame = match frame {
+    let end = tokio::select! {
+        biased;
+        status = route.gateway.halted(&flight, &route.server, &route.action) => End::Without(status),
+        () = client.closed() => End::Without(Status::Cancelled),
+        end = pass(&route, &mut frames, &client) => end,
+    };
+    // The upstream call ends first, whatever becomes of the record.
+    drop(frames);
+    let landed = match end {
+        End::Final(frame) => last(&route, flight, &frame, &client).await,
+        End::Without(status) => flight.land(status, None).await,
+    };
+    if let Err(error) = landed {
+        tracing::error!(%error, "the outcome of a stream could not be recorded; its reply is withheld");
+    }
+}
+
+async fn pass(route: &Route, frames: &mut Frames, client: &mpsc::Sender<Bytes>) -> End {
+    loop {
+        let frame = match frames.next().await {
             Some(Ok(frame)) => frame,
-            Some(Err(error)) => break flight.land(status_of(error), None).await,
+            Some(Err(error)) => return End::Without(status_of(error)),
             // A standing stream may end when it likes; an answer that ends before its final frame is none.
-            None if route.asked.id.is_none() => break flight.land(Status::Ok, None).await,
-            None => break flight.land(Status::Unreachable, None).await,
+            None if route.asked.id.is_none() => return End::Without(Status::Ok),
+            None => return End::Without(Status::Unreachable),
         };
-        let kind = kind(&route, &frame);
+        let kind = kind(route, &frame);
         // A server's question to the user or the model, or an answer to nobody, is not let through.
         if !kind.may_pass(route.asked.revision.era()) {
             continue;
         }
         match kind {
-            FrameKind::Final => break last(&route, flight, &frame, &client).await,
+            FrameKind::Final => return End::Final(frame),
             FrameKind::Notification(method) if method == "notifications/tools/list_changed" => {
                 route.gateway.pins.forget(&route.server);
             }
@@ -164,11 +202,8 @@ async fn pump(route: Route, flight: Flight, mut frames: Frames, client: mpsc::Se
         }
         // A client that does not read is waited for; when it goes, the channel closes.
         if client.send(frame.bytes().clone()).await.is_err() {
-            break flight.land(Status::Cancelled, None).await;
+            return End::Without(Status::Cancelled);
         }
-    };
-    if let Err(error) = landed {
-        tracing::error!(%error, "the outcome of a stream could not be recorded; its reply is withheld");
     }
 }
 
@@ -183,7 +218,7 @@ async fn last(route: &Route, flight: Flight, frame: &Frame, client: &mpsc::Sende
     let Some((body, status)) = judged else {
         return flight.land(Status::Invalid, None).await;
     };
-    flight.land(status, Some(&body)).await?;
+    flight.land(status, Some(body.clone())).await?;
     let unchanged = frame.data().is_some_and(|text| text.as_bytes() == body);
     let bytes = match std::str::from_utf8(&body) {
         Ok(text) if !unchanged => Frame::of(text).bytes().clone(),
@@ -194,9 +229,10 @@ async fn last(route: &Route, flight: Flight, frame: &Frame, client: &mpsc::Sende
     Ok(())
 }
 
-fn status_of(error: UpstreamError) -> Status {
+/// What an upstream's failure makes of the call.
+pub fn status_of(error: UpstreamError) -> Status {
     match error {
-        UpstreamError::Unreachable | UpstreamError::Busy => Status::NotSent,
+        UpstreamError::Unreachable | UpstreamError::Busy | UpstreamError::Session => Status::NotSent,
         UpstreamError::Timeout => Status::Timeout,
         UpstreamError::Malformed(_) | UpstreamError::TooLarge => Status::Invalid,
         UpstreamError::Closed => Status::Unreachable,
@@ -204,10 +240,13 @@ fn status_of(error: UpstreamError) -> Status {
 }
 
 fn failed(error: UpstreamError) -> Rejection {
+    if error == UpstreamError::Session {
+        return Rejection::new(Code::SessionUnknown, error.to_string(), "begin a new session: initialize");
+    }
     let code = match error {
         UpstreamError::Unreachable | UpstreamError::Busy | UpstreamError::Closed => Code::UpstreamUnreachable,
         UpstreamError::Timeout => Code::UpstreamTimeout,
-        UpstreamError::Malformed(_) | UpstreamError::TooLarge => Code::UpstreamInvalid,
+        UpstreamError::Malformed(_) | UpstreamError::TooLarge | UpstreamError::Session => Code::UpstreamInvalid,
     };
     let help = if error.is_unsent() {
         "nothing was sent: try again, or see: remit doctor"

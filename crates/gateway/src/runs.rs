@@ -24,6 +24,8 @@ struct Root {
     last: Option<Digest>,
     repeats: u64,
     until: i64,
+    /// No entry of the log before this one is about the root.
+    first: u64,
 }
 
 /// Calls in this minute and the one before.
@@ -53,10 +55,10 @@ impl Runs {
         self.lost_before.fetch_max(at, Ordering::SeqCst);
     }
 
-    /// Counts a call of the root and says how it stands with it.
-    pub fn begin(&self, claims: &Claims, call: Digest, now: i64) -> Result<State, Rejection> {
+    /// Counts a call of the root and says how it stands with it. `next` is where the log's next entry will be.
+    pub fn begin(&self, claims: &Claims, call: Digest, now: i64, next: u64) -> Result<State, Rejection> {
         let mut roots = self.lock();
-        let root = self.entry(&mut roots, claims, now)?;
+        let root = self.entry(&mut roots, claims, now, next)?;
         root.calls = root.calls.saturating_add(1);
         root.repeats = if root.last == Some(call) { root.repeats.saturating_add(1) } else { 1 };
         root.last = Some(call);
@@ -65,9 +67,9 @@ impl Runs {
     }
 
     /// How it stands with the root, for what is not counted.
-    pub fn peek(&self, claims: &Claims, now: i64) -> Result<State, Rejection> {
+    pub fn peek(&self, claims: &Claims, now: i64, next: u64) -> Result<State, Rejection> {
         let mut roots = self.lock();
-        let root = self.entry(&mut roots, claims, now)?;
+        let root = self.entry(&mut roots, claims, now, next)?;
         Ok(State { label: root.label, calls: root.calls, calls_in_minute: 0, repeats: 0, spend: 0 })
     }
 
@@ -83,6 +85,7 @@ impl Runs {
         roots: &'a mut HashMap<RunId, Root>,
         claims: &Claims,
         now: i64,
+        next: u64,
     ) -> Result<&'a mut Root, Rejection> {
         let until = claims.grant.until;
         if !roots.contains_key(&claims.root) {
@@ -95,16 +98,23 @@ impl Runs {
             }
         }
         let lost = claims.root_at < self.lost_before.load(Ordering::SeqCst);
-        let first = || if lost { Root::lost(until) } else { Root::fresh(until) };
+        let first = || if lost { Root::lost(until, next) } else { Root::fresh(until, next) };
         let known = roots.entry(claims.root.clone()).or_insert_with(first);
         known.until = known.until.max(until);
         Ok(known)
     }
 
-    /// Takes over what the log says of a root, at start.
-    pub fn restore(&self, root: RunId, to: Label, calls: u64, until: i64) {
+    /// Forgets roots whose last grant has ended, and says where the log begins to matter for those that live.
+    pub fn low_water(&self, now: i64) -> Option<u64> {
         let mut roots = self.lock();
-        let known = roots.entry(root).or_insert_with(|| Root::fresh(until));
+        roots.retain(|_, root| root.until > now);
+        roots.values().map(|root| root.first).min()
+    }
+
+    /// Takes over what the log says of a root, at start.
+    pub fn restore(&self, root: RunId, to: Label, calls: u64, until: i64, index: u64) {
+        let mut roots = self.lock();
+        let known = roots.entry(root).or_insert_with(|| Root::fresh(until, index));
         known.label = label(known.label, to);
         known.calls = known.calls.max(calls);
         known.until = known.until.max(until);
@@ -113,12 +123,12 @@ impl Runs {
 
 impl Root {
     /// A root of which nothing is known: it may have read anything, and its budget counts as spent.
-    fn lost(until: i64) -> Self {
-        Self { label: Label::UNKNOWN, calls: u64::MAX, ..Self::fresh(until) }
+    fn lost(until: i64, first: u64) -> Self {
+        Self { label: Label::UNKNOWN, calls: u64::MAX, ..Self::fresh(until, first) }
     }
 
-    fn fresh(until: i64) -> Self {
-        Self { label: Label::FRESH, calls: 0, minute: Minute::default(), last: None, repeats: 0, until }
+    fn fresh(until: i64, first: u64) -> Self {
+        Self { label: Label::FRESH, calls: 0, minute: Minute::default(), last: None, repeats: 0, until, first }
     }
 }
 
@@ -156,7 +166,7 @@ mod tests {
     fn counts_repeats_and_labels_belong_to_the_root() {
         let runs = Runs::default();
         let claims = claims("r1", 5);
-        let begin = |call, now| runs.begin(&claims, [call; 32], now).unwrap();
+        let begin = |call, now| runs.begin(&claims, [call; 32], now, 0).unwrap();
         assert_eq!(begin(1, 0), State::FRESH);
         assert_eq!((begin(1, 1).repeats, begin(2, 2).repeats, begin(1, 3).repeats), (2, 1, 1));
         runs.raise(&claims.root, Label::UNKNOWN);
@@ -172,17 +182,18 @@ mod tests {
     fn what_the_log_says_is_never_lowered() {
         let runs = Runs::default();
         let claims = claims("r1", 5);
-        runs.restore(claims.root.clone(), Label::UNKNOWN, 7, 100);
-        runs.restore(claims.root.clone(), Label::FRESH, 3, 50);
-        let state = runs.begin(&claims, [0; 32], 0).unwrap();
+        runs.restore(claims.root.clone(), Label::UNKNOWN, 7, 100, 3);
+        runs.restore(claims.root.clone(), Label::FRESH, 3, 50, 9);
+        let state = runs.begin(&claims, [0; 32], 0, 12).unwrap();
         assert_eq!((state.label, state.calls), (Label::UNKNOWN, 8));
+        assert_eq!((runs.low_water(9_999), runs.low_water(10_000)), (Some(3), None));
     }
 
     #[test]
     fn a_root_from_before_the_loss_may_have_done_anything() {
         let runs = Runs::default();
         runs.lost_before(100);
-        let state = |root, at| runs.begin(&claims(root, at), [0; 32], 0).unwrap();
+        let state = |root, at| runs.begin(&claims(root, at), [0; 32], 0, 0).unwrap();
         let lost = state("old", 99);
         assert_eq!((lost.label, lost.calls), (Label::UNKNOWN, u64::MAX));
         assert_eq!(state("new", 100), State::FRESH);

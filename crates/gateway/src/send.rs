@@ -4,12 +4,13 @@ use std::str::FromStr as _;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Uri};
-use remit_core::id::ServerName;
+use remit_core::id::{RunId, ServerName};
 use remit_core::policy::Compiled;
 use remit_core::registry::Upstream;
 
 use crate::accept::Asked;
 use crate::mcp::headers;
+use crate::mcp::revision::Era;
 use crate::permit::Permit;
 use crate::sessions::Sessions;
 use crate::upstream::http::HttpUpstreams;
@@ -42,7 +43,7 @@ pub async fn send(
         return Err(UpstreamError::Unreachable);
     };
     let mut headers = headers::forwarded(&asked.headers);
-    translate_session(&mut headers, sessions, &claims.run, call.server());
+    translate_session(&mut headers, sessions, &claims.run, call.server(), asked.revision.era())?;
     let outgoing = Outgoing {
         body: Bytes::copy_from_slice(call.body()),
         headers,
@@ -63,13 +64,19 @@ pub async fn send(
     }
 }
 
-/// The upstream's own session id in the place of the client's; one that is not this run's is left out.
-fn translate_session(headers: &mut HeaderMap, sessions: &Sessions, run: &remit_core::id::RunId, server: &ServerName) {
-    let Some(session) = headers.remove(SESSION) else {
-        return;
+/// The upstream's own session id in the place of the client's. The modern era has no sessions.
+fn translate_session(
+    headers: &mut HeaderMap,
+    sessions: &Sessions,
+    run: &RunId,
+    server: &ServerName,
+    era: Era,
+) -> Result<(), UpstreamError> {
+    let Some(session) = headers.remove(SESSION).filter(|_| era == Era::Legacy) else {
+        return Ok(());
     };
     let opened = session.to_str().ok().and_then(|session| sessions.open(run, server, session));
-    if let Some(value) = opened.and_then(|id| HeaderValue::from_str(&id).ok()) {
-        headers.insert(SESSION, value);
-    }
+    let value = opened.and_then(|id| HeaderValue::from_str(&id).ok()).ok_or(UpstreamError::Session)?;
+    headers.insert(SESSION, value);
+    Ok(())
 }

@@ -1,16 +1,13 @@
 //! The gateway's HTTP surface: one endpoint per server, its metadata, and health.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Path, State};
 use axum::http::Request;
 use axum::response::Response;
-use axum::routing::{any, get};
-use http::StatusCode;
 use http::header::{HOST, ORIGIN};
+use http::{Method, StatusCode};
 use remit_core::id::ServerName;
 use remit_core::rejection::{Code, Rejection};
 
@@ -18,28 +15,27 @@ use crate::Gateway;
 use crate::accept::{Asked, accept};
 use crate::answer::{self, To, json};
 use crate::handle::handle;
+pub use crate::listen::serve;
+use crate::mcp::McpError;
 
-/// Serves until `shutdown`, then lets calls in flight end.
-pub async fn serve(
-    gateway: Arc<Gateway>,
-    listener: tokio::net::TcpListener,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    let router = Router::new()
-        .route("/mcp/{server}", any(mcp))
-        .route("/.well-known/oauth-protected-resource/mcp/{server}", get(metadata))
-        .route("/healthz", get(health))
-        .with_state(gateway);
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(shutdown).await
+/// Answers one request from `source`.
+pub(crate) async fn answer(gateway: Arc<Gateway>, source: IpAddr, request: Request<Body>) -> Response {
+    let path = request.uri().path().to_owned();
+    if let Some(name) = path.strip_prefix("/mcp/") {
+        return mcp(&gateway, name, source, request).await;
+    }
+    if request.method() == Method::GET {
+        if let Some(name) = path.strip_prefix("/.well-known/oauth-protected-resource/mcp/") {
+            return metadata(&gateway, name);
+        }
+        if path == "/healthz" {
+            return health(&gateway);
+        }
+    }
+    plain(Code::ServerUnknown, "there is nothing here", "speak to /mcp/SERVER")
 }
 
-async fn mcp(
-    State(gateway): State<Arc<Gateway>>,
-    Path(name): Path<String>,
-    ConnectInfo(source): ConnectInfo<SocketAddr>,
-    request: Request<Body>,
-) -> Response {
+async fn mcp(gateway: &Arc<Gateway>, name: &str, source: IpAddr, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     if !gateway.origin_allowed(&parts) {
         return plain(
@@ -48,7 +44,7 @@ async fn mcp(
             "call from an MCP client",
         );
     }
-    let Ok(_place) = Arc::clone(&gateway.calls).try_acquire_owned() else {
+    let Ok(place) = Arc::clone(&gateway.calls).try_acquire_owned() else {
         return plain(Code::Overloaded, "too many calls are in flight", "try again in a second");
     };
     let Ok(server) = ServerName::new(name) else {
@@ -56,8 +52,12 @@ async fn mcp(
     };
     let snapshot = gateway.snapshots.latest();
     match accept(&parts, body, &server, snapshot.as_ref().map(|s| s.bundle.as_ref())).await {
+        Err(refused) if parts.method != Method::POST && refused.error == McpError::Method => answer::not_allowed(),
         Err(refused) => answer::unacceptable(&refused),
-        Ok((call, asked)) => answer_call(&gateway, &server, call, asked, &parts, source.ip()).await,
+        Ok((call, mut asked)) => {
+            asked.place = Some(place);
+            answer_call(gateway, &server, call, asked, &parts, source).await
+        }
     }
 }
 
@@ -83,7 +83,7 @@ async fn answer_call(
 }
 
 /// RFC 9728: where a client of this server gets its token.
-async fn metadata(State(gateway): State<Arc<Gateway>>, Path(name): Path<String>) -> Response {
+fn metadata(gateway: &Gateway, name: &str) -> Response {
     let server = ServerName::new(name).ok();
     let Some((server, snapshot)) = server.zip(gateway.snapshots.latest()) else {
         return plain(Code::ServerUnknown, "no such server", "list servers: remit server list");
@@ -99,17 +99,18 @@ async fn metadata(State(gateway): State<Arc<Gateway>>, Path(name): Path<String>)
 }
 
 /// Healthy is able to decide *and* to record.
-async fn health(State(gateway): State<Arc<Gateway>>) -> Response {
+fn health(gateway: &Gateway) -> Response {
     let now = gateway.clock.now_s();
-    let snapshot = gateway.snapshots.current(now);
+    let (snapshot, records) = (gateway.snapshots.current(now), gateway.recorder.works());
     let body = serde_json::json!({
-        "ok": snapshot.is_ok(),
+        "ok": snapshot.is_ok() && records,
+        "policy": if snapshot.is_ok() { "fresh" } else { "stale" },
         "bundle": snapshot.as_ref().map_or(0, |s| s.bundle.versioned.version),
         "revocations": snapshot.as_ref().map_or(0, |s| s.revoked.seq()),
         "snapshot_age_s": snapshot.as_ref().map_or(-1, |s| s.age(now)),
-        "log": { "origin": gateway.recorder.log().origin(), "size": gateway.recorder.log().size() },
+        "log": { "origin": gateway.recorder.log().origin(), "size": gateway.recorder.log().size(), "ok": records },
     });
-    let status = if snapshot.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if snapshot.is_ok() && records { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json(status, body.to_string().into_bytes())
 }
 

@@ -5,14 +5,14 @@
 //! for too long refuses.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use remit_audit::note::{self, Verifier};
 use remit_core::bundle::{BUNDLE_BYTES_MAX, FeedPage, Versioned};
 use remit_core::event::BundleSeen;
-use remit_core::hash::sha256_text;
+use remit_core::hash::{Digest, sha256, sha256_text};
 use remit_core::id::TrustDomain;
 use remit_core::policy;
 use remit_core::rejection::{Code, Rejection};
@@ -27,6 +27,8 @@ use crate::record::Recorder;
 const FEED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long the authority may hold a request back while there is nothing new.
 const WAIT: Duration = Duration::from_secs(25);
+/// How long to wait before asking again where there was nothing new.
+const PAUSE: Duration = Duration::from_millis(50);
 /// How long to wait before asking again after a failure.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -67,6 +69,9 @@ pub struct Snapshots {
     root: Verifier,
     trust_domain: TrustDomain,
     highest: AtomicU64,
+    /// Index of the entry that says so, and one more; 0 where no bundle was loaded by this process.
+    loaded: AtomicU64,
+    refused: Mutex<Option<Digest>>,
     age_max_s: i64,
     dir: PathBuf,
 }
@@ -75,7 +80,16 @@ impl Snapshots {
     /// Nothing yet; `highest` is the highest version that the log names.
     pub fn new(root: Verifier, trust_domain: TrustDomain, highest: u64, age_max: Duration, dir: PathBuf) -> Self {
         let age_max_s = i64::try_from(age_max.as_secs()).unwrap_or(i64::MAX);
-        Self { current: watch::channel(None).0, root, trust_domain, highest: highest.into(), age_max_s, dir }
+        Self {
+            current: watch::channel(None).0,
+            root,
+            trust_domain,
+            highest: highest.into(),
+            loaded: 0.into(),
+            refused: Mutex::default(),
+            age_max_s,
+            dir,
+        }
     }
 
     /// The snapshot to decide by now, or the reason why nothing is decided.
@@ -104,7 +118,9 @@ impl Snapshots {
             Ok(bundle) => {
                 let version = bundle.versioned.version;
                 let digest = sha256_text(&bundle.versioned.digest);
-                seen(recorder, "loaded", (version, &digest), None).await.map_err(|_| SnapshotError::Audit)?;
+                let receipt = seen(recorder, "loaded", (version, &digest), None).await;
+                let receipt = receipt.map_err(|_| SnapshotError::Audit)?;
+                self.loaded.store(receipt.index().saturating_add(1), Ordering::SeqCst);
                 self.highest.fetch_max(version, Ordering::SeqCst);
                 self.keep(note, version);
                 let bundle = Arc::new(bundle);
@@ -118,11 +134,25 @@ impl Snapshots {
             }
             Err(why) => {
                 tracing::warn!(%why, "bundle refused; the last good one stays");
-                let code = why.code();
-                seen(recorder, "refused", (0, ""), Some(code)).await.map_err(|_| SnapshotError::Audit)?;
+                // Once for each text: an authority that repeats itself does not fill the log.
+                if self.is_news(note) {
+                    let seen = seen(recorder, "refused", (0, ""), Some(why.code())).await;
+                    seen.map_err(|_| SnapshotError::Audit)?;
+                }
                 Err(why)
             }
         }
+    }
+
+    /// Index of the newest entry that says which bundle was loaded.
+    pub fn loaded_at(&self) -> Option<u64> {
+        self.loaded.load(Ordering::SeqCst).checked_sub(1)
+    }
+
+    fn is_news(&self, note: &str) -> bool {
+        let digest = sha256(&[note.as_bytes()]);
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.replace(digest) != Some(digest)
     }
 
     fn read(&self, note: &str, now: i64) -> Result<policy::Compiled, SnapshotError> {
@@ -186,10 +216,11 @@ impl Snapshots {
                 Ok(Some(note)) => {
                     if let Err(error) = self.offer(&note, recorder, clock.now_s()).await {
                         tracing::warn!(%error, "bundle not taken over");
-                        tokio::time::sleep(RETRY * 10).await;
+                        tokio::time::sleep(RETRY * 2).await;
                     }
                 }
-                Ok(None) => {}
+                // An authority that does not hold requests back is not asked without end.
+                Ok(None) => tokio::time::sleep(PAUSE).await,
                 Err(error) => {
                     tracing::warn!(%error, "bundle");
                     tokio::time::sleep(RETRY).await;
@@ -205,8 +236,17 @@ impl Snapshots {
             let path = format!("/fleet/feed?after={seq}&wait=5");
             let page = authority.get(&path, FEED_BYTES_MAX, WAIT).await;
             let applied = match page {
-                Ok(Some(note)) => self.apply(&note).map_err(|e| e.to_string()),
-                Ok(None) => Ok(()),
+                Ok(Some(note)) => {
+                    let applied = self.apply(&note).map_err(|e| e.to_string());
+                    if self.latest().is_some_and(|snapshot| snapshot.revoked.seq() == seq) {
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                    applied
+                }
+                Ok(None) => {
+                    tokio::time::sleep(PAUSE).await;
+                    Ok(())
+                }
                 Err(error) => Err(error.to_string()),
             };
             if let Err(error) = applied {

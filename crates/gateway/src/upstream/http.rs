@@ -7,7 +7,7 @@ use futures_util::stream;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -73,6 +73,10 @@ impl HttpUpstreams {
             StatusCode::OK if kind == "text/event-stream" => Ok(Reply::Stream { headers, frames: frames(body) }),
             status if kind == "application/json" => {
                 Ok(Reply::Json { status, headers, body: body.whole(&parts.headers).await? })
+            }
+            // Nothing was said, in no language: the usual answer to DELETE.
+            status if status.is_success() && kind.is_empty() && body.incoming.is_end_stream() => {
+                Ok(Reply::Json { status, headers, body: Bytes::new() })
             }
             status if status.is_success() => Err(UpstreamError::Malformed("neither JSON nor a stream")),
             // An error page is not an answer, and its words are nobody's business.

@@ -115,6 +115,9 @@ pub enum UpstreamError {
     /// The answer is larger than is accepted.
     #[error("the upstream's answer is too large")]
     TooLarge,
+    /// Nothing was sent: the session that the message names is not one of the run's.
+    #[error("the session is not one of this run's")]
+    Session,
     /// The connection or the program ended before the answer did.
     #[error("the upstream closed before it had answered")]
     Closed,
@@ -123,7 +126,7 @@ pub enum UpstreamError {
 impl UpstreamError {
     /// Whether the message certainly never reached the upstream.
     pub fn is_unsent(self) -> bool {
-        matches!(self, Self::Unreachable | Self::Busy)
+        matches!(self, Self::Unreachable | Self::Busy | Self::Session)
     }
 }
 

@@ -387,7 +387,6 @@ fn claims(clock: &TestClock, url: &str, server: &str, run: &str, detail: &str, s
         task: Task { id: "t-1".into(), purpose: "answer customers".into(), why: WHY.into() },
         root: run.clone(),
         root_at: now - 60,
-        root_at: now,
         gid: GrantId::new(format!("g-{run}")).unwrap(),
         run,
         lin: vec![],

@@ -1,0 +1,170 @@
+//! Permitted calls of which nobody knows yet whether they are in the log: the commit did not answer in time, or its
+//! caller went away. Nothing was sent for them. One that is in the log all the same gets the outcome `not_sent`.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use remit_core::decide::{Decided, Verdict};
+use remit_core::event::{Intent, Outcome, Status};
+use remit_core::hash::{Digest, leaf_hash};
+use remit_core::label::Label;
+use remit_core::rejection::Rejection;
+
+use crate::record::Recorder;
+
+/// Most calls that are kept in mind; the outcome of any other is unknown at the next start.
+const LATE_MAX: usize = 100_000;
+
+/// One of them.
+#[derive(Debug, Clone)]
+struct Unsent {
+    /// The log's size when the entry was handed over: it is not before.
+    from: u64,
+    leaf: Digest,
+    run: String,
+    root: String,
+    subject: String,
+    label: Label,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Late(Mutex<Vec<Unsent>>);
+
+/// Remembers a call until its receipt is there; dropped before that, it is late.
+pub struct Watch<'a> {
+    late: &'a Late,
+    call: Option<Unsent>,
+}
+
+impl Watch<'_> {
+    /// The entry is in the log and has a flight, or is certainly not in it.
+    pub fn done(mut self) {
+        self.call = None;
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take() {
+            let mut all = self.late.lock();
+            if all.len() < LATE_MAX {
+                all.push(call);
+            }
+        }
+    }
+}
+
+impl Late {
+    fn lock(&self) -> MutexGuard<'_, Vec<Unsent>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Watches over a call whose record is handed to a log of this size. What was not permitted needs no outcome.
+    pub fn watch(&self, decided: &Decided, written: &Intent, from: u64) -> Watch<'_> {
+        let permitted = decided.input().claims().filter(|_| *decided.verdict() == Verdict::Permit);
+        let call = permitted.zip(decided.leaf_hash()).map(|(claims, leaf)| Unsent {
+            from,
+            leaf: *leaf,
+            run: claims.run.to_string(),
+            root: claims.root.to_string(),
+            subject: claims.sub.to_string(),
+            label: written.label_after,
+        });
+        Watch { late: self, call }
+    }
+
+    /// The index before which none of them is.
+    pub fn from(&self) -> Option<u64> {
+        self.lock().iter().map(|call| call.from).min()
+    }
+}
+
+impl Recorder {
+    /// Gives late calls their outcome. `mark` is an entry that was handed over after all of them: what is not in the
+    /// log before it never will be.
+    pub async fn settle(&self, known: usize, mark: u64) -> Result<(), Rejection> {
+        let calls: Vec<Unsent> = {
+            let mut all = self.late.lock();
+            let known = known.min(all.len());
+            all.drain(..known).collect()
+        };
+        let Some(from) = calls.iter().map(|call| call.from).min() else {
+            return Ok(());
+        };
+        let mut wanted: HashMap<Digest, Unsent> = calls.into_iter().map(|call| (call.leaf, call)).collect();
+        for entry in self.log().entries(from) {
+            let Ok((index, entry)) = entry else { break };
+            if index >= mark || wanted.is_empty() {
+                break;
+            }
+            if let Some(call) = wanted.remove(&leaf_hash(&entry.leaf)) {
+                self.not_sent(index, &call).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many calls are late now.
+    pub fn late(&self) -> usize {
+        self.late.lock().len()
+    }
+
+    async fn not_sent(&self, intent: u64, call: &Unsent) -> Result<(), Rejection> {
+        let outcome = Outcome {
+            intent,
+            run: Some((&call.run, &call.root)),
+            status: Status::NotSent,
+            duration_us: 0,
+            label_after: call.label,
+            result: None,
+            subject: &call.subject,
+        };
+        self.outcome(&outcome).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    use remit_audit::vault::{Kek, Vault};
+    use remit_audit::{Config, Entry, Log, LogKey};
+    use remit_core::event::read;
+
+    fn unsent(leaf: &[u8]) -> Unsent {
+        let text = |text: &str| text.to_owned();
+        let (run, root, subject) = (text("r1"), text("r1"), text("p-1"));
+        Unsent { from: 0, leaf: leaf_hash(leaf), run, root, subject, label: Label::UNKNOWN }
+    }
+
+    #[tokio::test]
+    async fn what_is_in_the_log_after_all_was_not_sent() {
+        let home = tempfile::tempdir().unwrap();
+        let key = LogKey::load_or_create(&home.path().join("key")).unwrap();
+        let (log, _) = Log::open(Config::new(home.path().join("log"), "acme.example", "gw1"), key).unwrap();
+        let kek = Kek::load_or_create(&home.path().join("kek")).unwrap();
+        let vault = Arc::new(Vault::open(&home.path().join("vault"), kek).unwrap());
+        let clock = Arc::new(crate::clock::Fixed::at_ms(1_000));
+        let recorder = Recorder::new(log, vault, "acme.example/log/gw1".into(), clock);
+        let entry = |leaf: &[u8]| Entry { leaf: leaf.to_vec(), sealed: vec![] };
+        for leaf in [b"one", b"two"] {
+            recorder.log().commit_wait(entry(leaf)).unwrap();
+        }
+        for leaf in [&b"two"[..], b"never"] {
+            drop(Watch { late: &recorder.late, call: Some(unsent(leaf)) });
+        }
+        Watch { late: &recorder.late, call: Some(unsent(b"one")) }.done();
+        let known = recorder.late();
+        assert_eq!((known, recorder.late.from()), (2, Some(0)));
+        let mark = recorder.log().commit_wait(entry(b"mark")).unwrap();
+        recorder.settle(known, mark.index()).await.unwrap();
+        assert_eq!(recorder.late(), 0);
+        let written: Vec<_> = recorder.log().entries(mark.index() + 1).map(|entry| entry.unwrap().1.leaf).collect();
+        assert_eq!(written.len(), 1);
+        let (_, node) = read(&written[0]).unwrap();
+        let at = |name| ["unmapped", "remit", name];
+        assert_eq!((node.int(&at("intent")), node.text(&at("status"))), (Some(1), Some("not_sent")));
+    }
+}
