@@ -87,7 +87,7 @@ fn of_method() -> Value {
 
 fn of_resource() -> Value {
     let mut input = input_of("", "{}");
-    input["action"] = json!({"read_resource": "file:///home/ada/diary"});
+    input["action"] = json!({"read_resource": "file:///ada/diary"});
     input
 }
 
