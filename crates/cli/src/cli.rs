@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{completion, log};
+use crate::config::Flag;
+use crate::{admin, agent, completion, doctor, lockdown, log, request, revoke, serve, server, status, token, up};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -24,8 +25,7 @@ Exit codes: 0 fine, 1 findings or denied, 2 usage or could not evaluate, 3 not s
     max_term_width = 100
 )]
 pub(crate) struct Cli {
-    /// Where Remit keeps its state [env: REMIT__HOME]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help = "Where Remit keeps its state [env: REMIT__HOME]")]
     pub(crate) home: Option<PathBuf>,
     /// Another configuration than `remit.toml` in the home
     #[arg(long, global = true, value_name = "FILE")]
@@ -39,8 +39,36 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Play the whole story on this machine, in a scratch directory, ending with a verified log
+    #[cfg(feature = "demo")]
+    #[command(after_help = "Examples:
+  remit demo
+  remit demo --home /tmp/demo && remit --home /tmp/demo log tail")]
+    Demo,
+    /// Run authority and gateway on this machine, in one process
+    Up(up::Up),
+    /// Run the authority, or a gateway, alone
+    Serve(serve::Serve),
+    /// Register agents, and see what they declare
+    Agent(agent::Agent),
+    /// Register MCP servers, review and expose their tools
+    Server(server::Server),
+    /// Get a scoped grant, at once
+    Request(request::RequestArgs),
+    /// Print the headers with which an MCP client reaches a server
+    Token(token::Token),
+    /// Take something back, everywhere, in seconds
+    Revoke(revoke::Revoke),
+    /// Stop a server or a tool for everybody
+    Lockdown(lockdown::Lockdown),
     /// Read, prove and check the logs
     Log(log::Log),
+    /// Show what runs and what holds; inside a run, what it may do
+    Status(status::StatusArgs),
+    /// Find what is wrong here, and how to mend it
+    Doctor(doctor::Doctor),
+    /// The authority's own affairs: PIN, policies, keys
+    Admin(admin::Admin),
     /// Show the configuration, and where each value came from
     Config(ConfigArgs),
     /// Print what a shell needs to complete commands
@@ -58,4 +86,23 @@ pub(crate) enum ConfigCommand {
     /// Print every key, its value, and where the value came from
     #[command(after_help = "Example:\n  REMIT__GATEWAY__CALLS_MAX=64 remit config show")]
     Show,
+}
+
+impl Command {
+    /// What the command's flags say of the configuration.
+    pub(crate) fn flags(&self) -> Vec<Flag> {
+        let flag = |key, name, value: &Option<std::net::SocketAddr>| value.map(|value| (key, name, value.to_string()));
+        let found = match self {
+            Self::Up(up) => [
+                flag("authority.listen", "--listen-authority", &up.listen_authority),
+                flag("gateway.listen", "--listen-gateway", &up.listen_gateway),
+            ],
+            Self::Serve(serve) => match &serve.command {
+                serve::Command::Authority { listen } => [flag("authority.listen", "--listen", listen), None],
+                serve::Command::Gateway { listen } => [flag("gateway.listen", "--listen", listen), None],
+            },
+            _ => [None, None],
+        };
+        found.into_iter().flatten().collect()
+    }
 }

@@ -106,7 +106,7 @@ impl CliError {
 
     /// The error as `--json` shows it.
     pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::json!({ "error": {
+        serde_json::json!({ "says": self.to_string(), "error": {
             "code": self.code_text(),
             "message": self.to_string(),
             "help": self.help_text(),

@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use expect_test::expect_file;
 
     use crate::config::KEYS;
@@ -26,15 +28,17 @@ This page is written from the table in `crates/cli/src/config/keys.rs`:
         for key in KEYS {
             let (of, name) = key.name.split_once('.').unwrap();
             if of != section {
-                page += &format!("\n## `[{of}]`\n");
+                writeln!(page, "\n## `[{of}]`").unwrap();
                 section = of;
             }
             let default = key.default.map_or("no default".to_owned(), |text| format!("default `{text}`"));
             let variable = format!("REMIT__{}__{}", of.to_uppercase(), name.to_uppercase());
-            page += &format!(
+            write!(
+                page,
                 "\n**`{name}`** ({default}, `{variable}`): {}\n*Who controls it gains:* {}\n",
                 key.about, key.gain
-            );
+            )
+            .unwrap();
         }
         page
     }

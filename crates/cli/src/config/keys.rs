@@ -4,6 +4,7 @@
 //! **Invariant:** what grants trust has no default.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use remit_core::id::TrustDomain;
 use serde::Deserialize;
@@ -19,14 +20,16 @@ pub(crate) enum Kind {
     Toml,
 }
 
-/// One key.
+/// One key. What it is for and what its attacker gains is for the page that a test writes.
 #[derive(Debug)]
 pub(crate) struct Key {
     /// `section.key`.
     pub(crate) name: &'static str,
     /// What it is for.
+    #[cfg(test)]
     pub(crate) about: &'static str,
     /// What an attacker who controls it gains.
+    #[cfg(test)]
     pub(crate) gain: &'static str,
     pub(crate) kind: Kind,
     /// Its default, or nothing where there must be none.
@@ -58,7 +61,9 @@ macro_rules! config {
         /// Every key, in the order of the documentation.
         pub(crate) const KEYS: &[Key] = &[$($(Key {
             name: concat!(stringify!($section), ".", stringify!($key)),
+            #[cfg(test)]
             about: concat!($($about),+).trim_ascii(),
+            #[cfg(test)]
             gain: $gain,
             kind: Kind::$kind,
             default: config!(@maybe $($default)?),
@@ -109,5 +114,10 @@ config! {
         /// Calls in flight at once; more are refused.
         gain "Too many: the machine's memory. Too few: other callers are refused."
         calls_max: Toml usize = "1024";
+    }
+    admin: Admin {
+        /// A file from which commands read the administrators' PIN, instead of asking for it on the terminal.
+        gain "Nothing by itself. Who can read the file it names can approve, lift and widen: keep it where no agent's process reads."
+        pin_file: Text Option<PathBuf>, like "/run/secrets/remit-pin";
     }
 }

@@ -34,11 +34,11 @@ impl fmt::Display for Source {
     }
 }
 
-/// Values given by flags: key, flag, text.
-pub(crate) type Flags<'a> = &'a [(&'static str, &'static str, Option<String>)];
+/// A value given by a flag: key, flag, text.
+pub(crate) type Flag = (&'static str, &'static str, String);
 
 /// The configuration, with where each value came from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Loaded {
     pub(crate) config: Config,
     /// Values by key; a key that is not set is not there.
@@ -48,7 +48,7 @@ pub(crate) struct Loaded {
 }
 
 /// Reads all layers.
-pub(crate) fn load(file: &Path, env: &Env, flags: Flags<'_>) -> Result<Loaded, CliError> {
+pub(crate) fn load(file: &Path, env: &Env, flags: &[Flag]) -> Result<Loaded, CliError> {
     let mut values = BTreeMap::new();
     for key in KEYS {
         if let Some(default) = key.default {
@@ -68,11 +68,9 @@ pub(crate) fn load(file: &Path, env: &Env, flags: Flags<'_>) -> Result<Loaded, C
         values.insert(key.name, (parse(key, text, &source)?, source));
     }
     for (name, flag, text) in flags {
-        if let Some(text) = text {
-            let source = Source::Flag(flag);
-            let key = known(name, &source)?;
-            values.insert(key.name, (parse(key, text, &source)?, source));
-        }
+        let source = Source::Flag(flag);
+        let key = known(name, &source)?;
+        values.insert(key.name, (parse(key, text, &source)?, source));
     }
     let config = typed(&values)?;
     Ok(Loaded { config, values, file: file.to_owned() })
@@ -156,16 +154,16 @@ mod tests {
     use super::*;
     use remit_audit::durable;
 
-    fn loaded(file: &str, env: Env, flags: Flags<'_>) -> Result<Loaded, CliError> {
+    fn loaded(file: &str, env: &Env, flags: &[Flag]) -> Result<Loaded, CliError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("remit.toml");
         durable::write(&path, file.as_bytes(), 0o600).unwrap();
-        load(&path, &env, flags)
+        load(&path, env, flags)
     }
 
     #[track_caller]
     fn refused(file: &str, env: Env, says: &str) {
-        let error = loaded(file, env, &[]).unwrap_err();
+        let error = loaded(file, &env, &[]).unwrap_err();
         assert_eq!(error.exit(), crate::error::Exit::Unevaluated);
         assert!(error.to_string().contains(says), "{error}");
     }
@@ -178,8 +176,8 @@ mod tests {
             ("REMIT__GATEWAY__CALLS_MAX", "8"),
             ("REMIT__HOME", "/x"),
         ]);
-        let flags = [("gateway.listen", "--listen-gateway", Some("127.0.0.1:3".to_owned()))];
-        let loaded = loaded(file, env, &flags).unwrap();
+        let flags = [("gateway.listen", "--listen-gateway", "127.0.0.1:3".to_owned())];
+        let loaded = loaded(file, &env, &flags).unwrap();
         let gateway = &loaded.config.gateway;
         assert_eq!((gateway.listen.port(), gateway.calls_max), (3, 8));
         assert_eq!(gateway.name.as_deref(), Some("from-file"));
@@ -204,7 +202,7 @@ mod tests {
 
     #[test]
     fn nothing_that_grants_trust_has_a_default() {
-        let loaded = loaded("", Env::default(), &[]).unwrap();
+        let loaded = loaded("", &Env::default(), &[]).unwrap();
         for name in ["trust.domain", "trust.root", "authority.url", "gateway.url", "gateway.name"] {
             assert!(!loaded.values.contains_key(name), "{name}");
             let error = loaded.required(name, None::<&String>).unwrap_err();

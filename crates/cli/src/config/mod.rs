@@ -12,7 +12,7 @@ mod span;
 
 pub(crate) use env::Env;
 pub(crate) use keys::KEYS;
-pub(crate) use layers::{Flags, Loaded, load};
+pub(crate) use layers::{Flag, Loaded, load};
 
 use crate::error::CliError;
 

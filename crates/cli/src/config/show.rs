@@ -17,7 +17,7 @@ pub(crate) fn run(loaded: &Loaded, out: &Out) -> Exit {
             (key.name.to_owned(), serde_json::json!({ "value": value, "source": source }))
         })
         .collect();
-    out.facts(&facts, |out| {
+    out.object(&facts, |out| {
         let mut section = "";
         for key in KEYS {
             let (of, name) = key.name.split_once('.').unwrap_or(("", key.name));

@@ -79,6 +79,22 @@ reason = "to count them"
 longest = "1h"
 "#;
 
+/// What a reviewer says of the desk's tools: a ticket is the customer's own words, whoever that is, and the desk's hints
+/// do not say so.
+const REVIEW: &str = r#"[list_tickets]
+returns = { trust = "internal", sensitivity = "internal" }
+
+[read_ticket]
+returns = { trust = "untrusted", sensitivity = "confidential" }
+
+[watch_ticket]
+returns = { trust = "untrusted", sensitivity = "confidential" }
+
+[issue_refund]
+tier = "T3"
+roles = { id = "selector", amount_cents = "content", iban = "target" }
+"#;
+
 /// A step with what came of it.
 pub(super) fn step(what: &str, came: impl Into<String>, ok: bool, ms: u64) -> Step {
     Step { what: what.to_owned(), came: came.into(), ok, ms }
@@ -113,7 +129,11 @@ async fn set_up(world: &World) -> Result<Vec<Step>, CliError> {
     }
     let menu = "list_tickets,read_ticket,watch_ticket,reply_to_customer,issue_refund,delete_ticket";
     let url = world.desk_url.as_str();
-    let args = ["server", "add", "tickets", "--url", url, "--environment", "production", "--expose", menu];
+    let review = world.home.join("review.toml");
+    remit_audit::durable::write(&review, REVIEW.as_bytes(), 0o600).map_err(|error| failed(error.to_string()))?;
+    let review = review.display().to_string();
+    let mut args = vec!["server", "add", "tickets", "--url", url, "--environment", "production", "--expose", menu];
+    args.extend(["--review", &review]);
     let printed = world.remit(&args).await?;
     steps.push(command("remit server add tickets --expose (all but export_customers)", &printed, 0));
     Ok(steps)

@@ -113,11 +113,11 @@ impl World {
     /// Ends authority and gateway cleanly: afterwards every byte of their logs counts.
     pub(super) async fn stop(&mut self) -> Result<(), CliError> {
         if let Some(stop) = self.stop_desk.take() {
-            drop(stop.send(()));
+            stop.send(()).ok();
         }
         let pid = self.up.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
         if let Some(pid) = pid {
-            drop(rustix::process::kill_process(pid, rustix::process::Signal::TERM));
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
         }
         match tokio::time::timeout(END, self.up.wait()).await {
             Ok(Ok(status)) if status.success() => Ok(()),

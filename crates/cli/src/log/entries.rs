@@ -83,8 +83,8 @@ pub(super) fn leaves_of(dir: &Path, from: u64, size: u64) -> Result<Vec<(u64, Ve
 /// The checkpoint of the epoch before, where this is the leaf that begins one.
 pub(super) fn previous(leaf: &[u8]) -> Option<String> {
     let (kind, node) = read(leaf)?;
-    let note = node.text(&["unmapped", "remit", "previous"])?;
-    (kind == Kind::Epoch).then(|| note.to_owned())
+    let checkpoint = node.text(&["unmapped", "remit", "previous"])?;
+    (kind == Kind::Epoch).then(|| checkpoint.to_owned())
 }
 
 /// Whose frame it is, and the event's id, to which the frame is bound.

@@ -43,7 +43,8 @@ pub(super) fn run(fsck: &Fsck, context: &Context) -> Result<Exit, CliError> {
         for (log, dir, result) in &found {
             match result {
                 Ok(report) => {
-                    out.line(format!("{}  {log} log, {dir}: {}", out.style(Style::Good, "CLEAN"), counts(report)))
+                    let clean = out.style(Style::Good, "CLEAN");
+                    out.line(format!("{clean}  {log} log, {dir}: {}", counts(report)));
                 }
                 Err(error) => {
                     let what = out.style(Style::Bad, kind(error).0.to_uppercase());

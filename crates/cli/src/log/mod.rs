@@ -10,7 +10,7 @@ mod summary;
 mod tail;
 mod verify;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
@@ -72,4 +72,29 @@ impl Which {
         let newest = found.into_iter().next().and_then(|mut log| log.epochs.pop());
         newest.ok_or_else(|| places::none(dir))
     }
+}
+
+/// Whether every log of a home is consistent in itself: the number of entries, or what is wrong.
+pub(crate) fn sound(home: &Path) -> Result<u64, String> {
+    let mut count = 0_u64;
+    for log in places::find(home).map_err(|error| error.to_string())? {
+        for epoch in &log.epochs {
+            let (_, report) =
+                entries::verified(epoch, |_| false).map_err(|error| format!("{}: {error}", epoch.dir.display()))?;
+            count = count.saturating_add(report.size);
+        }
+    }
+    Ok(count)
+}
+
+/// When the newest published entry of a home was written, in seconds since 1970.
+pub(crate) fn newest_s(home: &Path) -> Option<i64> {
+    let newest = |log: &places::Log| {
+        let epoch = log.epochs.last()?;
+        let size = entries::published(epoch).ok()?;
+        let (_, leaf) = entries::leaves_of(&epoch.dir, size.checked_sub(1)?, size).ok()?.pop()?;
+        let (_, node) = remit_core::event::read(&leaf)?;
+        Some(node.int(&["time"])?.div_euclid(1000))
+    };
+    places::find(home).ok()?.iter().filter_map(newest).max()
 }

@@ -142,7 +142,7 @@ fn check(file: &Path, trusted: Option<&Path>, context: &Context) -> Result<Exit,
     let statement = stated(&evidence)?;
     let facts = serde_json::json!({
         "proved": true, "trusted": own.is_some(), "origin": checkpoint.origin, "index": proof.index,
-        "size": checkpoint.size, "statement": statement,
+        "size": checkpoint.size, "statement": statement, "sentence": statement.as_ref().map(sentence),
     });
     context.out.facts(&facts, |out| {
         proved(own.is_some(), &format!("entry {} of {}", proof.index, checkpoint.origin), out);

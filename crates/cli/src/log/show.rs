@@ -33,7 +33,7 @@ pub(super) fn run(show: &Show, context: &Context) -> Result<Exit, CliError> {
     let facts = serde_json::json!({
         "index": show.index, "origin": epoch.origin(), "kind": kind.name(), "event": event, "disclosed": statement,
     });
-    context.out.facts(&facts, |out| people(show.index, kind, &node, &statement, out));
+    context.out.facts(&facts, |out| people(show.index, kind, &node, statement.as_ref(), out));
     Ok(Exit::Fine)
 }
 
@@ -50,7 +50,7 @@ fn disclosed(context: &Context, node: &Node, entry: &entries::Entry) -> Result<V
     Ok(serde_json::to_value(statement).unwrap_or_default())
 }
 
-fn people(index: u64, kind: Kind, node: &Node, disclosed: &Option<Value>, out: &Out) {
+fn people(index: u64, kind: Kind, node: &Node, disclosed: Option<&Value>, out: &Out) {
     let at = node.int(&["time"]).unwrap_or_default().div_euclid(1000);
     let log = node.text(&["metadata", "log_name"]).unwrap_or_default();
     out.line(format!("{} {} of {log}, {}", out.style(Style::Strong, "entry"), index, utc(at)));

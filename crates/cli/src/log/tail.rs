@@ -24,8 +24,7 @@ pub(crate) struct Tail {
     /// Go on with entries as they are published
     #[arg(long, short)]
     follow: bool,
-    /// Only these: call_intent, call_outcome, method, token, revocation, lockdown, …
-    #[arg(long, value_name = "KIND", value_parser = kind)]
+    #[arg(long, value_name = "KIND", value_parser = kind, help = "Only these: call_intent, call_outcome, revocation, …")]
     kind: Option<Kind>,
 }
 
@@ -76,6 +75,6 @@ fn summaries(tail: &Tail, leaves: &[(u64, Vec<u8>)]) -> Vec<Summary> {
 /// One object a line with `--json`: there is no end to wait for.
 fn print(summaries: &[Summary], context: &Context) {
     for summary in summaries {
-        context.out.facts(&summary.json(), |out| out.line(summary.line(out)));
+        context.out.object(&summary.json(), |out| out.line(summary.line(out)));
     }
 }

@@ -66,7 +66,8 @@ pub(super) fn run(verify: &Verify, context: &Context) -> Result<Exit, CliError> 
     let exit = findings.iter().map(|finding| finding.exit).max().unwrap_or(Exit::Unevaluated);
     // What could not be read is no proof that nothing was changed, but a change that was found comes first.
     let exit = findings.iter().find(|finding| finding.exit == Exit::Findings).map_or(exit, |found| found.exit);
-    let facts = serde_json::json!({ "ok": exit == Exit::Fine, "logs": findings });
+    let said: Vec<String> = findings.iter().map(says).collect();
+    let facts = serde_json::json!({ "ok": exit == Exit::Fine, "says": said.join("; "), "logs": findings });
     context.out.facts(&facts, |out| people(&findings, out));
     Ok(exit)
 }
@@ -176,6 +177,15 @@ pub(super) fn kind(error: &VerifyError) -> (&'static str, Exit) {
         VerifyError::Since(_) => ("another log than that checkpoint's", Exit::Findings),
         VerifyError::Truncated { .. } => ("truncated", Exit::Findings),
         VerifyError::Forked { .. } => ("rewritten", Exit::Findings),
+    }
+}
+
+/// One epoch in one line.
+fn says(finding: &Finding) -> String {
+    match (&finding.why, finding.entries) {
+        (Some(why), _) if why.starts_with(finding.result) => why.clone(),
+        (Some(why), _) => format!("{}: {why}", finding.result),
+        (None, entries) => format!("{}: {} entries of {}", finding.result, entries.unwrap_or_default(), finding.origin),
     }
 }
 

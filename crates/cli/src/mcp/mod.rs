@@ -1,0 +1,173 @@
+//! A small MCP client, which asks a server what it offers. What the server says is kept byte for byte, because its digest is what gets pinned.
+
+mod http;
+mod stdio;
+
+use std::time::Duration;
+
+use remit_core::registry::Upstream;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::error::CliError;
+use http::Endpoint;
+
+/// The newest revision with a handshake; a server that knows none older answers with what it knows.
+const LEGACY: &str = "2025-11-25";
+/// The revision without one.
+const MODERN: &str = "2026-07-28";
+/// The longest that a server is waited for.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Most pages of one list.
+const PAGES_MAX: usize = 64;
+
+/// Why a server does not say what it offers.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum McpFault {
+    /// It is not there.
+    #[error("{0}")]
+    Http(#[from] crate::http::HttpError),
+    /// The program does not run, or ended.
+    #[error("the program does not run: {0}")]
+    Program(#[from] std::io::Error),
+    /// It answered with an error.
+    #[error("it answers: {0}")]
+    Answered(String),
+    /// It did not answer with MCP.
+    #[error("it does not answer with MCP (status {0})")]
+    NotMcp(u16),
+    /// No answer in time.
+    #[error("it does not answer within {} s", DEADLINE.as_secs())]
+    Timeout,
+}
+
+/// The `tools/list` result of an upstream, all pages in one, each definition byte for byte.
+pub(crate) fn list_tools(upstream: &Upstream) -> Result<String, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| CliError::unevaluated(error, "try again"))?;
+    let listed = runtime.block_on(async {
+        tokio::time::timeout(DEADLINE, async {
+            match upstream {
+                Upstream::Http { url } => over_http(url).await,
+                Upstream::Stdio { command, args } => {
+                    let mut program = stdio::Program::start(command, args)?;
+                    program.request(&initialize(0)).await?;
+                    program.notify(&initialized()).await?;
+                    collect(async |id, cursor| program.request(&list(id, cursor, false)).await).await
+                }
+            }
+        })
+        .await
+        .unwrap_or(Err(McpFault::Timeout))
+    });
+    listed.map_err(|fault| {
+        CliError::unreachable(
+            format!("{} does not say what it offers: {fault}", shown(upstream)),
+            "look whether it runs; to see how it is reached: remit server show SERVER",
+        )
+    })
+}
+
+fn shown(upstream: &Upstream) -> &str {
+    match upstream {
+        Upstream::Http { url } => url,
+        Upstream::Stdio { command, .. } => command,
+    }
+}
+
+/// With the handshake first; a server that knows only the revision without one is asked without.
+async fn over_http(url: &str) -> Result<String, McpFault> {
+    let mut endpoint = Endpoint::new(url);
+    match endpoint.handshake(&initialize(0), &initialized()).await {
+        Ok(()) => collect(async |id, cursor| endpoint.result(&list(id, cursor, false)).await).await,
+        Err(McpFault::Http(error)) => Err(error.into()),
+        Err(_) => collect(async |id, cursor| endpoint.result(&list(id, cursor, true)).await).await,
+    }
+}
+
+/// All pages as one `{"tools":[…]}`.
+async fn collect(
+    mut page: impl AsyncFnMut(u64, Option<String>) -> Result<Box<RawValue>, McpFault>,
+) -> Result<String, McpFault> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Page {
+        tools: Vec<Box<RawValue>>,
+        #[serde(default)]
+        next_cursor: Option<String>,
+    }
+    let (mut tools, mut cursor) = (Vec::new(), None);
+    for id in 1..=PAGES_MAX as u64 {
+        let raw = page(id, cursor).await?;
+        let mut found: Page = serde_json::from_str(raw.get()).map_err(|error| McpFault::Answered(error.to_string()))?;
+        tools.append(&mut found.tools);
+        cursor = found.next_cursor;
+        if cursor.is_none() {
+            let tools: Vec<&str> = tools.iter().map(|tool| tool.get()).collect();
+            return Ok(format!("{{\"tools\":[{}]}}", tools.join(",")));
+        }
+    }
+    Err(McpFault::Answered(format!("more than {PAGES_MAX} pages of tools")))
+}
+
+fn initialize(id: u64) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "method": "initialize", "params": {
+        "protocolVersion": LEGACY, "capabilities": {}, "clientInfo": client_info(),
+    }})
+}
+
+fn initialized() -> Value {
+    json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })
+}
+
+fn list(id: u64, cursor: Option<String>, modern: bool) -> Value {
+    let mut params = serde_json::Map::new();
+    if let Some(cursor) = cursor {
+        params.insert("cursor".into(), cursor.into());
+    }
+    if modern {
+        params.insert("_meta".into(), meta());
+    }
+    json!({ "jsonrpc": "2.0", "id": id, "method": "tools/list", "params": params })
+}
+
+/// What every request of the revision without a handshake carries.
+fn meta() -> Value {
+    json!({
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": client_info(),
+    })
+}
+
+fn client_info() -> Value {
+    json!({ "name": "remit", "version": env!("CARGO_PKG_VERSION") })
+}
+
+/// A JSON-RPC answer.
+#[derive(serde::Deserialize)]
+struct Message {
+    #[serde(default)]
+    id: Value,
+    #[serde(default)]
+    result: Option<Box<RawValue>>,
+    #[serde(default)]
+    error: Option<Value>,
+}
+
+impl Message {
+    /// The result, where this is the answer to that request.
+    fn answers(self, id: &Value) -> Option<Result<Box<RawValue>, McpFault>> {
+        if self.id != *id {
+            return None;
+        }
+        match (self.result, self.error) {
+            (Some(result), None) => Some(Ok(result)),
+            (_, Some(error)) => {
+                let message = error.get("message").and_then(Value::as_str).unwrap_or("an error without words");
+                Some(Err(McpFault::Answered(message.to_owned())))
+            }
+            (None, None) => None,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! `remit request`: a scoped grant by one command, in well under a second.
+
+use std::time::Instant;
+
+use clap::Args;
+use remit_authority::grant::{Asked, Where};
+use remit_authority::socket::wire::{AdminAsk, Request, Requested, RunAsk};
+use remit_core::manifest::Manifest;
+use serde_json::json;
+
+use crate::ask;
+use crate::constraint::constraint;
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::out::{Out, Style};
+use crate::time::{now, span, utc};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  remit request tickets/read_ticket --for 15m --why \"INC-42\"
+  remit request tickets/issue_refund --for 5m --why \"INC-42\" --where 'id=41' --where 'amount_cents<=5000' --where 'iban=*'")]
+pub(crate) struct RequestArgs {
+    /// What is needed: SERVER/TOOL
+    #[arg(required = true, value_name = "SERVER/TOOL")]
+    tools: Vec<String>,
+    /// For how long: 90s, 15m, 2h
+    #[arg(long = "for", value_name = "TIME", default_value = "")]
+    duration: String,
+    /// Why, in a sentence
+    #[arg(long, value_name = "REASON", default_value = "")]
+    why: String,
+    /// Constrain an argument: ARG=VALUE, ARG=A|B, ARG<=N, ARG>=N, ARG=* for anything; SERVER/TOOL:ARG… for one tool.
+    /// Once one argument of a tool is constrained, those that are not named are refused
+    #[arg(long = "where", value_name = "ARG=VALUE", value_parser = constraint)]
+    constraints: Vec<Where>,
+    /// The agent: TEAM/NAME or TEAM/NAME@VERSION [default: that of ./agent.toml]
+    #[arg(long, value_name = "AGENT")]
+    agent: Option<String>,
+    /// On whose behalf [default: the operating-system user]
+    #[arg(long, value_name = "NAME")]
+    principal: Option<String>,
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["agent", "principal", "pid"])]
+    #[arg(help = "Ask from inside a run, within its ceiling: its id or socket [env: REMIT_RUN]")]
+    run: Option<String>,
+    /// The process whose descendants are the run: this command's child, or its own
+    #[arg(long, value_name = "PID", hide = true)]
+    pid: Option<i32>,
+}
+
+pub(crate) fn run(request: &RequestArgs, context: &Context) -> Result<Exit, CliError> {
+    let began = Instant::now();
+    let asked = Asked {
+        tools: request.tools.clone(),
+        constraints: request.constraints.clone(),
+        duration: request.duration.clone(),
+        why: request.why.clone(),
+    };
+    let given: Requested = match ask::run_socket(context, request.run.as_deref()) {
+        Some(socket) => ask::run(context, &socket, &RunAsk::Request { asked })?,
+        None => ask::admin(
+            context,
+            &AdminAsk::Request(Box::new(Request {
+                agent: agent(request.agent.as_deref())?,
+                asked,
+                principal: request.principal.clone(),
+                pid: request.pid,
+                key: None,
+                golden: false,
+            })),
+        )?,
+    };
+    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let facts = json!({
+        "run": given.run, "grant": given.grant, "tools": tools(&given), "socket": given.socket, "took_ms": took_ms,
+    });
+    context.out.facts(&facts, |out| people(&given, took_ms, &context.home.flag(&context.env), out));
+    Ok(Exit::Fine)
+}
+
+/// `SERVER/TOOL` of all that was granted.
+fn tools(given: &Requested) -> Vec<String> {
+    let of = |detail: &remit_core::grant::Detail| {
+        let server = detail.locations.first().and_then(|url| url.rsplit('/').next()).unwrap_or_default().to_owned();
+        detail.tools.keys().map(|tool| format!("{server}/{tool}")).collect::<Vec<_>>()
+    };
+    given.grant.details.iter().flat_map(of).collect()
+}
+
+fn people(given: &Requested, took_ms: u64, home: &str, out: &Out) {
+    let tools = tools(given);
+    let left = span(given.grant.until.saturating_sub(now()));
+    out.line(format!(
+        "{}  {} for {} in {took_ms} ms",
+        out.style(Style::Good, "granted"),
+        tools.join(", "),
+        given.run.agent.short()
+    ));
+    out.line(format!("run    {}", given.run.id));
+    out.line(format!("until  {} ({left}), decided by {}", utc(given.grant.until), given.grant.by));
+    let server = tools.first().and_then(|tool| tool.split('/').next()).unwrap_or("SERVER");
+    out.line(format!("next   remit{home} token {server} --run {}", given.run.id));
+}
+
+/// The agent that is named, or that the manifest of the working directory describes.
+fn agent(named: Option<&str>) -> Result<String, CliError> {
+    if let Some(named) = named {
+        return Ok(named.to_owned());
+    }
+    let nobody = |why: &dyn std::fmt::Display| {
+        CliError::unevaluated(
+            format!("it is not clear which agent asks: {why}"),
+            "name it: remit request … --agent TEAM/NAME, one of: remit agent list",
+        )
+    };
+    let text = std::fs::read_to_string("agent.toml").map_err(|_| nobody(&"there is no agent.toml here"))?;
+    let about = Manifest::parse(&text).map_err(|error| nobody(&error))?.agent;
+    Ok(format!("{}/{}@{}", about.team, about.name, about.version))
+}

@@ -1,0 +1,135 @@
+//! `remit serve authority|gateway`: the parts apart. `remit up` runs both in one process.
+
+pub(crate) mod authority;
+pub(crate) mod gateway;
+
+use std::future::Future;
+use std::net::SocketAddr;
+
+use clap::{Args, Subcommand};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Env;
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the authority alone
+    #[command(after_help = "Example:\n  remit serve authority --listen 10.0.0.5:7461")]
+    Authority {
+        /// Where it listens
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<SocketAddr>,
+    },
+    /// Run a gateway alone
+    #[command(after_help = "Example:\n  remit serve gateway --listen 10.0.0.6:7462")]
+    Gateway {
+        /// Where it listens
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<SocketAddr>,
+    },
+}
+
+pub(crate) fn run(serve: &Serve, context: &Context) -> Result<Exit, CliError> {
+    logging(&context.env);
+    runtime()?.block_on(async {
+        let config = &context.loaded.config;
+        let stop = Stop::on_signals()?;
+        match serve.command {
+            Command::Authority { .. } => {
+                let listener = bind(config.authority.listen).await?;
+                let opened = authority::open(context, &authority::Urls::configured(context)?)?;
+                context.out.remark(format!(
+                    "authority at http://{}, for {}",
+                    config.authority.listen,
+                    opened.root_vkey()
+                ));
+                authority::serve(opened, listener, stop.wait()).await?;
+            }
+            Command::Gateway { .. } => {
+                let listener = bind(config.gateway.listen).await?;
+                let opened = gateway::open(gateway::config(context)?).await?;
+                context.out.remark(format!("gateway at http://{}", config.gateway.listen));
+                gateway::serve(opened, listener, stop.wait()).await?;
+            }
+        }
+        Ok(Exit::Fine)
+    })
+}
+
+/// What goes wrong, and on demand more (`RUST_LOG`), on standard error.
+pub(crate) fn logging(env: &Env) {
+    let filter = EnvFilter::new(env.get("RUST_LOG").unwrap_or("warn"));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(crate::out::colours_on_stderr(env));
+    // A second one would mean that it is set already.
+    subscriber.try_init().ok();
+}
+
+pub(crate) fn runtime() -> Result<Runtime, CliError> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+        CliError::unevaluated(format!("no threads: {error}"), "look at the limits of this user: ulimit -a")
+    })
+}
+
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
+    TcpListener::bind(address).await.map_err(|error| {
+        CliError::unevaluated(
+            format!("cannot listen on {address}: {error}"),
+            "see who does: ss -ltnp; or choose another address: --listen…, remit config show",
+        )
+    })
+}
+
+/// Asked to end: by SIGINT, by SIGTERM, or because a part has failed.
+#[derive(Clone)]
+pub(crate) struct Stop(watch::Sender<bool>);
+
+impl Stop {
+    /// Asked by nobody but this process.
+    pub(crate) fn new() -> Self {
+        Self(watch::Sender::new(false))
+    }
+
+    pub(crate) fn on_signals() -> Result<Self, CliError> {
+        let failed = |error: std::io::Error| CliError::unevaluated(format!("no signals: {error}"), "try again");
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let stop = Self::new();
+        let told = stop.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            told.now();
+        });
+        Ok(stop)
+    }
+
+    pub(crate) fn now(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Ends when it is asked to.
+    pub(crate) fn wait(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut asked = self.0.subscribe();
+        async move {
+            // A sender that is gone is as good as one that has spoken.
+            asked.wait_for(|stop| *stop).await.map(|_seen| ()).ok();
+        }
+    }
+}

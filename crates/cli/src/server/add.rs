@@ -1,0 +1,109 @@
+//! `remit server add`: what a server offers is asked for, pinned, and exposed only where it is named.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use remit_authority::learn::Override;
+use remit_authority::socket::wire::{AddServer, AdminAsk, ServerShown};
+use remit_core::id::{ServerName, ToolName};
+use remit_core::registry::{Environment, Upstream};
+
+use super::show;
+use crate::agent::published;
+use crate::ask::{self, PinArgs};
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::mcp;
+use crate::out::Style;
+
+/// Largest review, in bytes.
+const REVIEW_BYTES_MAX: u64 = 1 << 20;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  remit server add tickets --url http://127.0.0.1:8931/mcp --expose list_tickets,read_ticket
+  remit server add git --expose git_log -- uvx mcp-server-git --repository .")]
+pub(crate) struct Add {
+    /// Its name, as agents will say it: NAME/TOOL
+    name: ServerName,
+    /// Its MCP endpoint
+    #[arg(long, value_name = "URL", required_unless_present = "command", conflicts_with = "command")]
+    url: Option<String>,
+    /// The program that is the server, with its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+    /// Where it belongs: agents of staging never reach production
+    #[arg(long, value_name = "ENVIRONMENT", default_value = "production", value_parser = environment)]
+    environment: Environment,
+    /// Tools to expose; what is not named is exposed to nobody
+    #[arg(long, value_name = "TOOL", value_delimiter = ',')]
+    expose: Vec<ToolName>,
+    /// What you say of its tools instead of what their hints say: [TOOL] tier, returns, roles
+    #[arg(long, value_name = "FILE")]
+    review: Option<PathBuf>,
+    /// Prompts to expose
+    #[arg(long, value_name = "PROMPT", value_delimiter = ',')]
+    prompts: Vec<ToolName>,
+    /// Let its resources be read
+    #[arg(long)]
+    resources: bool,
+    #[command(flatten)]
+    pin: PinArgs,
+}
+
+fn environment(text: &str) -> Result<Environment, String> {
+    match text {
+        "production" => Ok(Environment::Production),
+        "staging" => Ok(Environment::Staging),
+        _ => Err("it is `production` or `staging`".into()),
+    }
+}
+
+pub(super) fn run(add: &Add, context: &Context) -> Result<Exit, CliError> {
+    let upstream = upstream(add);
+    let list = mcp::list_tools(&upstream)?;
+    let ask = AdminAsk::AddServer(Box::new(AddServer {
+        name: add.name.clone(),
+        environment: add.environment,
+        upstream,
+        list,
+        expose: add.expose.clone(),
+        overrides: add.review.as_deref().map(review).transpose()?.unwrap_or_default(),
+        prompts: add.prompts.clone(),
+        resources: add.resources,
+    }));
+    let shown: ServerShown = ask::admin_with_pin(context, &ask, &add.pin)?;
+    context.out.facts(&shown, |out| {
+        out.line(format!("{}  {}", out.style(Style::Good, "registered"), add.name));
+        show::tools(&shown.tools, out);
+        let hidden: Vec<&str> =
+            shown.tools.iter().filter(|tool| !tool.exposed).map(|tool| tool.name.as_str()).collect();
+        if !hidden.is_empty() {
+            out.line(format!("to expose more: remit server expose {} {}", add.name, hidden.join(" ")));
+        }
+    });
+    published(shown.bundle_error.as_deref())
+}
+
+fn upstream(add: &Add) -> Upstream {
+    match (&add.url, add.command.split_first()) {
+        (None, Some((command, args))) => Upstream::Stdio { command: command.clone(), args: args.to_vec() },
+        (url, _) => Upstream::Http { url: url.clone().unwrap_or_default() },
+    }
+}
+
+/// A reviewer's words: a table for each tool.
+pub(super) fn review(path: &Path) -> Result<BTreeMap<String, Override>, CliError> {
+    let failed = |why: &dyn std::fmt::Display| {
+        CliError::unevaluated(
+            format!("{}: {why}", path.display()),
+            "write a table for each tool:\n\n[read_ticket]\ntier = \"T1\"\nreturns = { trust = \"untrusted\", sensitivity = \"confidential\" }",
+        )
+    };
+    let text = match std::fs::metadata(path) {
+        Ok(meta) if meta.len() > REVIEW_BYTES_MAX => return Err(failed(&"larger than 1 MiB")),
+        _ => std::fs::read_to_string(path).map_err(|error| failed(&error))?,
+    };
+    toml::from_str(&text).map_err(|error| failed(&error))
+}

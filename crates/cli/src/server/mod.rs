@@ -1,0 +1,54 @@
+//! `remit server …`: the upstream MCP servers, and the deliberate menu of their tools.
+
+mod add;
+mod list;
+mod review;
+mod show;
+
+use clap::{Args, Subcommand};
+use remit_authority::socket::wire::{AdminAsk, ServerShown};
+use remit_core::id::ServerName;
+
+use crate::ask;
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+
+#[derive(Debug, Args)]
+pub(crate) struct Server {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Register a server: ask what it offers, pin it, expose what is named
+    Add(add::Add),
+    /// List registered servers
+    List,
+    /// Show one server with its tools, exposed or not
+    Show(show::Show),
+    /// Compare what a server offers now with what was reviewed
+    Diff(review::Diff),
+    /// Accept what tools are now, after you have read the difference
+    Pin(review::Pin),
+    /// Put tools on the menu
+    Expose(review::Menu),
+    /// Take tools from the menu
+    Hide(review::Menu),
+}
+
+pub(crate) fn run(server: &Server, context: &Context) -> Result<Exit, CliError> {
+    match &server.command {
+        Command::Add(add) => add::run(add, context),
+        Command::List => list::run(context),
+        Command::Show(show) => show::run(show, context),
+        Command::Diff(diff) => review::diff(diff, context),
+        Command::Pin(pin) => review::pin(pin, context),
+        Command::Expose(menu) => review::menu(menu, true, context),
+        Command::Hide(menu) => review::menu(menu, false, context),
+    }
+}
+
+fn shown(context: &Context, name: &ServerName) -> Result<ServerShown, CliError> {
+    ask::admin(context, &AdminAsk::Server { name: name.clone() })
+}

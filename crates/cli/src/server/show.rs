@@ -1,0 +1,53 @@
+//! `remit server show`: how a server is reached, and its tools as they were reviewed.
+
+use clap::Args;
+use remit_authority::change::ToolRecord;
+use remit_core::id::ServerName;
+
+use super::list::reached;
+use super::shown;
+use crate::context::Context;
+use crate::error::{CliError, Exit};
+use crate::out::{Out, Style};
+use crate::time::utc;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  remit server show tickets")]
+pub(crate) struct Show {
+    /// The server
+    name: ServerName,
+}
+
+pub(super) fn run(show: &Show, context: &Context) -> Result<Exit, CliError> {
+    let found = shown(context, &show.name)?;
+    context.out.facts(&found, |out| {
+        let server = &found.server;
+        out.line(out.style(Style::Strong, &server.name));
+        out.line(format!("reached      {}", reached(&server.upstream)));
+        out.line(format!("environment  {}", server.environment.name()));
+        out.line(format!("registered   {} by {}", utc(server.at), server.by));
+        tools(&found.tools, out);
+    });
+    Ok(Exit::Fine)
+}
+
+/// A line for each tool.
+pub(super) fn tools(tools: &[ToolRecord], out: &Out) {
+    for tool in tools {
+        let exposed = if tool.exposed { out.style(Style::Good, "exposed") } else { out.style(Style::Quiet, "hidden ") };
+        let roles: Vec<String> = tool.roles.iter().map(|(name, role)| format!("{name}:{}", word(role))).collect();
+        let returns = format!("{}/{}", word(&tool.returns.trust), word(&tool.returns.sensitivity));
+        out.line(format!(
+            "  {exposed}  {:<24} {}  returns {returns}  {}",
+            tool.name,
+            tool.tier.name(),
+            roles.join(" ")
+        ));
+    }
+}
+
+/// A word as it is written in files.
+fn word(value: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}

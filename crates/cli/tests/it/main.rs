@@ -1,0 +1,14 @@
+//! The real binary, as its users and their scripts see it.
+
+#![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes its snapshots so")]
+
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
+mod help;
+#[cfg(test)]
+mod log_verify;
+#[cfg(test)]
+mod remit;
+#[cfg(test)]
+mod up;

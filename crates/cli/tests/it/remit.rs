@@ -1,0 +1,21 @@
+//! Running the binary in a home of its own.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The binary, with nothing of this machine's configuration.
+pub(crate) fn remit(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_remit"));
+    command.env_clear().env("HOME", home).arg("--home").arg(home).current_dir(home);
+    command
+}
+
+/// How it ended, what it printed, and what it said of it.
+pub(crate) fn run(home: &Path, words: &[&str]) -> (i32, String, String) {
+    ended(&remit(home).args(words).output().unwrap())
+}
+
+pub(crate) fn ended(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}

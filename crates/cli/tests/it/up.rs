@@ -1,0 +1,116 @@
+//! `remit up` and everything that is done with it: the demo is the long test, this the short ones.
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use serde_json::Value;
+
+use crate::remit::{remit, run};
+
+/// A running `remit up`; it is killed with this value.
+struct Up {
+    child: Child,
+    said: Value,
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn up(home: &Path, words: &[&str]) -> Up {
+    let mut command = remit(home);
+    command.args(["--json", "up"]).args(words).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let said = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
+    Up { child, said }
+}
+
+const ANY_PORT: [&str; 4] = ["--listen-authority", "127.0.0.1:0", "--listen-gateway", "127.0.0.1:0"];
+
+fn term(up: &mut Up) -> i32 {
+    let pid = rustix::process::Pid::from_child(&up.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    up.child.wait().unwrap().code().unwrap()
+}
+
+#[test]
+fn the_first_start_makes_a_home_and_the_second_finds_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path();
+    let mut first = up(home, &ANY_PORT);
+    let pin = first.said["pin"].as_str().unwrap().to_owned();
+    assert_eq!((pin.len(), first.said["first_start"].clone()), (8, true.into()));
+    for file in ["remit.toml", "authority/keys/root.key", "gateway/keys/log"] {
+        let mode = std::fs::metadata(home.join(file)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{file}");
+    }
+    let (code, out, err) = run(home, &["--json", "status"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let status: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(status["authority"]["gateway"], first.said["gateway"]);
+    assert_eq!(status["authority"]["pin_set"], true);
+    let (code, out, err) = run(home, &["doctor"]);
+    assert_eq!(code, 0, "{out}{err}");
+
+    // A second one at the same time is refused, and the first goes on.
+    let (code, _, err) = run(home, &[&["up"][..], &ANY_PORT].concat());
+    assert_eq!((code, err.contains("running already")), (2, true), "{err}");
+
+    // It ends cleanly, and the logs are at rest.
+    assert_eq!(term(&mut first), 0);
+    let (code, out, _) = run(home, &["--json", "log", "verify"]);
+    let verified: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, verified["logs"].as_array().unwrap().len()), (0, 2), "{out}");
+    assert!(verified["logs"].as_array().unwrap().iter().all(|log| log["live"] == false), "{out}");
+
+    let second = up(home, &[]);
+    assert_eq!((second.said["pin"].clone(), second.said["first_start"].clone()), (Value::Null, false.into()));
+    assert_eq!(second.said["gateway"], first.said["gateway"]);
+}
+
+#[test]
+fn what_lifts_needs_the_pin_and_a_lockdown_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path();
+    let pin = home.join("pin");
+    let pin = pin.to_str().unwrap();
+    let up = up(home, &[&ANY_PORT[..], &["--pin-file", pin]].concat());
+    assert_eq!(up.said["pin"], Value::Null);
+    assert_eq!(run(home, &["lockdown", "tickets/issue_refund"]).0, 0);
+    let (code, _, err) = run(home, &["lockdown", "tickets/issue_refund", "--lift"]);
+    assert_eq!((code, err.contains("--pin-file FILE")), (1, true), "{err}");
+    let wrong = home.join("wrong");
+    remit_audit::durable::write(&wrong, b"00000000x\n", 0o600).unwrap();
+    let words = ["lockdown", "tickets/issue_refund", "--lift", "--pin-file"];
+    let (code, _, err) = run(home, &[&words[..], &[wrong.to_str().unwrap()]].concat());
+    assert_eq!((code, err.contains("the PIN is wrong")), (1, true), "{err}");
+    let (code, out, err) = run(home, &[&words[..], &[pin]].concat());
+    assert_eq!((code, out.contains("lifted")), (0, true), "{err}");
+}
+
+#[test]
+fn the_demo_holds_and_leaves_a_home_that_verifies() {
+    let dir = tempfile::tempdir().unwrap();
+    // The name is short, because sockets lie below it.
+    let home = dir.path().join("d");
+    let (code, out, err) = run(&home_made(&home), &["--json", "demo"]);
+    let said: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
+    let failed: Vec<&Value> =
+        said["expectations"].as_array().into_iter().flatten().filter(|e| e["held"] == false).collect();
+    assert_eq!((code, said["ok"].clone()), (0, true.into()), "{failed:#?}{err}");
+    assert!(said["proof"].as_str().unwrap().contains("because \"ticket 41 has waited for two days\""), "{said}");
+    assert_eq!(run(&home, &["log", "verify"]).0, 0);
+    assert_eq!(run(&home, &["log", "replay"]).0, 0);
+}
+
+fn home_made(home: &Path) -> std::path::PathBuf {
+    std::fs::create_dir_all(home).unwrap();
+    home.to_owned()
+}
