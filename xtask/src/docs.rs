@@ -18,18 +18,12 @@ pub(crate) struct Page {
 }
 
 /// Every generated page.
-pub(crate) const GENERATED: &[Page] = &[Page {
-    path: "docs/errors.md",
-    text: errors,
-}];
+pub(crate) const GENERATED: &[Page] = &[Page { path: "docs/errors.md", text: errors }];
 
 /// Writes every page.
 pub(crate) fn write(root: &Path) -> io::Result<()> {
     for page in GENERATED {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a page that is lost is written again"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "a page that is lost is written again")]
         std::fs::write(root.join(page.path), (page.text)())?;
     }
     Ok(())

@@ -31,11 +31,7 @@ struct Finding {
 
 impl Finding {
     fn new(path: impl Into<String>, line: usize, message: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            line,
-            message: message.into(),
-        }
+        Self { path: path.into(), line, message: message.into() }
     }
 }
 
@@ -84,11 +80,7 @@ mod tests {
 
     #[test]
     fn repository_is_tidy() {
-        let findings: Vec<String> = findings(crate::root())
-            .unwrap()
-            .iter()
-            .map(Finding::to_string)
-            .collect();
+        let findings: Vec<String> = findings(crate::root()).unwrap().iter().map(Finding::to_string).collect();
         assert!(findings.is_empty(), "\n{}", findings.join("\n"));
     }
 }

@@ -34,7 +34,12 @@ impl Out {
     pub(crate) fn new(json: bool, env: &Env) -> Self {
         // https://no-color.org: present and not empty.
         let wanted = env.get("NO_COLOR").is_none_or(str::is_empty);
-        Self { json, colour: wanted && !json && io::stdout().is_terminal(), open: Cell::new(true), heard: RefCell::default() }
+        Self {
+            json,
+            colour: wanted && !json && io::stdout().is_terminal(),
+            open: Cell::new(true),
+            heard: RefCell::default(),
+        }
     }
 
     /// Whether anybody still reads.

@@ -45,6 +45,10 @@ impl Plan {
         Self { outcome: Outcome::Forbid(code), policies: BTreeSet::new(), about: None }
     }
 
+    fn is_not_granted(&self) -> bool {
+        matches!(self.outcome, Outcome::Forbid(Code::Unknown | Code::InsufficientScope))
+    }
+
     fn about(code: Code, about: impl Into<String>) -> Self {
         Self { about: Some(about.into()), ..Self::forbid(code) }
     }
@@ -65,11 +69,12 @@ pub(crate) fn weigh(bundle: &Compiled, input: &Input, lifted: &Lifted) -> Result
         Caller::Known(claims, agent) => (claims, agent),
         Caller::Unknown(code) => return Err(Plan::forbid(code)),
     };
-    if input.facts.locked {
+    let covered = covered(bundle, input, agent, detail(bundle, input, claims));
+    // A lockdown is told to those who were granted the thing: to all others it still does not exist.
+    if input.facts.locked && !covered.as_ref().is_err_and(Plan::is_not_granted) {
         return Err(Plan::forbid(Code::LockedDown));
     }
-    let detail = detail(bundle, input, claims);
-    let exposed = match covered(bundle, input, agent, detail)? {
+    let exposed = match covered? {
         Covered::Derived => return Ok(Plan::permit(BTreeSet::new())),
         Covered::Untyped => None,
         Covered::Tool(exposed) => Some(exposed),

@@ -12,7 +12,8 @@ use remit_audit::{
     verify::verify_on,
 };
 
-use crate::disk::{Failure, Lie, Plan, Random, SimDisk};
+use crate::disk::{Failure, Lie, Plan, SimDisk};
+use crate::random::Random;
 
 /// A mistake that the method must find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +62,7 @@ pub fn run(seed: u64, control: Control) -> Result<Counts, String> {
         checkpoint: None,
         counts: Counts::default(),
     };
-    for _ in 0..2 + oracle.random.below(5) {
+    for _ in 0..2 + oracle.random.up_to(5) {
         oracle.life()?;
     }
     oracle.last_life()?;
@@ -117,16 +118,16 @@ impl Oracle {
         let random = &mut self.random;
         let failure = if random.once_in(2) { Failure::Lost } else { Failure::Kept };
         Plan {
-            crash_at: (!random.once_in(3)).then(|| 1 + random.below(150)),
-            fail_at: random.once_in(3).then(|| (1 + random.below(120), failure)),
-            capacity: random.once_in(4).then(|| (48 << 10) + random.below(64 << 10)),
+            crash_at: (!random.once_in(3)).then(|| 1 + random.up_to(150)),
+            fail_at: random.once_in(3).then(|| (1 + random.up_to(120), failure)),
+            capacity: random.once_in(4).then(|| (48 << 10) + random.up_to(64 << 10)),
         }
     }
 
     /// Random work until a fault ends it.
     fn work(&mut self, parts: &mut Parts<SimDisk>) {
-        for _ in 0..self.random.below(60) {
-            let done = match self.random.below(8) {
+        for _ in 0..self.random.up_to(60) {
+            let done = match self.random.up_to(8) {
                 0 => parts.publisher.publish().is_ok() || self.random.once_in(2),
                 1 => {
                     let done = parts.publisher.publish().and_then(|()| parts.publisher.recycle());
@@ -142,7 +143,7 @@ impl Oracle {
     }
 
     fn commit(&mut self, parts: &mut Parts<SimDisk>) -> bool {
-        let group: Vec<Entry> = (0..=self.random.below(4)).map(|_| self.entry()).collect();
+        let group: Vec<Entry> = (0..=self.random.up_to(4)).map(|_| self.entry()).collect();
         let hashed: Vec<Hashed> = group.iter().cloned().filter_map(Hashed::new).collect();
         self.entries.truncate(self.acknowledged);
         self.entries.extend(group);
@@ -166,7 +167,7 @@ impl Oracle {
 
     fn entry(&mut self) -> Entry {
         let id = self.random.number();
-        let len = usize::try_from(self.random.below(900)).unwrap_or(0);
+        let len = usize::try_from(self.random.up_to(900)).unwrap_or(0);
         let leaf = id.to_le_bytes().repeat(1 + len / 16);
         let sealed = if self.random.once_in(3) { Vec::new() } else { id.to_be_bytes().repeat(len / 8) };
         Entry { leaf, sealed }
@@ -233,7 +234,7 @@ impl Oracle {
         let Some(end) = content.iter().rposition(|byte| *byte != 0) else {
             return;
         };
-        self.disk.flip(&path, end - usize::try_from(self.random.below(100)).unwrap_or(0), 3).unwrap_or_default();
+        self.disk.flip(&path, end - usize::try_from(self.random.up_to(100)).unwrap_or(0), 3).unwrap_or_default();
     }
 }
 

@@ -13,6 +13,8 @@ use std::{
 
 use remit_audit::disk::{Disk, Name};
 
+use crate::random::Random;
+
 const SECTOR_BYTES: usize = 512;
 
 /// How the disk deceives: each is a mistake that a log could make, and that a test must find.
@@ -81,36 +83,6 @@ enum Change {
     Link(String, usize),
     Unlink(String),
     Move(String, String, usize),
-}
-
-/// `SplitMix64`: small, and the same everywhere.
-#[derive(Debug, Clone)]
-pub struct Random(u64);
-
-impl Random {
-    /// The sequence of this seed.
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// The next number.
-    pub fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `end`, which must not be zero.
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.number() % end.max(1)
-    }
-
-    /// True once in `of` times.
-    pub fn once_in(&mut self, of: u64) -> bool {
-        self.below(of) == 0
-    }
 }
 
 impl SimDisk {
@@ -461,8 +433,8 @@ impl Inode {
 
     /// A power cut: pending pieces survive by chance, often all or none of them, and memory is what the disk says.
     fn cut(&mut self, random: &mut Random) {
-        let odds = [0, 1, 2, 4, 7, 8].get(usize::try_from(random.below(6)).unwrap_or(0)).copied().unwrap_or(4);
-        self.settle(&mut |()| random.below(8) < odds);
+        let odds = [0, 1, 2, 4, 7, 8].get(usize::try_from(random.up_to(6)).unwrap_or(0)).copied().unwrap_or(4);
+        self.settle(&mut |()| random.up_to(8) < odds);
         match self {
             Self::File { live, durable, .. } => live.clone_from(durable),
             Self::Dir { live, durable, .. } => live.clone_from(durable),

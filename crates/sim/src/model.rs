@@ -1,7 +1,7 @@
 //! The naive model: the verdict as the words of the design give it, with no index, no Cedar and no cleverness.
 //!
 //! It shares no code with `remit_core`, only names of codes and gates: where both agree on a million worlds, a mistake
-//! must have been made twice. Where the words leave an order open, it is: caller, lockdown, grant, pin, limits of the
+//! must have been made twice. Where the words leave an order open, it is: caller, grant, lockdown, pin, limits of the
 //! grant, limits of the root, arguments, policy.
 
 use std::collections::BTreeSet;
@@ -24,8 +24,9 @@ pub fn judge(policies: &[Policy], world: &World) -> Verdict {
 
 fn verdict(policies: &[Policy], world: &World) -> Result<Verdict, Code> {
     let token = caller(world)?;
-    refuse(world.locked, Code::LockedDown)?;
-    let Some(limits) = granted(world, token)? else {
+    let granted = granted(world, token);
+    refuse(world.locked && !matches!(granted, Err(Code::Unknown | Code::InsufficientScope)), Code::LockedDown)?;
+    let Some(limits) = granted? else {
         return Ok(Verdict::Permit);
     };
     within_grant(limits, world)?;
@@ -33,8 +34,7 @@ fn verdict(policies: &[Policy], world: &World) -> Result<Verdict, Code> {
     refuse(all > most[0], Code::BudgetSpent)?;
     refuse(minute > most[1], Code::RateLimited)?;
     refuse(row > most[2], Code::LoopDetected)?;
-    let mut asked = policies.to_vec();
-    asked.retain(|policy| speaks_of(policy, world, token));
+    let asked: Vec<Policy> = policies.iter().filter(|policy| speaks_of(policy, world, token)).copied().collect();
     within_schema(&asked, world)?;
     ask(&asked, world, token)
 }

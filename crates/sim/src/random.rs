@@ -1,6 +1,7 @@
 //! `SplitMix64`: enough randomness for worlds, the same on every machine for ever.
 
 /// A stream of numbers that its seed determines.
+#[derive(Debug, Clone)]
 pub struct Random(u64);
 
 impl Random {
@@ -21,6 +22,16 @@ impl Random {
     /// A number below `end`; the bias of so few is of no matter.
     pub fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.number() >> 32).unwrap_or(0) % end.max(1)
+    }
+
+    /// A 64-bit number below `end`.
+    pub fn up_to(&mut self, end: u64) -> u64 {
+        self.number() % end.max(1)
+    }
+
+    /// True once in `of` times.
+    pub fn once_in(&mut self, of: u64) -> bool {
+        self.up_to(of) == 0
     }
 
     /// True so many times out of a hundred.

@@ -10,38 +10,15 @@ pub(crate) const WATCH_SECONDS_DEFAULT: u64 = 10;
 
 /// One variant per tool; the variant's name in snake case is the tool's name.
 #[derive(Debug, Deserialize, PartialEq, Eq)]
-#[serde(
-    tag = "tool",
-    content = "arguments",
-    rename_all = "snake_case",
-    deny_unknown_fields
-)]
+#[serde(tag = "tool", content = "arguments", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Call {
-    ListTickets {
-        status: Option<Status>,
-    },
-    ReadTicket {
-        id: i64,
-    },
-    ReplyToCustomer {
-        id: i64,
-        text: String,
-    },
-    IssueRefund {
-        id: i64,
-        amount_cents: i64,
-        iban: String,
-    },
-    DeleteTicket {
-        id: i64,
-    },
-    ExportCustomers {
-        to: String,
-    },
-    WatchTicket {
-        id: i64,
-        seconds: Option<u64>,
-    },
+    ListTickets { status: Option<Status> },
+    ReadTicket { id: i64 },
+    ReplyToCustomer { id: i64, text: String },
+    IssueRefund { id: i64, amount_cents: i64, iban: String },
+    DeleteTicket { id: i64 },
+    ExportCustomers { to: String },
+    WatchTicket { id: i64, seconds: Option<u64> },
 }
 
 /// Where a ticket stands.
@@ -77,17 +54,10 @@ impl Call {
     /// What the types above cannot say.
     fn fault(&self) -> Option<&'static str> {
         match self {
-            Self::IssueRefund { amount_cents, .. } if *amount_cents < 1 => {
-                Some("amount_cents must be at least 1")
-            }
+            Self::IssueRefund { amount_cents, .. } if *amount_cents < 1 => Some("amount_cents must be at least 1"),
             Self::IssueRefund { iban, .. } if !is_iban(iban) => Some("iban is not an IBAN"),
-            Self::ExportCustomers { to } if !is_http_url(to) => {
-                Some("to must be an http or https URL")
-            }
-            Self::WatchTicket {
-                seconds: Some(seconds),
-                ..
-            } if !(1..=WATCH_SECONDS_MAX).contains(seconds) => {
+            Self::ExportCustomers { to } if !is_http_url(to) => Some("to must be an http or https URL"),
+            Self::WatchTicket { seconds: Some(seconds), .. } if !(1..=WATCH_SECONDS_MAX).contains(seconds) => {
                 Some("seconds must be between 1 and 30")
             }
             _ => None,
@@ -98,17 +68,12 @@ impl Call {
 /// The form of ISO 13616 only; the check digits are the bank's business.
 fn is_iban(text: &str) -> bool {
     (15..=34).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+        && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
         && text.bytes().take(2).all(|byte| byte.is_ascii_uppercase())
 }
 
 fn is_http_url(text: &str) -> bool {
-    ["http://", "https://"].iter().any(|scheme| {
-        text.strip_prefix(scheme)
-            .is_some_and(|rest| !rest.is_empty())
-    })
+    ["http://", "https://"].iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
 }
 
 #[cfg(test)]
@@ -116,27 +81,17 @@ mod tests {
     use super::*;
 
     fn parse(tool: &str, arguments: Value) -> Result<Call, String> {
-        let Value::Object(arguments) = arguments else {
-            panic!("arguments are an object")
-        };
+        let Value::Object(arguments) = arguments else { panic!("arguments are an object") };
         Call::parse(tool, &arguments)
     }
 
     #[test]
     fn well_formed_arguments_parse() {
-        assert_eq!(
-            parse("read_ticket", json!({"id": 41})),
-            Ok(Call::ReadTicket { id: 41 })
-        );
-        assert_eq!(
-            parse("list_tickets", json!({})),
-            Ok(Call::ListTickets { status: None })
-        );
+        assert_eq!(parse("read_ticket", json!({"id": 41})), Ok(Call::ReadTicket { id: 41 }));
+        assert_eq!(parse("list_tickets", json!({})), Ok(Call::ListTickets { status: None }));
         assert_eq!(
             parse("list_tickets", json!({"status": "open"})),
-            Ok(Call::ListTickets {
-                status: Some(Status::Open)
-            })
+            Ok(Call::ListTickets { status: Some(Status::Open) })
         );
         assert!(parse("watch_ticket", json!({"id": 41, "seconds": 30})).is_ok());
     }
@@ -150,14 +105,8 @@ mod tests {
             ("read_ticket", json!({"id": 1e30})),
             ("read_ticket", json!({"id": 41, "also": true})),
             ("list_tickets", json!({"status": "lost"})),
-            (
-                "issue_refund",
-                json!({"id": 41, "amount_cents": 0, "iban": "GB82WEST12345698765432"}),
-            ),
-            (
-                "issue_refund",
-                json!({"id": 41, "amount_cents": 1, "iban": "mine"}),
-            ),
+            ("issue_refund", json!({"id": 41, "amount_cents": 0, "iban": "GB82WEST12345698765432"})),
+            ("issue_refund", json!({"id": 41, "amount_cents": 1, "iban": "mine"})),
             ("export_customers", json!({"to": "file:///etc/passwd"})),
             ("export_customers", json!({"to": "https://"})),
             ("watch_ticket", json!({"id": 41, "seconds": 31})),
@@ -165,10 +114,7 @@ mod tests {
             ("no_such_tool", json!({})),
         ];
         for (tool, arguments) in refused {
-            assert!(
-                parse(tool, arguments.clone()).is_err(),
-                "{tool} took {arguments}"
-            );
+            assert!(parse(tool, arguments.clone()).is_err(), "{tool} took {arguments}");
         }
     }
 }

@@ -41,9 +41,7 @@ impl Desk {
         db.busy_timeout(BUSY_TIMEOUT)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         seed::seed(&mut db)?;
-        Ok(Self {
-            db: Arc::new(Mutex::new(db)),
-        })
+        Ok(Self { db: Arc::new(Mutex::new(db)) })
     }
 
     /// Everything that was executed, oldest first.
@@ -52,12 +50,7 @@ impl Desk {
     }
 
     /// Executes the call and writes its ledger row, both or neither.
-    pub(crate) fn execute(
-        &self,
-        tool: &str,
-        call: &Call,
-        arguments: &Value,
-    ) -> Result<Value, DeskError> {
+    pub(crate) fn execute(&self, tool: &str, call: &Call, arguments: &Value) -> Result<Value, DeskError> {
         let mut db = self.lock();
         let tx = db.transaction()?;
         let (outcome, answer) = apply(&tx, call)?;
@@ -68,12 +61,7 @@ impl Desk {
 
     /// Writes the ledger row of a call that ended without a result.
     pub(crate) fn cancelled(&self, tool: &str, arguments: &Value) -> Result<(), DeskError> {
-        Ok(ledger::add(
-            &self.lock(),
-            tool,
-            arguments,
-            Outcome::Cancelled,
-        )?)
+        Ok(ledger::add(&self.lock(), tool, arguments, Outcome::Cancelled)?)
     }
 
     /// Fails if there is no such ticket; leaves no ledger row.
@@ -92,11 +80,7 @@ fn apply(db: &Connection, call: &Call) -> Result<(Outcome, Value), DeskError> {
         Call::ListTickets { status } => (Outcome::Read, list(db, *status)?),
         Call::ReadTicket { id } | Call::WatchTicket { id, .. } => (Outcome::Read, read(db, *id)?),
         Call::ReplyToCustomer { id, text } => (Outcome::Changed, reply(db, *id, text)?),
-        Call::IssueRefund {
-            id,
-            amount_cents,
-            iban,
-        } => (Outcome::Changed, refund(db, *id, *amount_cents, iban)?),
+        Call::IssueRefund { id, amount_cents, iban } => (Outcome::Changed, refund(db, *id, *amount_cents, iban)?),
         Call::DeleteTicket { id } => (Outcome::Changed, delete(db, *id)?),
         Call::ExportCustomers { to } => (Outcome::Changed, export(db, to)?),
     })
@@ -142,23 +126,14 @@ fn read(db: &Connection, id: i64) -> Result<Value, DeskError> {
 }
 
 fn reply(db: &Connection, id: i64, text: &str) -> Result<Value, DeskError> {
-    touched(
-        id,
-        db.execute("UPDATE tickets SET status = 'answered' WHERE id = ?1", [id])?,
-    )?;
-    db.execute(
-        "INSERT INTO replies (ticket, text) VALUES (?1, ?2)",
-        (id, text),
-    )?;
+    touched(id, db.execute("UPDATE tickets SET status = 'answered' WHERE id = ?1", [id])?)?;
+    db.execute("INSERT INTO replies (ticket, text) VALUES (?1, ?2)", (id, text))?;
     Ok(json!({ "id": id, "reply": db.last_insert_rowid() }))
 }
 
 fn refund(db: &Connection, id: i64, amount_cents: i64, iban: &str) -> Result<Value, DeskError> {
     read(db, id)?;
-    db.execute(
-        "INSERT INTO refunds (ticket, amount_cents, iban) VALUES (?1, ?2, ?3)",
-        (id, amount_cents, iban),
-    )?;
+    db.execute("INSERT INTO refunds (ticket, amount_cents, iban) VALUES (?1, ?2, ?3)", (id, amount_cents, iban))?;
     Ok(json!({ "id": id, "refund": db.last_insert_rowid(), "amount_cents": amount_cents }))
 }
 
@@ -179,11 +154,7 @@ fn export(db: &Connection, url: &str) -> Result<Value, DeskError> {
 }
 
 fn touched(id: i64, rows: usize) -> Result<(), DeskError> {
-    if rows == 0 {
-        Err(DeskError::NoSuchTicket(id))
-    } else {
-        Ok(())
-    }
+    if rows == 0 { Err(DeskError::NoSuchTicket(id)) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -204,25 +175,10 @@ mod tests {
     fn tools_change_the_database() {
         let desk = Desk::open(None).unwrap();
         for (tool, arguments, table, change) in [
-            (
-                "reply_to_customer",
-                json!({"id": 38, "text": "Tomorrow."}),
-                "replies",
-                1,
-            ),
-            (
-                "issue_refund",
-                json!({"id": 39, "amount_cents": 2490, "iban": "GB82WEST12345698765432"}),
-                "refunds",
-                1,
-            ),
+            ("reply_to_customer", json!({"id": 38, "text": "Tomorrow."}), "replies", 1),
+            ("issue_refund", json!({"id": 39, "amount_cents": 2490, "iban": "GB82WEST12345698765432"}), "refunds", 1),
             ("delete_ticket", json!({"id": 42}), "tickets", -1),
-            (
-                "export_customers",
-                json!({"to": "https://x.example/"}),
-                "exports",
-                1,
-            ),
+            ("export_customers", json!({"to": "https://x.example/"}), "exports", 1),
         ] {
             let before = count(&desk, table);
             call(&desk, tool, &arguments).unwrap();
@@ -232,12 +188,7 @@ mod tests {
             assert_eq!(last.outcome, Outcome::Changed);
         }
         let answered = call(&desk, "list_tickets", &json!({"status": "answered"})).unwrap();
-        let ids: Vec<_> = answered["tickets"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|t| t["id"].clone())
-            .collect();
+        let ids: Vec<_> = answered["tickets"].as_array().unwrap().iter().map(|t| t["id"].clone()).collect();
         assert_eq!(ids, [38, 40]);
     }
 
@@ -247,17 +198,11 @@ mod tests {
         for (tool, arguments) in [
             ("read_ticket", json!({"id": 1})),
             ("reply_to_customer", json!({"id": 1, "text": "?"})),
-            (
-                "issue_refund",
-                json!({"id": 1, "amount_cents": 1, "iban": "GB82WEST12345698765432"}),
-            ),
+            ("issue_refund", json!({"id": 1, "amount_cents": 1, "iban": "GB82WEST12345698765432"})),
             ("delete_ticket", json!({"id": 1})),
         ] {
             let error = call(&desk, tool, &arguments).unwrap_err();
-            assert!(
-                matches!(error, DeskError::NoSuchTicket(1)),
-                "{tool}: {error}"
-            );
+            assert!(matches!(error, DeskError::NoSuchTicket(1)), "{tool}: {error}");
         }
         assert_eq!(desk.ledger().unwrap(), []);
         assert_eq!(count(&desk, "replies") + count(&desk, "refunds"), 0);
@@ -267,17 +212,9 @@ mod tests {
     fn a_file_keeps_its_ledger() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("desk.db");
-        call(
-            &Desk::open(Some(&file)).unwrap(),
-            "delete_ticket",
-            &json!({"id": 41}),
-        )
-        .unwrap();
+        call(&Desk::open(Some(&file)).unwrap(), "delete_ticket", &json!({"id": 41})).unwrap();
         let again = Desk::open(Some(&file)).unwrap();
         assert_eq!(again.ledger().unwrap().len(), 1);
-        assert!(matches!(
-            again.check_ticket(41),
-            Err(DeskError::NoSuchTicket(41))
-        ));
+        assert!(matches!(again.check_ticket(41), Err(DeskError::NoSuchTicket(41))));
     }
 }

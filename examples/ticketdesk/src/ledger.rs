@@ -43,19 +43,12 @@ impl Outcome {
     }
 
     fn from_str(text: &str) -> Option<Self> {
-        [Self::Read, Self::Changed, Self::Cancelled]
-            .into_iter()
-            .find(|outcome| outcome.as_str() == text)
+        [Self::Read, Self::Changed, Self::Cancelled].into_iter().find(|outcome| outcome.as_str() == text)
     }
 }
 
 /// Adds a row; `db` is the open transaction of the effect.
-pub(crate) fn add(
-    db: &Connection,
-    tool: &str,
-    arguments: &Value,
-    outcome: Outcome,
-) -> rusqlite::Result<()> {
+pub(crate) fn add(db: &Connection, tool: &str, arguments: &Value, outcome: Outcome) -> rusqlite::Result<()> {
     // The database's clock: the row's time is that of its transaction.
     db.execute(
         "INSERT INTO ledger (at, tool, arguments, outcome)
@@ -67,9 +60,7 @@ pub(crate) fn add(
 
 /// All rows, oldest first.
 pub(crate) fn all(db: &Connection) -> rusqlite::Result<Vec<Effect>> {
-    db.prepare("SELECT seq, at, tool, arguments, outcome FROM ledger ORDER BY seq")?
-        .query_map((), effect)?
-        .collect()
+    db.prepare("SELECT seq, at, tool, arguments, outcome FROM ledger ORDER BY seq")?.query_map((), effect)?.collect()
 }
 
 fn effect(row: &Row<'_>) -> rusqlite::Result<Effect> {
@@ -79,11 +70,9 @@ fn effect(row: &Row<'_>) -> rusqlite::Result<Effect> {
         seq: row.get(0)?,
         at: row.get(1)?,
         tool: row.get(2)?,
-        arguments: serde_json::from_str(&arguments).map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(3, Type::Text, Box::new(error))
-        })?,
-        outcome: Outcome::from_str(&outcome).ok_or_else(|| {
-            rusqlite::Error::InvalidColumnType(4, "outcome".to_owned(), Type::Text)
-        })?,
+        arguments: serde_json::from_str(&arguments)
+            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(3, Type::Text, Box::new(error)))?,
+        outcome: Outcome::from_str(&outcome)
+            .ok_or_else(|| rusqlite::Error::InvalidColumnType(4, "outcome".to_owned(), Type::Text))?,
     })
 }

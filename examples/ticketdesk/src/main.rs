@@ -68,11 +68,7 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Options, Strin
         match argument.to_str() {
             Some("--listen") => {
                 let address = loopback(&arguments.next().ok_or("--listen needs an address")?)?;
-                once(
-                    &mut transport,
-                    Transport::Http(address),
-                    "--listen or --stdio",
-                )?;
+                once(&mut transport, Transport::Http(address), "--listen or --stdio")?;
             }
             Some("--stdio") => once(&mut transport, Transport::Stdio, "--listen or --stdio")?,
             Some("--db") => {
@@ -83,10 +79,7 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Options, Strin
         }
     }
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-    Ok(Options {
-        transport: transport.unwrap_or(Transport::Http(any_port)),
-        db,
-    })
+    Ok(Options { transport: transport.unwrap_or(Transport::Http(any_port)), db })
 }
 
 /// The desk asks nobody who they are, so it never leaves this machine.
@@ -126,10 +119,7 @@ mod tests {
         ));
         assert!(matches!(
             parse_words(&["--stdio", "--db", "x"]).unwrap(),
-            Options {
-                transport: Transport::Stdio,
-                db: Some(_)
-            }
+            Options { transport: Transport::Stdio, db: Some(_) }
         ));
         for wrong in [
             &["--listen"][..],

@@ -45,40 +45,26 @@ pub async fn serve_http(
     let sessions = Arc::new(LocalSessionManager::default());
     let handler = desk.clone();
     let mcp = StreamableHttpService::new(move || Ok(handler.clone()), sessions, config);
-    let router = Router::new()
-        .route("/ledger", get(ledger))
-        .with_state(desk)
-        .nest_service("/mcp", mcp);
+    let router = Router::new().route("/ledger", get(ledger)).with_state(desk).nest_service("/mcp", mcp);
 
     // Nagle's delay would be felt on every small frame; a socket that refuses still serves.
     let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
-    let mut server = pin!(
-        axum::serve(listener, router)
-            .with_graceful_shutdown(stop.clone().cancelled_owned())
-            .into_future()
-    );
+    let mut server =
+        pin!(axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
     tokio::select! {
         ended = &mut server => return ended,
         () = shutdown => stop.cancel(),
     }
     // A client that keeps its connection open must not keep the desk alive.
-    tokio::time::timeout(DRAIN_TIME_MAX, server)
-        .await
-        .unwrap_or(Ok(()))
+    tokio::time::timeout(DRAIN_TIME_MAX, server).await.unwrap_or(Ok(()))
 }
 
 /// Serves MCP on standard input and output until the client closes them.
 pub async fn serve_stdio(desk: Desk) -> io::Result<()> {
     let running = desk.serve(stdio()).await.map_err(io::Error::other)?;
-    running
-        .waiting()
-        .await
-        .map(|_reason| ())
-        .map_err(io::Error::other)
+    running.waiting().await.map(|_reason| ()).map_err(io::Error::other)
 }
 
 async fn ledger(State(desk): State<Desk>) -> Result<Json<Vec<Effect>>, StatusCode> {
-    desk.ledger()
-        .map(Json)
-        .map_err(|_error| StatusCode::INTERNAL_SERVER_ERROR)
+    desk.ledger().map(Json).map_err(|_error| StatusCode::INTERNAL_SERVER_ERROR)
 }

@@ -112,15 +112,8 @@ impl Nature {
     }
 }
 
-fn tool(
-    name: &'static str,
-    description: &'static str,
-    nature: Nature,
-    properties: &Value,
-    required: &[&str],
-) -> Tool {
-    Tool::new(name, description, Arc::new(schema(properties, required)))
-        .with_annotations(nature.annotations())
+fn tool(name: &'static str, description: &'static str, nature: Nature, properties: &Value, required: &[&str]) -> Tool {
+    Tool::new(name, description, Arc::new(schema(properties, required))).with_annotations(nature.annotations())
 }
 
 fn schema(properties: &Value, required: &[&str]) -> Map<String, Value> {
@@ -155,11 +148,7 @@ mod tests {
     #[test]
     fn schemas_are_closed() {
         for tool in TOOLS.iter() {
-            assert_eq!(
-                tool.input_schema["additionalProperties"], false,
-                "{}",
-                tool.name
-            );
+            assert_eq!(tool.input_schema["additionalProperties"], false, "{}", tool.name);
             assert_eq!(tool.input_schema["type"], "object", "{}", tool.name);
         }
     }

@@ -20,17 +20,8 @@ const TICK: Duration = Duration::from_millis(500);
 /// Reports progress until the time is up; false when the client left before that.
 ///
 /// The caller writes the ledger row of a watch that ran its time, together with the answer.
-pub(crate) async fn watch(
-    desk: &Desk,
-    arguments: &Value,
-    seconds: u64,
-    context: &RequestContext<RoleServer>,
-) -> bool {
-    let mut row = CancelledRow {
-        desk,
-        arguments,
-        armed: true,
-    };
+pub(crate) async fn watch(desk: &Desk, arguments: &Value, seconds: u64, context: &RequestContext<RoleServer>) -> bool {
+    let mut row = CancelledRow { desk, arguments, armed: true };
     let ran = tokio::select! {
         biased;
         () = context.ct.cancelled() => false,

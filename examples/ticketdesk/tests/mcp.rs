@@ -1,9 +1,5 @@
 //! The desk seen through rmcp's own client: every revision, over HTTP and stdio.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use rmcp::model::{CallToolRequestParams, CallToolResult, ProtocolVersion};
 use rmcp::service::RunningService;
@@ -17,11 +13,8 @@ use tokio::task::JoinHandle;
 
 type Client = RunningService<RoleClient, rmcp::model::ClientConfig>;
 
-const LEGACY: [ProtocolVersion; 3] = [
-    ProtocolVersion::V_2025_03_26,
-    ProtocolVersion::V_2025_06_18,
-    ProtocolVersion::V_2025_11_25,
-];
+const LEGACY: [ProtocolVersion; 3] =
+    [ProtocolVersion::V_2025_03_26, ProtocolVersion::V_2025_06_18, ProtocolVersion::V_2025_11_25];
 
 struct Served {
     desk: Desk,
@@ -39,20 +32,13 @@ impl Served {
         let task = tokio::spawn(serve_http(listener, desk.clone(), async {
             stopped.await.ok();
         }));
-        Self {
-            desk,
-            url,
-            stop,
-            task,
-        }
+        Self { desk, url, stop, task }
     }
 
     async fn client(&self, version: &ProtocolVersion) -> Client {
         let transport = StreamableHttpClientTransport::from_uri(self.url.clone());
         let (info, lifecycle) = client_of(version);
-        info.serve_with_lifecycle(transport, lifecycle)
-            .await
-            .unwrap()
+        info.serve_with_lifecycle(transport, lifecycle).await.unwrap()
     }
 
     async fn end(self) {
@@ -67,12 +53,7 @@ fn client_of(version: &ProtocolVersion) -> (rmcp::model::ClientConfig, ClientLif
         info.protocol_version = version.clone();
         (info, ClientLifecycleMode::Initialize)
     } else {
-        (
-            info,
-            ClientLifecycleMode::Discover {
-                preferred_versions: vec![version.clone()],
-            },
-        )
+        (info, ClientLifecycleMode::Discover { preferred_versions: vec![version.clone()] })
     }
 }
 
@@ -86,64 +67,30 @@ async fn play(client: &Client, version: &ProtocolVersion) {
     let tools = client.list_all_tools().await.unwrap();
     assert_eq!(tools.len(), 7);
 
-    let ticket = client
-        .call_tool(call("read_ticket", &json!({"id": 41})))
-        .await
-        .unwrap();
+    let ticket = client.call_tool(call("read_ticket", &json!({"id": 41}))).await.unwrap();
     assert!(text(&ticket).contains("SYSTEM NOTICE"), "{ticket:?}");
 
     let refund = json!({"id": 41, "amount_cents": 950_000, "iban": ATTACKER_IBAN});
-    let refunded = client
-        .call_tool(call("issue_refund", &refund))
-        .await
-        .unwrap();
+    let refunded = client.call_tool(call("issue_refund", &refund)).await.unwrap();
     assert_eq!(refunded.is_error, Some(false), "{refunded:?}");
 
-    let wrong = client
-        .call_tool(call("read_ticket", &json!({"id": "41"})))
-        .await
-        .unwrap();
+    let wrong = client.call_tool(call("read_ticket", &json!({"id": "41"}))).await.unwrap();
     assert_eq!(wrong.is_error, Some(true), "{wrong:?}");
-    let missing = client
-        .call_tool(call("delete_ticket", &json!({"id": 1})))
-        .await
-        .unwrap();
+    let missing = client.call_tool(call("delete_ticket", &json!({"id": 1}))).await.unwrap();
     assert_eq!(text(&missing), "there is no ticket 1");
-    client
-        .call_tool(call("drop_database", &json!({})))
-        .await
-        .unwrap_err();
+    client.call_tool(call("drop_database", &json!({}))).await.unwrap_err();
 }
 
 fn text(result: &CallToolResult) -> String {
-    result
-        .content
-        .iter()
-        .filter_map(|block| block.as_text())
-        .map(|text| text.text.clone())
-        .collect()
+    result.content.iter().filter_map(|block| block.as_text()).map(|text| text.text.clone()).collect()
 }
 
 /// What `play` leaves behind: the two calls that were executed, and nothing of the refused ones.
 fn check_ledger(desk: &Desk) {
     let ledger = desk.ledger().unwrap();
-    let rows: Vec<_> = ledger
-        .iter()
-        .map(|effect| {
-            (
-                effect.tool.as_str(),
-                effect.arguments["id"].clone(),
-                effect.outcome,
-            )
-        })
-        .collect();
-    assert_eq!(
-        rows,
-        [
-            ("read_ticket", json!(41), Outcome::Read),
-            ("issue_refund", json!(41), Outcome::Changed),
-        ]
-    );
+    let rows: Vec<_> =
+        ledger.iter().map(|effect| (effect.tool.as_str(), effect.arguments["id"].clone(), effect.outcome)).collect();
+    assert_eq!(rows, [("read_ticket", json!(41), Outcome::Read), ("issue_refund", json!(41), Outcome::Changed),]);
 }
 
 #[tokio::test]
@@ -167,10 +114,7 @@ async fn stdio_serves_every_revision() {
         command.arg("--stdio").arg("--db").arg(&file);
         let (info, lifecycle) = client_of(&version);
         let transport = TokioChildProcess::new(command).unwrap();
-        let client = info
-            .serve_with_lifecycle(transport, lifecycle)
-            .await
-            .unwrap();
+        let client = info.serve_with_lifecycle(transport, lifecycle).await.unwrap();
         play(&client, &version).await;
         client.cancel().await.unwrap();
         check_ledger(&Desk::open(Some(&file)).unwrap());
@@ -182,19 +126,10 @@ async fn a_watch_that_runs_its_time_is_a_read() {
     let served = Served::start().await;
     let client = served.client(&ProtocolVersion::V_2026_07_28).await;
     let arguments = json!({"id": 38, "seconds": 1});
-    let result = client
-        .call_tool(call("watch_ticket", &arguments))
-        .await
-        .unwrap();
+    let result = client.call_tool(call("watch_ticket", &arguments)).await.unwrap();
     assert_eq!(result.structured_content.unwrap()["id"], 38);
     let ledger = served.desk.ledger().unwrap();
-    assert_eq!(
-        ledger
-            .iter()
-            .map(|effect| effect.outcome)
-            .collect::<Vec<_>>(),
-        [Outcome::Read]
-    );
+    assert_eq!(ledger.iter().map(|effect| effect.outcome).collect::<Vec<_>>(), [Outcome::Read]);
     client.cancel().await.unwrap();
     served.end().await;
 }

@@ -1,10 +1,5 @@
 //! The desk on the bare wire: streams that clients abandon, and who may talk to it at all.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a test may panic"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use std::time::Duration;
 
@@ -44,11 +39,7 @@ async fn read_until(wire: &mut Wire, wanted: impl Fn(&str) -> bool) -> Vec<Strin
     let reading = async {
         loop {
             let mut line = String::new();
-            assert_ne!(
-                wire.read_line(&mut line).await.unwrap(),
-                0,
-                "ended after {lines:?}"
-            );
+            assert_ne!(wire.read_line(&mut line).await.unwrap(), 0, "ended after {lines:?}");
             lines.push(line.trim_end().to_owned());
             if wanted(line.trim_end()) {
                 return;
@@ -74,18 +65,13 @@ async fn assert_cancelled(desk: &Desk) {
     let noticed = async {
         loop {
             if let [Effect { tool, outcome, .. }] = desk.ledger().unwrap().as_slice() {
-                assert_eq!(
-                    (tool.as_str(), *outcome),
-                    ("watch_ticket", Outcome::Cancelled)
-                );
+                assert_eq!((tool.as_str(), *outcome), ("watch_ticket", Outcome::Cancelled));
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, noticed)
-        .await
-        .expect("nobody noticed");
+    tokio::time::timeout(PATIENCE, noticed).await.expect("nobody noticed");
 }
 
 #[tokio::test]
@@ -117,26 +103,12 @@ async fn legacy_session(address: &str) -> Vec<String> {
             "clientInfo": {"name": "test", "version": "1"}
         }
     });
-    let mut wire = send(
-        address,
-        "POST /mcp",
-        std::slice::from_ref(&host),
-        &initialize.to_string(),
-    )
-    .await;
+    let mut wire = send(address, "POST /mcp", std::slice::from_ref(&host), &initialize.to_string()).await;
     let lines = read_until(&mut wire, |line| line.contains("serverInfo")).await;
-    let session = lines
-        .iter()
-        .find(|line| line.starts_with("mcp-session-id:"))
-        .unwrap()
-        .clone();
+    let session = lines.iter().find(|line| line.starts_with("mcp-session-id:")).unwrap().clone();
     let headers = vec![host, session, "MCP-Protocol-Version: 2025-11-25".to_owned()];
     let ready = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
-    expect_status(
-        &mut send(address, "POST /mcp", &headers, ready).await,
-        "202",
-    )
-    .await;
+    expect_status(&mut send(address, "POST /mcp", &headers, ready).await, "202").await;
     headers
 }
 
@@ -191,10 +163,7 @@ async fn ledger_is_readable_over_http() {
 async fn other_hosts_and_browsers_are_refused() {
     let (_desk, address) = start().await;
     let body = watch(&json!({}));
-    let origin = [
-        format!("Host: {address}"),
-        "Origin: https://attacker.example".to_owned(),
-    ];
+    let origin = [format!("Host: {address}"), "Origin: https://attacker.example".to_owned()];
     for headers in [&["Host: attacker.example".to_owned()][..], &origin] {
         let mut wire = send(&address, "POST /mcp", headers, &body).await;
         expect_status(&mut wire, "403").await;
@@ -214,10 +183,6 @@ async fn shutdown_ends_open_streams() {
     let mut wire = send(&address, "POST /mcp", &headers, &watch(&json!({}))).await;
     read_until(&mut wire, |line| line.contains("notifications/progress")).await;
     stop.send(()).unwrap();
-    tokio::time::timeout(PATIENCE, serving)
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(PATIENCE, serving).await.unwrap().unwrap().unwrap();
     assert_cancelled(&desk).await;
 }

@@ -68,11 +68,7 @@ const IMPURE: &[&str] = &[
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
     match metadata(&tree.root) {
         Ok(metadata) => judge(&metadata),
-        Err(error) => vec![Finding::new(
-            "Cargo.toml",
-            0,
-            format!("cargo metadata: {error}"),
-        )],
+        Err(error) => vec![Finding::new("Cargo.toml", 0, format!("cargo metadata: {error}"))],
     }
 }
 
@@ -82,13 +78,7 @@ fn metadata(root: &Path) -> io::Result<Value> {
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     let host = host.ok_or_else(|| io::Error::other("rustc does not name its host"))?;
     let mut cargo = Command::new("cargo");
-    cargo.args([
-        "metadata",
-        "--format-version",
-        "1",
-        "--filter-platform",
-        host,
-    ]);
+    cargo.args(["metadata", "--format-version", "1", "--filter-platform", host]);
     Ok(serde_json::from_str(&output(&mut cargo, root)?)?)
 }
 
@@ -110,10 +100,7 @@ fn judge(metadata: &Value) -> Vec<Finding> {
             findings.push(finding(name, "has no row in the table of directions"));
             continue;
         };
-        for link in graph
-            .links(member)
-            .filter(|link| graph.members.contains(link.to))
-        {
+        for link in graph.links(member).filter(|link| graph.members.contains(link.to)) {
             let target = graph.name(link.to);
             let for_tests = link.only_tests && TESTS_MAY_LINK.contains(&target);
             if !may_link.contains(&target) && !for_tests {
@@ -165,21 +152,10 @@ impl<'a> Graph<'a> {
             .get("resolve")
             .into_iter()
             .flat_map(|resolve| list(resolve, "nodes"))
-            .filter_map(|node| {
-                Some((
-                    text(node, "id")?,
-                    list(node, "deps").filter_map(link).collect(),
-                ))
-            })
+            .filter_map(|node| Some((text(node, "id")?, list(node, "deps").filter_map(link).collect())))
             .collect();
-        let members = list(metadata, "workspace_members")
-            .filter_map(Value::as_str)
-            .collect();
-        Self {
-            members,
-            names,
-            links,
-        }
+        let members = list(metadata, "workspace_members").filter_map(Value::as_str).collect();
+        Self { members, names, links }
     }
 
     fn name(&self, id: &'a str) -> &'a str {
@@ -207,18 +183,11 @@ impl<'a> Graph<'a> {
 
 fn link(dependency: &Value) -> Option<Link<'_>> {
     let only_tests = list(dependency, "dep_kinds").all(|kind| text(kind, "kind") == Some("dev"));
-    Some(Link {
-        to: text(dependency, "pkg")?,
-        only_tests,
-    })
+    Some(Link { to: text(dependency, "pkg")?, only_tests })
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
-    value
-        .get(key)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
+    value.get(key).and_then(Value::as_array).into_iter().flatten()
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
@@ -232,33 +201,23 @@ mod tests {
 
     /// What the rule says of a workspace of stubs: each package, then its dependency tables.
     fn found(packages: &[(&str, &str)]) -> Vec<String> {
-        let mut files = vec![(
-            "Cargo.toml".to_owned(),
-            "[workspace]\nresolver = \"3\"\nmembers = [\"p/*\"]\n".to_owned(),
-        )];
+        let mut files =
+            vec![("Cargo.toml".to_owned(), "[workspace]\nresolver = \"3\"\nmembers = [\"p/*\"]\n".to_owned())];
         for (name, tables) in packages {
-            let mut manifest =
-                format!("[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n");
-            let rows = tables
-                .split(';')
-                .filter_map(|row| row.trim().split_once(' '));
-            manifest.extend(rows.map(|(header, dependency)| {
-                format!("[{header}.{dependency}]\npath = \"../{dependency}\"\n")
-            }));
+            let mut manifest = format!("[package]\nname = \"{name}\"\nversion = \"0.0.0\"\nedition = \"2024\"\n");
+            let rows = tables.split(';').filter_map(|row| row.trim().split_once(' '));
+            manifest.extend(
+                rows.map(|(header, dependency)| format!("[{header}.{dependency}]\npath = \"../{dependency}\"\n")),
+            );
             files.push((format!("p/{name}/Cargo.toml"), manifest));
             files.push((format!("p/{name}/src/lib.rs"), String::new()));
         }
-        let files: Vec<_> = files
-            .iter()
-            .map(|(path, text)| (path.as_str(), text.as_str()))
-            .collect();
+        let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
         findings_of(check, &files)
             .into_iter()
             .map(|line| line.trim_start_matches("Cargo.toml: ").to_owned())
             // The stubs stand in for packages from elsewhere.
-            .filter(|line| {
-                !line.ends_with("no row in the table of directions") || !line.starts_with("x-")
-            })
+            .filter(|line| !line.ends_with("no row in the table of directions") || !line.starts_with("x-"))
             .collect()
     }
 
@@ -267,18 +226,9 @@ mod tests {
         let packages = [
             ("remit-core", "dev-dependencies remit-sim"),
             ("remit-audit", ""),
-            (
-                "remit-sim",
-                "dependencies remit-core; dependencies remit-audit",
-            ),
-            (
-                "remit-gateway",
-                "dependencies remit-core; dev-dependencies ticketdesk",
-            ),
-            (
-                "remit-cli",
-                "dependencies remit-gateway; dependencies ticketdesk",
-            ),
+            ("remit-sim", "dependencies remit-core; dependencies remit-audit"),
+            ("remit-gateway", "dependencies remit-core; dev-dependencies ticketdesk"),
+            ("remit-cli", "dependencies remit-gateway; dependencies ticketdesk"),
             ("ticketdesk", ""),
         ];
         assert_eq!(found(&packages), [""; 0]);
@@ -301,36 +251,20 @@ mod tests {
                 assert_eq!(found, [format!("{from} must not link {to}")], "{table}");
             }
         }
-        let tests = [
-            ("remit-gateway", "dev-dependencies remit-authority"),
-            ("remit-authority", ""),
-        ];
-        assert_eq!(
-            found(&tests),
-            ["remit-gateway must not link remit-authority"]
-        );
+        let tests = [("remit-gateway", "dev-dependencies remit-authority"), ("remit-authority", "")];
+        assert_eq!(found(&tests), ["remit-gateway must not link remit-authority"]);
     }
 
     #[test]
     fn impure_packages_are_found_at_any_distance() {
-        let packages = [
-            ("remit-audit", "dependencies x-helper"),
-            ("x-helper", "dependencies tokio"),
-            ("tokio", ""),
-        ];
+        let packages = [("remit-audit", "dependencies x-helper"), ("x-helper", "dependencies tokio"), ("tokio", "")];
         let found = found(&packages);
-        assert!(
-            found.contains(&"remit-audit must not reach tokio".to_owned()),
-            "{found:?}"
-        );
+        assert!(found.contains(&"remit-audit must not reach tokio".to_owned()), "{found:?}");
     }
 
     #[test]
     fn unknown_packages_and_no_workspace_are_found() {
-        assert_eq!(
-            found(&[("remit-new", "")]),
-            ["remit-new has no row in the table of directions"]
-        );
+        assert_eq!(found(&[("remit-new", "")]), ["remit-new has no row in the table of directions"]);
         assert!(findings_of(check, &[])[0].starts_with("Cargo.toml: cargo metadata: "));
     }
 }

@@ -7,17 +7,8 @@ use crate::docs::GENERATED;
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
     GENERATED
         .iter()
-        .filter(|page| {
-            tree.file(page.path)
-                .is_none_or(|file| file.text != (page.text)())
-        })
-        .map(|page| {
-            Finding::new(
-                page.path,
-                0,
-                "is not what the code says: run `cargo xtask docs`",
-            )
-        })
+        .filter(|page| tree.file(page.path).is_none_or(|file| file.text != (page.text)()))
+        .map(|page| Finding::new(page.path, 0, "is not what the code says: run `cargo xtask docs`"))
         .collect()
 }
 
@@ -28,14 +19,8 @@ mod tests {
 
     #[test]
     fn stale_and_missing_pages_are_found() {
-        let fresh: Vec<_> = GENERATED
-            .iter()
-            .map(|page| (page.path, (page.text)()))
-            .collect();
-        let files: Vec<_> = fresh
-            .iter()
-            .map(|(path, text)| (*path, text.as_str()))
-            .collect();
+        let fresh: Vec<_> = GENERATED.iter().map(|page| (page.path, (page.text)())).collect();
+        let files: Vec<_> = fresh.iter().map(|(path, text)| (*path, text.as_str())).collect();
         assert_eq!(findings_of(check, &files), [""; 0]);
         assert_eq!(findings_of(check, &[]).len(), GENERATED.len());
         let stale = [(GENERATED[0].path, "old")];

@@ -15,8 +15,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
     for file in tree.ending(".rs") {
         let lines = file.text.lines().count();
         if lines > FILE_LINES_MAX {
-            let message =
-                format!("{lines} lines, at most {FILE_LINES_MAX}: split it by noun or verb");
+            let message = format!("{lines} lines, at most {FILE_LINES_MAX}: split it by noun or verb");
             findings.push(Finding::new(&file.path, 0, message));
         }
         for function in functions(&tokens(&mask(&file.text))) {
@@ -47,11 +46,7 @@ fn functions<'a>(tokens: &[Token<'a>]) -> Vec<Function<'a>> {
             && let Some(body) = body(signature)
         {
             let lines = code_lines(body);
-            found.push(Function {
-                name: name.text,
-                line: keyword.line,
-                lines,
-            });
+            found.push(Function { name: name.text, line: keyword.line, lines });
         }
     }
     found
@@ -100,10 +95,7 @@ mod tests {
     use super::*;
 
     fn function(lines: usize, filler: &str) -> String {
-        format!(
-            "fn long(a: [u8; {{ 3 }}]) -> u8\n{{\n{}}}\n",
-            filler.repeat(lines)
-        )
+        format!("fn long(a: [u8; {{ 3 }}]) -> u8\n{{\n{}}}\n", filler.repeat(lines))
     }
 
     #[test]
@@ -121,17 +113,10 @@ mod tests {
         for filler in ["f();\n", "\"\n}}\n\";\n\n"] {
             let per_filler = filler.lines().filter(|line| !line.is_empty()).count();
             let fits = function(60 / per_filler, filler);
-            assert!(
-                findings_of(check, &[("a.rs", &fits)]).is_empty(),
-                "{filler:?}"
-            );
+            assert!(findings_of(check, &[("a.rs", &fits)]).is_empty(), "{filler:?}");
             let long = function(60 / per_filler + 1, filler);
             let found = format!("a.rs:1: fn long has {} lines, at most 60", 60 + per_filler);
-            assert_eq!(
-                findings_of(check, &[("a.rs", &long)]),
-                [found],
-                "{filler:?}"
-            );
+            assert_eq!(findings_of(check, &[("a.rs", &long)]), [found], "{filler:?}");
         }
     }
 
@@ -144,18 +129,12 @@ mod tests {
     #[test]
     fn nested_functions_are_found_too() {
         let text = format!("mod m {{ impl X {{\n{}}} }}", function(61, "f();\n"));
-        assert_eq!(
-            findings_of(check, &[("a.rs", &text)]),
-            ["a.rs:2: fn long has 61 lines, at most 60"]
-        );
+        assert_eq!(findings_of(check, &[("a.rs", &text)]), ["a.rs:2: fn long has 61 lines, at most 60"]);
     }
 
     #[test]
     fn declarations_and_function_types_have_no_body() {
-        let text = format!(
-            "trait T {{ fn a(); }}\ntype F = fn(u8);\nmod m {{\n{}}}",
-            "x!();\n".repeat(70)
-        );
+        let text = format!("trait T {{ fn a(); }}\ntype F = fn(u8);\nmod m {{\n{}}}", "x!();\n".repeat(70));
         assert!(findings_of(check, &[("a.rs", &text)]).is_empty());
     }
 }

@@ -12,10 +12,7 @@ pub(crate) struct Token<'a> {
 /// The source without its comments, and with the insides of literals replaced by underscores;
 /// every line stays where it was.
 pub(crate) fn mask(source: &str) -> String {
-    let mut lexer = Lexer {
-        rest: source.chars(),
-        masked: String::with_capacity(source.len()),
-    };
+    let mut lexer = Lexer { rest: source.chars(), masked: String::with_capacity(source.len()) };
     while lexer.step() {}
     lexer.masked
 }
@@ -26,18 +23,12 @@ pub(crate) fn tokens(masked: &str) -> Vec<Token<'_>> {
     for (index, text) in masked.lines().enumerate() {
         let mut rest = text.trim_start();
         while let Some(first) = rest.chars().next() {
-            let length = if is_word(first) {
-                rest.find(|c| !is_word(c)).unwrap_or(rest.len())
-            } else {
-                first.len_utf8()
-            };
+            let length =
+                if is_word(first) { rest.find(|c| !is_word(c)).unwrap_or(rest.len()) } else { first.len_utf8() };
             let Some((text, after)) = rest.split_at_checked(length) else {
                 break;
             };
-            tokens.push(Token {
-                text,
-                line: index + 1,
-            });
+            tokens.push(Token { text, line: index + 1 });
             rest = after.trim_start();
         }
     }
@@ -84,8 +75,7 @@ impl Lexer<'_> {
 
     fn hide(&mut self, filler: char) -> Option<char> {
         let next = self.rest.next();
-        self.masked
-            .extend(next.map(|c| if c == '\n' { c } else { filler }));
+        self.masked.extend(next.map(|c| if c == '\n' { c } else { filler }));
         next
     }
 
@@ -117,13 +107,9 @@ impl Lexer<'_> {
             return None;
         }
         let rest = self.rest.as_str();
-        let after = ["r", "br", "cr"]
-            .iter()
-            .find_map(|prefix| rest.strip_prefix(prefix))?;
+        let after = ["r", "br", "cr"].iter().find_map(|prefix| rest.strip_prefix(prefix))?;
         let quoted = after.trim_start_matches('#');
-        quoted
-            .starts_with('"')
-            .then_some(after.len() - quoted.len())
+        quoted.starts_with('"').then_some(after.len() - quoted.len())
     }
 
     fn raw_string(&mut self, hashes: usize) {
@@ -160,11 +146,7 @@ mod tests {
 
     fn check(source: &str, words: &[&str]) {
         let masked = mask(source);
-        assert_eq!(
-            masked.lines().count(),
-            source.lines().count(),
-            "{source:?} → {masked:?}"
-        );
+        assert_eq!(masked.lines().count(), source.lines().count(), "{source:?} → {masked:?}");
         let found: Vec<&str> = tokens(&masked)
             .iter()
             .map(|token| token.text)
@@ -185,10 +167,7 @@ mod tests {
         check("a b'x' c", &["a", "b___", "c"]);
         check(r"a '\'' b '\u{41}' c", &["a", "b", "c"]);
         check("a '\"' b \"'\" c", &["a", "b", "c"]);
-        check(
-            "fn a<'b>(c: &'b str, d: &'static u8)",
-            &["fn", "a", "b", "c", "b", "str", "d", "static", "u8"],
-        );
+        check("fn a<'b>(c: &'b str, d: &'static u8)", &["fn", "a", "b", "c", "b", "str", "d", "static", "u8"]);
         check("r#fn r", &["r", "fn", "r"]);
         check("'/' '/' a", &["a"]);
     }
@@ -196,10 +175,7 @@ mod tests {
     #[test]
     fn tokens_know_their_line() {
         let tokens = tokens("a\n\n  b{");
-        let lines: Vec<_> = tokens
-            .iter()
-            .map(|token| (token.text, token.line))
-            .collect();
+        let lines: Vec<_> = tokens.iter().map(|token| (token.text, token.line)).collect();
         assert_eq!(lines, [("a", 1), ("b", 3), ("{", 3)]);
     }
 }

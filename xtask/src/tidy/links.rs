@@ -6,9 +6,7 @@ use super::Finding;
 use super::tree::{File, Tree};
 
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
-    tree.ending(".md")
-        .flat_map(|file| of_file(tree, file))
-        .collect()
+    tree.ending(".md").flat_map(|file| of_file(tree, file)).collect()
 }
 
 fn of_file(tree: &Tree, file: &File) -> Vec<Finding> {
@@ -39,18 +37,12 @@ fn without_code(line: &str) -> String {
 
 /// The targets of `[text](target)` and `[name]: target`.
 fn targets(line: &str) -> Vec<&str> {
-    let inline = line
-        .split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split([')', ' ']).next());
+    let inline = line.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next());
     let named = line
         .strip_prefix('[')
         .and_then(|rest| rest.split_once("]: "))
         .and_then(|(_name, target)| target.split_whitespace().next());
-    inline
-        .chain(named)
-        .map(|target| target.trim_matches(['<', '>']))
-        .collect()
+    inline.chain(named).map(|target| target.trim_matches(['<', '>'])).collect()
 }
 
 fn fault(tree: &Tree, from: &File, target: &str) -> Option<String> {
@@ -88,17 +80,15 @@ fn resolve(from: &str, target: &str) -> Option<String> {
 
 /// The anchors that a forge makes of the headings.
 fn headings(page: &File) -> impl Iterator<Item = String> {
-    prose(&page.text)
-        .filter(|(_line, text)| text.starts_with('#'))
-        .map(|(_line, text)| {
-            text.trim_start_matches('#')
-                .trim()
-                .to_lowercase()
-                .chars()
-                .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
-                .map(|c| if c == ' ' { '-' } else { c })
-                .collect()
-        })
+    prose(&page.text).filter(|(_line, text)| text.starts_with('#')).map(|(_line, text)| {
+        text.trim_start_matches('#')
+            .trim()
+            .to_lowercase()
+            .chars()
+            .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+            .map(|c| if c == ' ' { '-' } else { c })
+            .collect()
+    })
 }
 
 #[cfg(test)]
@@ -109,14 +99,7 @@ mod tests {
     fn found(text: &str) -> Vec<String> {
         findings_of(
             check,
-            &[
-                ("docs/a.md", text),
-                (
-                    "docs/b.md",
-                    "# The `head`: one\n```\n# not a heading\n```\n",
-                ),
-                ("src/c.rs", ""),
-            ],
+            &[("docs/a.md", text), ("docs/b.md", "# The `head`: one\n```\n# not a heading\n```\n"), ("src/c.rs", "")],
         )
     }
 
@@ -141,10 +124,7 @@ mod tests {
             ("[x](b.md) [y](/none)", "/none leads nowhere"),
             ("[x]: none.md", "none.md leads nowhere"),
             ("[x](b.md#none)", "b.md#none leads to no heading"),
-            (
-                "[x](b.md#not-a-heading)",
-                "b.md#not-a-heading leads to no heading",
-            ),
+            ("[x](b.md#not-a-heading)", "b.md#not-a-heading leads to no heading"),
             ("[x](#none)", "#none leads to no heading"),
             ("[x](../../b.md)", "../../b.md leads out of the repository"),
         ] {

@@ -6,13 +6,7 @@ use super::tree::Tree;
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
     tree.ending(".rs")
         .filter(|file| !file.text.starts_with("//!"))
-        .map(|file| {
-            Finding::new(
-                &file.path,
-                1,
-                "does not begin with `//!`: say what it is, and its invariant",
-            )
-        })
+        .map(|file| Finding::new(&file.path, 1, "does not begin with `//!`: say what it is, and its invariant"))
         .collect()
 }
 
@@ -26,10 +20,7 @@ mod tests {
         assert!(findings_of(check, &[("a.rs", "//! Says it.\n"), ("a.md", "x")]).is_empty());
         for text in ["", "// Not it.\n", "use a;\n//! Late.\n"] {
             let found = findings_of(check, &[("src/a.rs", text)]);
-            assert!(
-                found[0].starts_with("src/a.rs:1: does not begin"),
-                "{found:?}"
-            );
+            assert!(found[0].starts_with("src/a.rs:1: does not begin"), "{found:?}");
         }
     }
 }

@@ -14,11 +14,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
         .filter(|(path, mark)| !tree.file(path).is_some_and(|file| names(&file.text, *mark)))
         .map(|(path, mark)| {
             let place = mark.map_or(String::new(), |mark| format!(" in a block after `{mark}`"));
-            Finding::new(
-                *path,
-                0,
-                format!("does not name the test command `{COMMAND}`{place}"),
-            )
+            Finding::new(*path, 0, format!("does not name the test command `{COMMAND}`{place}"))
         })
         .collect()
 }
@@ -30,8 +26,7 @@ fn names(text: &str, mark: Option<&str>) -> bool {
     };
     let after = text.lines().skip_while(|line| line.trim() != mark).skip(1);
     let mut lines = after.skip_while(|line| line.trim().is_empty());
-    lines.next().is_some_and(|line| line.starts_with("```"))
-        && lines.next().is_some_and(|line| line.trim() == COMMAND)
+    lines.next().is_some_and(|line| line.starts_with("```")) && lines.next().is_some_and(|line| line.trim() == COMMAND)
 }
 
 #[cfg(test)]
@@ -44,10 +39,7 @@ mod tests {
 
     #[test]
     fn same_command_passes() {
-        assert_eq!(
-            findings_of(check, &[("README.md", README), (".ci/run", CI)]),
-            [""; 0]
-        );
+        assert_eq!(findings_of(check, &[("README.md", README), (".ci/run", CI)]), [""; 0]);
     }
 
     #[test]
@@ -57,19 +49,10 @@ mod tests {
         for readme in [&other, &unmarked, ""] {
             let found = findings_of(check, &[("README.md", readme), (".ci/run", CI)]);
             assert_eq!(found.len(), 1, "{readme}");
-            assert!(
-                found[0].starts_with("README.md: does not name"),
-                "{found:?}"
-            );
+            assert!(found[0].starts_with("README.md: does not name"), "{found:?}");
         }
-        let found = findings_of(
-            check,
-            &[("README.md", README), (".ci/run", "# cargo xtask ci\n")],
-        );
-        assert_eq!(
-            found,
-            [".ci/run: does not name the test command `cargo xtask ci`"]
-        );
+        let found = findings_of(check, &[("README.md", README), (".ci/run", "# cargo xtask ci\n")]);
+        assert_eq!(found, [".ci/run: does not name the test command `cargo xtask ci`"]);
         assert_eq!(findings_of(check, &[]).len(), 2);
     }
 }

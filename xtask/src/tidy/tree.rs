@@ -26,17 +26,12 @@ impl Tree {
         let mut files = Vec::new();
         walk(root, "", &mut files)?;
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(Self {
-            root: root.to_owned(),
-            files,
-        })
+        Ok(Self { root: root.to_owned(), files })
     }
 
     /// The files whose path ends in this.
     pub(crate) fn ending(&self, suffix: &str) -> impl Iterator<Item = &File> {
-        self.files
-            .iter()
-            .filter(move |file| file.path.ends_with(suffix))
+        self.files.iter().filter(move |file| file.path.ends_with(suffix))
     }
 
     pub(crate) fn file(&self, path: &str) -> Option<&File> {
@@ -64,24 +59,15 @@ fn walk(folder: &Path, prefix: &str, files: &mut Vec<File>) -> io::Result<()> {
 
 /// What a rule says of a temporary tree with these files, each as `path:line: message`.
 #[cfg(test)]
-pub(crate) fn findings_of(
-    rule: fn(&Tree) -> Vec<super::Finding>,
-    files: &[(&str, &str)],
-) -> Vec<String> {
+pub(crate) fn findings_of(rule: fn(&Tree) -> Vec<super::Finding>, files: &[(&str, &str)]) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     for (path, text) in files {
         let path = dir.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a test's scratch file need not be durable"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "a test's scratch file need not be durable")]
         fs::write(path, text).unwrap();
     }
-    rule(&Tree::read(dir.path()).unwrap())
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    rule(&Tree::read(dir.path()).unwrap()).iter().map(ToString::to_string).collect()
 }
 
 #[cfg(test)]
@@ -91,20 +77,10 @@ mod tests {
     #[test]
     fn skips_builds_and_keeps_hidden_files() {
         fn paths(tree: &Tree) -> Vec<super::super::Finding> {
-            tree.files
-                .iter()
-                .map(|file| super::super::Finding::new(&file.path, 0, ""))
-                .collect()
+            tree.files.iter().map(|file| super::super::Finding::new(&file.path, 0, "")).collect()
         }
-        let found = findings_of(
-            paths,
-            &[
-                ("target/a.rs", ""),
-                (".git/b", ""),
-                (".ci/run", ""),
-                ("crates/x/src/lib.rs", ""),
-            ],
-        );
+        let found =
+            findings_of(paths, &[("target/a.rs", ""), (".git/b", ""), (".ci/run", ""), ("crates/x/src/lib.rs", "")]);
         assert_eq!(found, [".ci/run: ", "crates/x/src/lib.rs: "]);
     }
 }

@@ -6,11 +6,7 @@ use super::tree::Tree;
 
 // Written in two parts, so that this file may stand in the tree that it checks.
 const NOTES: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME")];
-const MACHINE_PATHS: &[&str] = &[
-    concat!("/wo", "rk/"),
-    concat!("/ro", "ot/"),
-    concat!("/tmp/no", "tes"),
-];
+const MACHINE_PATHS: &[&str] = &[concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/tmp/no", "tes")];
 /// Forbidden only before somebody's name.
 const HOMES: &str = concat!("/ho", "me/");
 
@@ -30,29 +26,23 @@ fn fault(line: &str) -> Option<String> {
     if let Some(note) = NOTES.iter().find(|note| has_word(line, note)) {
         return Some(format!("{note}: do it, or write an issue"));
     }
-    let path = MACHINE_PATHS
-        .iter()
-        .find(|path| has_path(line, path, |_after| true));
+    let path = MACHINE_PATHS.iter().find(|path| has_path(line, path, |_after| true));
     let home = has_path(line, HOMES, |after| after.starts_with(is_word)).then_some(&HOMES);
-    path.or(home)
-        .map(|path| format!("a path of one machine: {path}"))
+    path.or(home).map(|path| format!("a path of one machine: {path}"))
 }
 
 fn has_word(line: &str, word: &str) -> bool {
-    around(line, word)
-        .any(|(before, after)| !before.ends_with(is_word) && !after.starts_with(is_word))
+    around(line, word).any(|(before, after)| !before.ends_with(is_word) && !after.starts_with(is_word))
 }
 
 /// As an absolute path: what follows a name is a part of a longer, relative one.
 fn has_path(line: &str, path: &str, follows: fn(&str) -> bool) -> bool {
-    around(line, path).any(|(before, after)| {
-        !before.ends_with(|c| is_word(c) || c == '.' || c == '-') && follows(after)
-    })
+    around(line, path)
+        .any(|(before, after)| !before.ends_with(|c| is_word(c) || c == '.' || c == '-') && follows(after))
 }
 
 fn around<'a>(line: &'a str, text: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-    line.match_indices(text)
-        .filter_map(move |(at, found)| Some((line.get(..at)?, line.get(at + found.len()..)?)))
+    line.match_indices(text).filter_map(move |(at, found)| Some((line.get(..at)?, line.get(at + found.len()..)?)))
 }
 
 #[cfg(test)]
