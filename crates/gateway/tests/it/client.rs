@@ -231,6 +231,13 @@ impl Run {
         self.modern("tickets", "tools/call", &params)
     }
 
+    /// A call of `watch_ticket` that reports progress.
+    pub fn watch(&self, seconds: u64) -> Ask {
+        let ask = self.tool("watch_ticket", &format!(r#"{{"id":41,"seconds":{seconds}}}"#));
+        let body = String::from_utf8(ask.body.clone()).unwrap();
+        ask.body(body.replacen(r#""_meta":{"#, r#""_meta":{"progressToken":"p-1","#, 1))
+    }
+
     /// Calls a tool of `tickets` and waits for the answer.
     pub async fn call(&self, tool: &str, arguments: &str) -> Value {
         self.send(self.tool(tool, arguments)).await.json().await

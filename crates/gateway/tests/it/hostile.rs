@@ -148,8 +148,7 @@ async fn a_slow_client_is_not_waited_for() {
 async fn too_many_at_once_are_refused_at_once() {
     let world = World::with(Setup { calls_max: 1, ..Setup::default() }).await;
     let run = world.run("r1", r#"{"watch_ticket":{},"read_ticket":{}}"#);
-    let params = r#"{"name":"watch_ticket","arguments":{"id":41,"seconds":20}}"#;
-    let mut watching = run.send(run.modern("tickets", "tools/call", params)).await;
+    let mut watching = run.send(run.watch(20)).await;
     assert_eq!(watching.status, 200);
     let _first = watching.event().await.unwrap();
     let reply = run.send(run.tool("read_ticket", r#"{"id":42}"#)).await;

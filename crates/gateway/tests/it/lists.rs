@@ -18,7 +18,7 @@ async fn listed(run: &Run) -> Vec<String> {
 
 const FLOOR: &str = r#"
 @id("never") forbid (principal, action == Action::"tickets/export_customers", resource);
-@id("sometimes") forbid (principal, action == Action::"tickets/delete_ticket", resource) when { context.args.id == 41 };
+@id("sometimes") forbid (principal, action == Action::"tickets/delete_ticket", resource) when { context.input.id == 41 };
 @id("ask") @gate("approval") forbid (principal, action == Action::"tickets/issue_refund", resource) unless { context.evidence.approved };
 "#;
 

@@ -70,8 +70,8 @@ fn check(world: &World, answer: &Value, code: &str, about: &str) {
 }
 
 const FLOOR: &str = r#"
-@id("no-41") forbid (principal, action == Action::"tickets/read_ticket", resource) when { context.args.id == 41 };
-@id("small") forbid (principal, action == Action::"tickets/issue_refund", resource) when { context.args.amount_cents > 500 };
+@id("no-41") forbid (principal, action == Action::"tickets/read_ticket", resource) when { context.input.id == 41 };
+@id("small") forbid (principal, action == Action::"tickets/issue_refund", resource) when { context.input.amount_cents > 500 };
 "#;
 
 /// Break: skip the policy, the grant's constraints, the pinned schema, or the exactness of numbers.

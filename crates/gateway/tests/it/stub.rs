@@ -30,7 +30,12 @@ impl Heard {
 
     /// The id as it was written.
     pub fn id(&self) -> String {
-        self.json()["id"].to_string()
+        #[derive(serde::Deserialize)]
+        struct Id<'a> {
+            #[serde(borrow)]
+            id: &'a serde_json::value::RawValue,
+        }
+        serde_json::from_slice::<Id<'_>>(&self.body).map_or("null", |id| id.id.get()).to_owned()
     }
 }
 
@@ -54,12 +59,21 @@ impl Stub {
         F: Fn(Heard) -> R + Send + Sync + 'static,
         R: Future<Output = Response> + Send + 'static,
     {
+        Self::start_with(tools, Arc::default(), script).await
+    }
+
+    /// The same; `open` counts the streams that are made with [`Self::stream`].
+    pub async fn start_with<F, R>(tools: &str, open: Arc<AtomicUsize>, script: F) -> Arc<Self>
+    where
+        F: Fn(Heard) -> R + Send + Sync + 'static,
+        R: Future<Output = Response> + Send + 'static,
+    {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stub = Arc::new(Self {
             url: format!("http://{}/mcp", listener.local_addr().unwrap()),
             heard: Mutex::default(),
             tools: Mutex::new(tools.into()),
-            open: Arc::default(),
+            open,
             script: Arc::new(move |heard| Box::pin(script(heard))),
         });
         let router = Router::new().fallback(all).with_state(Arc::clone(&stub));
