@@ -2,6 +2,7 @@
 
 mod ci;
 mod docs;
+mod interop;
 mod tidy;
 mod worlds;
 
@@ -14,23 +15,21 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   ci     everything that must pass: format, lints, tests, doc tests, supply chain, tidy
   tidy   the house rules that no compiler knows: lengths, directions, links, generated docs
   docs   write the generated pages of docs/ again
-  worlds [N]  the decision against its naive model on N random worlds, a million unless told";
+  worlds [N]  the decision against its naive model on N random worlds, a million unless told
+  interop [--packages DIR]  real MCP clients and servers of other makers, with the real gateway between them";
 
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let done = match arguments
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .as_slice()
-    {
+    let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["ci"] => ci::run(root()),
         ["tidy"] => tidy::run(root()),
         ["docs"] => docs::write(root()).map(|()| true),
         ["worlds"] => worlds::run(root(), None),
         ["worlds", count] => worlds::run(root(), Some(count)),
+        ["interop"] => interop::run(root(), None).and_then(interop::Tally::passed),
+        ["interop", "--packages", dir] => interop::run(root(), Some(dir)).and_then(interop::Tally::passed),
         _ => {
             say(USAGE);
             return ExitCode::from(EXIT_USAGE);

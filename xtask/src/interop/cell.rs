@@ -1,0 +1,139 @@
+//! One client before one server in one era: what it must see, and what it saw.
+
+use std::io;
+use std::path::Path;
+
+use super::clients::{self, Answer, Client, Era, Said, Task};
+use super::home::Home;
+use super::packages::Packages;
+use super::servers::{Call, Server};
+
+/// What must come of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// The server's own answer.
+    Answered,
+    /// Refused by the gateway, with this code.
+    Refused(&'static str),
+    /// Not called by the client, which saw no such tool.
+    NotCalled,
+}
+
+/// A call, what must come of it, and its name in what is reported.
+pub(crate) struct Step {
+    pub(crate) title: &'static str,
+    pub(crate) call: Call,
+    pub(crate) expected: Expected,
+}
+
+/// What was found in one cell.
+pub(crate) struct Row {
+    pub(crate) client: Client,
+    pub(crate) server: &'static str,
+    pub(crate) era: Era,
+    pub(crate) checked: &'static str,
+    pub(crate) run: String,
+    /// What must stand in the log.
+    pub(crate) steps: Vec<Step>,
+    /// How the client shows what was refused, by the step's title.
+    pub(crate) shown: Vec<(&'static str, String)>,
+    pub(crate) faults: Vec<String>,
+}
+
+/// Whether the client can say nothing but that this server does not speak its revision.
+fn incompatible(server: &Server, era: Era) -> bool {
+    era == Era::Modern && !server.modern
+}
+
+/// Everything of a cell but what the log says of it.
+pub(crate) fn run(
+    root: &Path,
+    (home, packages): (&Home, &Packages),
+    (client, server, era): (Client, &Server, Era),
+) -> io::Result<Row> {
+    let scratch = home.scratch.join(format!("{:?}-{}-{}", client, server.name, era.name()).to_lowercase());
+    std::fs::create_dir_all(&scratch)?;
+    let run = home.request(server, &format!("{} asks {}", client.name(), server.name))?;
+    let mut steps = steps(client, server);
+    if incompatible(server, era) {
+        steps.clear();
+    }
+    let calls: Vec<Call> = steps.iter().map(|step| step.call.clone()).collect();
+    let task = Task { root, home, packages, server, era, run: &run, calls: &calls, scratch: &scratch };
+    let said = clients::converse(client, &task)?;
+    let (shown, faults) = match (&said, incompatible(server, era)) {
+        (Said::Refused(why), true) => (vec![("other revision", why.clone())], Vec::new()),
+        (Said::Talked { .. }, true) => (Vec::new(), vec!["it spoke a revision that the server does not have".into()]),
+        (Said::Refused(why), false) => (Vec::new(), vec![format!("no connection: {why}")]),
+        (Said::Talked { tools, answers }, false) => (shown(&steps, answers), judge(server, &steps, tools, answers)),
+    };
+    let checked = match (incompatible(server, era), client) {
+        (true, _) => "says that the server has no such revision",
+        (false, Client::Claude) => "list, call, argument, tool, revocation, tool-use ids, log",
+        (false, _) => "list, call, argument, tools, log",
+    };
+    Ok(Row { client, server: server.name, era, checked, run, steps, shown, faults })
+}
+
+/// The calls in turn. Claude Code's run is revoked before the last one.
+fn steps(client: Client, server: &Server) -> Vec<Step> {
+    let (allowed, _) = &server.allowed;
+    let step = |title, call: &Call, expected| Step { title, call: call.clone(), expected };
+    let unlisted = |expected| if client.calls_only_what_is_listed() { Expected::NotCalled } else { expected };
+    let mut steps = vec![
+        step("allowed", allowed, Expected::Answered),
+        step("argument outside the grant", &server.outside, Expected::Refused("arguments_outside_grant")),
+        step("tool not granted", &server.declared, unlisted(Expected::Refused("insufficient_scope"))),
+        step("tool not exposed", &server.hidden, unlisted(Expected::Refused("unknown"))),
+    ];
+    if client == Client::Claude {
+        steps.push(step("run revoked", allowed, Expected::Refused("revoked")));
+    }
+    steps
+}
+
+fn judge(server: &Server, steps: &[Step], tools: &[String], answers: &[Answer]) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut listed: Vec<&str> = tools.iter().map(String::as_str).collect();
+    listed.sort_unstable();
+    if listed != server.granted {
+        faults.push(format!("it lists {listed:?}, and was granted {:?}", server.granted));
+    }
+    if answers.len() != steps.len() {
+        faults.push(format!("{} answers to {} calls", answers.len(), steps.len()));
+    }
+    for (step, answer) in steps.iter().zip(answers) {
+        let good = match step.expected {
+            Expected::Answered => !answer.error && answer.text.contains(server.allowed.1),
+            Expected::Refused("unknown") => answer.error && answer.text.contains("Unknown tool"),
+            Expected::Refused(code) => answer.error && names(&answer.text, code),
+            Expected::NotCalled => answer.error,
+        };
+        if !good {
+            faults.push(format!("{}: it shows {:?}", step.title, short(&answer.text)));
+        }
+    }
+    faults
+}
+
+/// Whether the text tells its reader what happened: by the code, or in the words that the client has for it.
+fn names(text: &str, code: &str) -> bool {
+    let words: &[&str] = match code {
+        "insufficient_scope" => &["Insufficient scope", "insufficient scope", "403"],
+        "revoked" => &["rejected the credential", "401"],
+        _ => &[],
+    };
+    text.contains(code) || words.iter().any(|word| text.contains(word))
+}
+
+fn shown(steps: &[Step], answers: &[Answer]) -> Vec<(&'static str, String)> {
+    let refused = steps.iter().zip(answers).filter(|(step, _)| step.expected != Expected::Answered);
+    refused.map(|(step, answer)| (step.title, short(&answer.text))).collect()
+}
+
+/// Longest text of a client that is shown, in characters.
+const SHOWN_CHARS_MAX: usize = 240;
+
+fn short(text: &str) -> String {
+    text.chars().take(SHOWN_CHARS_MAX).map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}

@@ -1,0 +1,41 @@
+//! The client of the Python package `mcp`, in one process for a whole task.
+
+use std::io;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::super::process;
+use super::{Answer, Era, Said, Task};
+
+const TASK_MAX: Duration = Duration::from_mins(2);
+const MODERN: &str = "2026-07-28";
+
+pub(super) fn converse(task: &Task<'_>) -> io::Result<Said> {
+    let mode = if task.era == Era::Modern { MODERN } else { task.era.name() };
+    let calls: Vec<Value> =
+        task.calls.iter().map(|call| json!({ "tool": call.tool, "arguments": call.arguments })).collect();
+    let asked = json!({ "headers": task.home.headers(task.server, task.run)?, "calls": calls });
+    let mut command = Command::new(task.packages.python("python"));
+    command.arg(task.root.join("xtask/interop/client.py")).args([&task.home.url(task.server)?, mode]);
+    let output = process::run(&mut command, &asked.to_string(), TASK_MAX)?;
+    let said: Value = serde_json::from_str(&output.out)
+        .map_err(|_| io::Error::other(format!("client.py says: {}", output.last_line())))?;
+    if let Some(why) = said.get("refused").and_then(Value::as_str) {
+        return Ok(Said::Refused(why.to_owned()));
+    }
+    let array = |name| said.get(name).and_then(Value::as_array).into_iter().flatten();
+    Ok(Said::Talked {
+        tools: array("tools").filter_map(|name| name.as_str().map(ToOwned::to_owned)).collect(),
+        answers: array("calls").map(answer).collect(),
+    })
+}
+
+fn answer(said: &Value) -> Answer {
+    Answer {
+        text: said.get("text").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        // What says nothing of an error is no proof of success.
+        error: said.get("error").and_then(Value::as_bool).unwrap_or(true),
+    }
+}

@@ -1,0 +1,130 @@
+//! `cargo xtask interop`: real clients and servers of other makers, with the real gateway between them.
+//!
+//! Each client is put before each server in each era that it knows. It must see exactly what its run was granted, get
+//! the server's own answer to what is allowed, and be refused the rest; and the log must hold all of it.
+//!
+//! **Invariant:** what could not be run is counted as not run, and nothing run at all is no success.
+
+mod cell;
+mod clients;
+mod home;
+mod packages;
+mod process;
+mod record;
+mod servers;
+mod table;
+
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
+
+use crate::say;
+use cell::Row;
+use clients::{Client, Era};
+use home::Home;
+use packages::Packages;
+use servers::Server;
+pub(crate) use table::Tally;
+
+/// How many cells are looked at at a time: clients mostly wait for each other's processes.
+const WORKERS: usize = 2;
+
+/// Runs everything that can be run here. The packages are those in a directory, or are installed below `target`.
+pub(crate) fn run(root: &Path, installed: Option<&str>) -> io::Result<Tally> {
+    build(root)?;
+    let dir = installed.map_or_else(|| root.join("target/interop"), Into::into);
+    let packages = Packages::prepare(&dir)?;
+    let scratch = std::env::temp_dir().join(format!("remit-interop-{}", std::process::id()));
+    std::fs::create_dir_all(&scratch)?;
+    let scratch = scratch.canonicalize()?;
+    let tally = with(root, &packages, &scratch)?;
+    if tally.failed == 0 {
+        std::fs::remove_dir_all(&scratch)?;
+    } else {
+        say(&format!("what every program said is in {}", scratch.display()));
+    }
+    Ok(tally)
+}
+
+fn build(root: &Path) -> io::Result<()> {
+    let mut cargo = Command::new(env!("CARGO"));
+    let built = cargo.current_dir(root).args(["build", "--quiet", "-p", "remit-cli"]).status()?;
+    if built.success() { Ok(()) } else { Err(io::Error::other("remit does not build")) }
+}
+
+fn with(root: &Path, packages: &Packages, scratch: &Path) -> io::Result<Tally> {
+    let all = servers::all(root, packages, scratch)?;
+    let (servers, without): (Vec<Server>, Vec<Server>) =
+        all.into_iter().partition(|server| packages.lack(server.needs).is_none());
+    let mut not_run: Vec<String> = without.iter().map(|server| why(packages, server.name, server.needs)).collect();
+    let mut cells = Vec::new();
+    let mut missed = without.len() * Client::ALL.iter().map(|client| client.eras().len()).sum::<usize>();
+    for client in Client::ALL {
+        if packages.lack(client.needs()).is_some() {
+            missed += client.eras().len() * servers.len();
+            not_run.push(why(packages, client.name(), client.needs()));
+        } else {
+            cells
+                .extend(servers.iter().flat_map(|server| client.eras().iter().map(move |era| (*client, server, *era))));
+        }
+    }
+    let (rows, figures) =
+        if cells.is_empty() { (Vec::new(), None) } else { talk(root, packages, scratch, &servers, &cells)? };
+    Ok(table::print(&rows, figures.as_ref(), &not_run, missed))
+}
+
+fn why(packages: &Packages, name: &str, needs: &[packages::Group]) -> String {
+    format!("{name}: {}", packages.lack(needs).unwrap_or_default())
+}
+
+/// All cells, and what the log says of them in the end.
+fn talk(
+    root: &Path,
+    packages: &Packages,
+    scratch: &Path,
+    servers: &[Server],
+    cells: &[(Client, &Server, Era)],
+) -> io::Result<(Vec<Row>, Option<record::Figures>)> {
+    let mut running = Vec::new();
+    for server in servers {
+        running.extend(server.start(scratch)?);
+    }
+    let mut home = Home::start(root, scratch)?;
+    for server in servers {
+        home.add(server)?;
+    }
+    home.register(servers)?;
+    say(&format!("{} combinations of client, server and era …", cells.len()));
+    let mut rows = at_once(cells, &|cell| cell::run(root, (&home, packages), cell))?;
+    home.stop()?;
+    let figures = record::check(&home, servers, &mut rows)?;
+    Ok((rows, Some(figures)))
+}
+
+/// A few at a time, and their rows in order.
+fn at_once<C: Copy + Sync>(cells: &[C], run: &(impl Fn(C) -> io::Result<Row> + Sync)) -> io::Result<Vec<Row>> {
+    let next = Mutex::new(cells.iter().enumerate());
+    let done = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                loop {
+                    let taken = next.lock().ok().and_then(|mut next| next.next());
+                    let Some((index, cell)) = taken else { break };
+                    let row = run(*cell);
+                    if let Ok(mut done) = done.lock() {
+                        done.push((index, row));
+                    }
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().map_err(|_| io::Error::other("a worker failed"))?;
+    if done.len() != cells.len() {
+        return Err(io::Error::other("a worker failed"));
+    }
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, row)| row).collect()
+}
