@@ -89,7 +89,7 @@ pub async fn accept(
     }
     let action = Action::Method(parts.method.as_str().to_owned());
     let mut call = Call::new(server.clone(), action, Vec::new(), 0..0).map_err(|_| McpError::Method)?;
-    call.revision = revision.as_str().to_owned();
+    revision.as_str().clone_into(&mut call.revision);
     let asked = Asked {
         method: parts.method.clone(),
         headers: parts.headers.clone(),
@@ -138,7 +138,7 @@ fn message(
     let mut call = Call::new(server.clone(), action, body.to_vec(), arguments)
         .map_err(|_| McpError::TooLarge { max: remit_core::call::ARGS_BYTES_MAX })?;
     call.tool_use_id = params.and_then(|params| params.meta.tool_use_id.as_deref()).map(ToOwned::to_owned);
-    call.revision = revision.as_str().to_owned();
+    revision.as_str().clone_into(&mut call.revision);
     let asked = Asked {
         method: Method::POST,
         headers: parts.headers.clone(),

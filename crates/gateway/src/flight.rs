@@ -29,7 +29,6 @@ pub struct Flight {
 
 impl Flight {
     /// The flight of a recorded intent.
-    #[expect(clippy::disallowed_methods, reason = "a duration for the log, which decides nothing")]
     pub fn new(gateway: Arc<Gateway>, claims: Arc<Claims>, intent: u64, label_after: Label, sent: Sent) -> Self {
         let cancel = gateway.flights.enter(intent, sent);
         Self { gateway, claims, intent, label_after, cancel, began: Instant::now(), landed: false }

@@ -29,17 +29,17 @@ struct Unsent {
 
 /// All of them.
 #[derive(Debug, Default)]
-pub struct Late(Mutex<Vec<Unsent>>);
+pub(crate) struct Late(Mutex<Vec<Unsent>>);
 
 /// Remembers a call until its receipt is there; dropped before that, it is late.
-pub struct Watch<'a> {
+pub(crate) struct Watch<'a> {
     late: &'a Late,
     call: Option<Unsent>,
 }
 
 impl Watch<'_> {
     /// The entry is in the log and has a flight, or is certainly not in it.
-    pub fn done(mut self) {
+    pub(crate) fn done(mut self) {
         self.call = None;
     }
 }
@@ -61,7 +61,7 @@ impl Late {
     }
 
     /// Watches over a call whose record is handed to a log of this size. What was not permitted needs no outcome.
-    pub fn watch(&self, decided: &Decided, written: &Intent, from: u64) -> Watch<'_> {
+    pub(crate) fn watch(&self, decided: &Decided, written: &Intent, from: u64) -> Watch<'_> {
         let permitted = decided.input().claims().filter(|_| *decided.verdict() == Verdict::Permit);
         let call = permitted.zip(decided.leaf_hash()).map(|(claims, leaf)| Unsent {
             from,
@@ -75,7 +75,7 @@ impl Late {
     }
 
     /// The index before which none of them is.
-    pub fn from(&self) -> Option<u64> {
+    pub(crate) fn from(&self) -> Option<u64> {
         self.lock().iter().map(|call| call.from).min()
     }
 }

@@ -12,7 +12,7 @@ use crate::refusal;
 #[must_use = "a permit that is not used is a call that was recorded and never made"]
 pub struct Permit {
     decided: Decided,
-    index: u64,
+    receipt: Receipt,
 }
 
 impl Permit {
@@ -25,7 +25,7 @@ impl Permit {
             return Err(Rejection::new(Code::Internal, message, "report this: it is a defect of the gateway"));
         }
         match decided.verdict() {
-            Verdict::Permit => Ok(Self { index: receipt.index(), decided }),
+            Verdict::Permit => Ok(Self { decided, receipt }),
             Verdict::Pending(_) | Verdict::Forbid(_) => {
                 Err(Rejection { decision: Some(receipt.index()), ..refusal::of(&decided) })
             }
@@ -44,6 +44,6 @@ impl Permit {
 
     /// Index of its entry in the log.
     pub fn index(&self) -> u64 {
-        self.index
+        self.receipt.index()
     }
 }

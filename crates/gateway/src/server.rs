@@ -22,7 +22,8 @@ use crate::mcp::McpError;
 pub(crate) async fn answer(gateway: Arc<Gateway>, source: IpAddr, request: Request<Body>) -> Response {
     let path = request.uri().path().to_owned();
     if let Some(name) = path.strip_prefix("/mcp/") {
-        return mcp(&gateway, name, source, request).await;
+        // In a box: a connection that waits for its next request does not hold the room that a call needs.
+        return Box::pin(mcp(&gateway, name, source, request)).await;
     }
     if request.method() == Method::GET {
         if let Some(name) = path.strip_prefix("/.well-known/oauth-protected-resource/mcp/") {

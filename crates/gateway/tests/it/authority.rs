@@ -38,7 +38,6 @@ impl TestClock {
 }
 
 impl Clock for TestClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     fn now_ms(&self) -> i64 {
         let since = std::time::UNIX_EPOCH.elapsed().unwrap();
         i64::try_from(since.as_millis()).unwrap() + self.0.load(Ordering::SeqCst)

@@ -192,13 +192,11 @@ impl Run {
 
     /// Adds the token, and the proof that it needs.
     pub fn authorize(&self, ask: Ask) -> Ask {
-        match self.seed {
-            None => ask.set("authorization", &format!("Bearer {}", self.token)),
-            Some(_) => {
-                let proof = self.proof(ask.method.as_str(), &format!("{}{}", self.url, ask.path));
-                ask.set("authorization", &format!("DPoP {}", self.token)).set("dpop", &proof)
-            }
+        if self.seed.is_none() {
+            return ask.set("authorization", &format!("Bearer {}", self.token));
         }
+        let proof = self.proof(ask.method.as_str(), &format!("{}{}", self.url, ask.path));
+        ask.set("authorization", &format!("DPoP {}", self.token)).set("dpop", &proof)
     }
 
     /// A modern request, without credentials.

@@ -4,22 +4,40 @@
 
 #![expect(unreachable_pub, reason = "modules of one test program")]
 
+#[cfg(test)]
 mod authority;
+#[cfg(test)]
 mod client;
+#[cfg(test)]
 mod stub;
+#[cfg(test)]
 mod world;
 
+#[cfg(test)]
 mod bytes;
+#[cfg(test)]
 mod calls;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
 mod identity;
+#[cfg(test)]
 mod legacy;
+#[cfg(test)]
 mod limits;
+#[cfg(test)]
 mod lists;
+#[cfg(test)]
 mod outage;
+#[cfg(test)]
 mod refused;
+#[cfg(test)]
 mod restart;
+#[cfg(test)]
 mod revoke;
+#[cfg(test)]
 mod secrets;
+#[cfg(test)]
 mod stdio;
+#[cfg(test)]
 mod streams;

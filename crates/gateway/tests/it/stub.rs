@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -48,8 +47,6 @@ pub struct Stub {
     pub heard: Mutex<Vec<Heard>>,
     /// The text of the array of tools.
     pub tools: Mutex<String>,
-    /// Streams that somebody still reads.
-    pub open: Arc<AtomicUsize>,
     script: Script,
 }
 
@@ -59,21 +56,11 @@ impl Stub {
         F: Fn(Heard) -> R + Send + Sync + 'static,
         R: Future<Output = Response> + Send + 'static,
     {
-        Self::start_with(tools, Arc::default(), script).await
-    }
-
-    /// The same; `open` counts the streams that are made with [`Self::stream`].
-    pub async fn start_with<F, R>(tools: &str, open: Arc<AtomicUsize>, script: F) -> Arc<Self>
-    where
-        F: Fn(Heard) -> R + Send + Sync + 'static,
-        R: Future<Output = Response> + Send + 'static,
-    {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stub = Arc::new(Self {
             url: format!("http://{}/mcp", listener.local_addr().unwrap()),
             heard: Mutex::default(),
             tools: Mutex::new(tools.into()),
-            open,
             script: Arc::new(move |heard| Box::pin(script(heard))),
         });
         let router = Router::new().fallback(all).with_state(Arc::clone(&stub));
@@ -88,27 +75,16 @@ impl Stub {
     }
 
     /// A stream, and what its frames are put into.
-    pub fn stream(open: &Arc<AtomicUsize>) -> (Response, mpsc::Sender<String>) {
+    pub fn stream() -> (Response, mpsc::Sender<String>) {
         let (sender, receiver) = mpsc::channel::<String>(64);
-        open.fetch_add(1, Ordering::SeqCst);
-        let guard = Open(Arc::clone(open));
-        let body = futures_util::stream::unfold((receiver, guard), |(mut receiver, guard)| async {
+        let body = futures_util::stream::unfold(receiver, |mut receiver| async {
             let frame = receiver.recv().await?;
-            Some((Ok::<_, Infallible>(frame), (receiver, guard)))
+            Some((Ok::<_, Infallible>(frame), receiver))
         });
         let mut response = Response::new(Body::from_stream(body));
         let kind = http::HeaderValue::from_static("text/event-stream");
         response.headers_mut().insert("content-type", kind);
         (response, sender)
-    }
-}
-
-/// Counts down when the stream is dropped.
-struct Open(Arc<AtomicUsize>);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
