@@ -1,3 +1,5 @@
+//! What is compared with what: needs, menus and ceilings.
+
 use super::*;
 use remit_core::id::{AgentId, GrantId, PrincipalId, RunId};
 

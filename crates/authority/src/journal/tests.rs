@@ -1,3 +1,5 @@
+//! What is recorded is applied, once, also after an interruption; what is lost is rebuilt from the log.
+
 use super::*;
 use crate::change::Principal;
 use remit_core::id::{PrincipalId, TrustDomain};

@@ -1,3 +1,5 @@
+//! Narrower is shown, wider is refused, and what the narrower accepts the wider accepts.
+
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
