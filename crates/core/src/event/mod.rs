@@ -9,11 +9,13 @@ pub mod commitment;
 mod intent;
 mod kinds;
 mod outcome;
+mod result;
 mod statement;
 
 pub use intent::{Intent, IntentContext, NOBODY, hook_call, intent};
 pub use kinds::*;
 pub use outcome::{Outcome, Status};
+pub use result::{OpenedOutcome, OutcomeStatement};
 pub use statement::{DecidedBy, Opened, Statement, StatementError, check_entry};
 
 use canon::{Map, Node, map};

@@ -18,6 +18,9 @@ pub enum StatementError {
     /// The leaf is not the intent of a call.
     #[error("the entry is not the intent of a call")]
     NotAnIntent,
+    /// The leaf is not the outcome of a call.
+    #[error("the entry is not the outcome of a call")]
+    NotAnOutcome,
     /// The sealed frame is not the one that the leaf names.
     #[error("the sealed frame is not the one that the entry names")]
     Frame,

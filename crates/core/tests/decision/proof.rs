@@ -2,8 +2,11 @@
 //! this tool with exactly these arguments under policy P. Altering any one piece is found.
 
 use remit_core::event::commitment::Disclosure;
-use remit_core::event::{Intent, Opened, Statement, StatementError, check_entry};
+use remit_core::event::{
+    Intent, Opened, OpenedOutcome, Outcome, OutcomeStatement, Statement, StatementError, Status, check_entry,
+};
 use remit_core::gate::Evidence;
+use remit_core::label::Label;
 use serde_json::{Value, json};
 
 use crate::common::{AGENT, ALL, NOW, PIN, bundle};
@@ -191,4 +194,40 @@ fn a_recorded_decision_can_be_decided_again() {
     let statement = Statement::read(&intent.leaf, None).unwrap();
     assert_eq!(verdict.name(), statement.verdict);
     assert_eq!(policies.into_iter().collect::<Vec<_>>(), statement.policies);
+}
+
+fn outcome(result: Option<&[u8]>) -> (Vec<u8>, Vec<u8>) {
+    let outcome = Outcome {
+        intent: 41,
+        run: Some(("run-2", "run-1")),
+        status: Status::Ok,
+        duration_us: 1_234,
+        label_after: Label::UNKNOWN,
+        result,
+        subject: "u-7f3a",
+    };
+    outcome.write(&crate::make::head(), &mut crate::make::counter(), &mut crate::make::seal).unwrap()
+}
+
+#[test]
+fn an_outcome_proves_exactly_the_result_that_came_back() {
+    let result = b"{\"content\":[{\"type\":\"text\",\"text\":\"1.0\"}]}";
+    let (leaf, sealed) = outcome(Some(result));
+    let frame = open(&sealed);
+    assert!(serde_json::from_slice::<Opened>(&frame).is_err());
+    let opened: OpenedOutcome = serde_json::from_slice(&frame).unwrap();
+    let said = OutcomeStatement::read(&leaf).unwrap();
+    assert_eq!((said.intent, said.status.as_str(), said.duration_us), (41, "ok", 1_234));
+    assert_eq!((said.result_bytes, said.result_proved), (Some(result.len().try_into().unwrap()), false));
+    let proved = OutcomeStatement::with_result(&leaf, &opened, result).unwrap();
+    assert_eq!(proved, OutcomeStatement { result_proved: true, ..said });
+    let bad = Err(StatementError::Commitment);
+    let other = String::from_utf8_lossy(result).replace("1.0", "1.1");
+    assert_eq!(OutcomeStatement::with_result(&leaf, &opened, other.as_bytes()), bad);
+    let of_another_key: OpenedOutcome =
+        serde_json::from_value(json!({"v": 1, "result_key": remit_core::hash::b64(&[7; 32])})).unwrap();
+    assert_eq!(OutcomeStatement::with_result(&leaf, &of_another_key, result), bad);
+    let (empty, _) = outcome(None);
+    assert_eq!(OutcomeStatement::with_result(&empty, &opened, b""), bad);
+    assert_eq!(OutcomeStatement::read(&intent().leaf), Err(StatementError::NotAnOutcome));
 }
