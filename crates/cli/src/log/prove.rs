@@ -7,7 +7,7 @@ use clap::Args;
 use remit_audit::note::Verifier;
 use remit_audit::receipt::TlogProof;
 use remit_audit::{durable, prove_dir};
-use remit_core::event::{Opened, Statement, read};
+use remit_core::event::{Kind, Opened, OpenedOutcome, OutcomeStatement, Statement, StatementError, read};
 use serde::{Deserialize, Serialize};
 
 use super::{Which, entries};
@@ -43,6 +43,9 @@ pub(crate) struct Prove {
     /// The key that you trust to have signed the log
     #[arg(long, value_name = "FILE", requires = "check")]
     vkey: Option<PathBuf>,
+    /// The exact bytes of a result, to prove that they are what came back
+    #[arg(long, value_name = "FILE", requires = "check")]
+    result: Option<PathBuf>,
 }
 
 /// An evidence file.
@@ -63,7 +66,7 @@ struct Evidence {
 
 pub(super) fn run(prove: &Prove, context: &Context) -> Result<Exit, CliError> {
     match (&prove.check, prove.index) {
-        (Some(file), _) => check(file, prove.vkey.as_deref(), context),
+        (Some(file), _) => check(file, prove, context),
         (None, Some(index)) => make(prove, index, context),
         (None, None) => Err(CliError::unevaluated("no entry is named", "remit log prove INDEX")),
     }
@@ -86,7 +89,7 @@ fn make(prove: &Prove, index: u64, context: &Context) -> Result<Exit, CliError> 
         leaf: String::from_utf8_lossy(&entry.leaf).into_owned(),
         frame,
     };
-    let statement = stated(&evidence)?;
+    let statement = stated(&evidence, None)?;
     if let Some(file) = &prove.out {
         write(file, &evidence)?;
     }
@@ -119,14 +122,15 @@ fn not_an_event() -> CliError {
     CliError::finding("the entry is not an event", "see what is wrong: remit log verify")
 }
 
-fn check(file: &Path, trusted: Option<&Path>, context: &Context) -> Result<Exit, CliError> {
+fn check(file: &Path, prove: &Prove, context: &Context) -> Result<Exit, CliError> {
     let evidence: Evidence = serde_json::from_str(&text(file)?).map_err(|error| {
         CliError::unevaluated(
             format!("{} is not an evidence file: {error}", file.display()),
             "make one: remit log prove INDEX --out FILE",
         )
     })?;
-    let own = trusted.map(text).transpose()?;
+    let own = prove.vkey.as_deref().map(text).transpose()?;
+    let result = prove.result.as_deref().map(bytes).transpose()?;
     let vkey = own.as_deref().unwrap_or(&evidence.vkey);
     let key = Verifier::parse(vkey.trim_end()).map_err(|error| {
         CliError::unevaluated(error, "--vkey takes a file that holds `name+id+key`, such as a log's own `vkey`")
@@ -139,7 +143,7 @@ fn check(file: &Path, trusted: Option<&Path>, context: &Context) -> Result<Exit,
         let other = own.is_some() && Verifier::parse(&evidence.vkey).is_ok_and(|found| found != key);
         if other { refused(&"it is signed with another key than the trusted one") } else { refused(&error) }
     })?;
-    let statement = stated(&evidence)?;
+    let statement = stated(&evidence, result.as_deref())?;
     let facts = serde_json::json!({
         "proved": true, "trusted": own.is_some(), "origin": checkpoint.origin, "index": proof.index,
         "size": checkpoint.size, "statement": statement, "sentence": statement.as_ref().map(sentence),
@@ -162,23 +166,68 @@ fn proved(trusted: bool, what: &str, out: &Out) {
     }
 }
 
-/// What a call's entry states; nothing where it is another kind of entry.
-fn stated(evidence: &Evidence) -> Result<Option<Statement>, CliError> {
+/// What an entry states.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Said {
+    Call(Box<Statement>),
+    Outcome(OutcomeStatement),
+}
+
+/// What the entry of a call, or of its outcome, states; nothing where it is another kind of entry.
+fn stated(evidence: &Evidence, result: Option<&[u8]>) -> Result<Option<Said>, CliError> {
     let wrong = |error: &dyn std::fmt::Display| {
         CliError::finding(format!("NOT PROVED: {error}"), "ask for the evidence again, and for the log itself")
     };
-    let opened = evidence.frame.as_deref().map(serde_json::from_str::<Opened>);
-    match opened {
-        None => Ok(Statement::read(evidence.leaf.as_bytes(), None).ok()),
-        Some(Err(error)) => Err(wrong(&error)),
-        Some(Ok(opened)) => {
-            Statement::read(evidence.leaf.as_bytes(), Some(&opened)).map(Some).map_err(|error| wrong(&error))
+    let (leaf, frame) = (evidence.leaf.as_bytes(), evidence.frame.as_deref());
+    let kind = read(leaf).map(|(kind, _)| kind);
+    if result.is_some() && kind != Some(Kind::CallOutcome) {
+        return Err(wrong(&StatementError::NotAnOutcome));
+    }
+    match (kind, frame) {
+        (Some(Kind::CallOutcome), frame) => {
+            let opened = frame.map(serde_json::from_str::<OpenedOutcome>).transpose().map_err(|error| wrong(&error))?;
+            let said = match (opened, result) {
+                (Some(opened), Some(result)) => OutcomeStatement::with_result(leaf, &opened, result),
+                (None, Some(_)) => Err(StatementError::Frame),
+                (_, None) => OutcomeStatement::read(leaf),
+            };
+            said.map(|said| Some(Said::Outcome(said))).map_err(|error| wrong(&error))
+        }
+        (_, None) => Ok(Statement::read(leaf, None).ok().map(|said| Said::Call(Box::new(said)))),
+        (kind, Some(frame)) => {
+            let opened: Opened = serde_json::from_str(frame).map_err(|error| wrong(&error))?;
+            if kind == Some(Kind::Method) {
+                return opened.check(leaf).map(|_| None).map_err(|error| wrong(&error));
+            }
+            let said = Statement::read(leaf, Some(&opened)).map_err(|error| wrong(&error))?;
+            Ok(Some(Said::Call(Box::new(said))))
         }
     }
 }
 
+fn sentence(said: &Said) -> String {
+    match said {
+        Said::Call(said) => of_call(said),
+        Said::Outcome(said) => of_outcome(said),
+    }
+}
+
+fn of_outcome(said: &OutcomeStatement) -> String {
+    let result = match said.result_bytes {
+        None => String::from("there was no result"),
+        Some(bytes) if said.result_proved => format!("the result of {bytes} bytes is exactly the given one"),
+        Some(bytes) => format!("its result has {bytes} bytes: --result FILE proves which"),
+    };
+    let at = utc(said.at_ms.div_euclid(1000));
+    format!(
+        "At {at} the call of entry {} ended with `{}` after {} µs; {result}.",
+        said.intent, said.status, said.duration_us
+    )
+}
+
 /// The whole statement in one sentence.
-pub(super) fn sentence(said: &Statement) -> String {
+fn of_call(said: &Statement) -> String {
     let agent = remit_core::id::AgentId::parse(&said.agent)
         .map_or_else(|_| said.agent.clone(), |id| format!("{}/{} version {}", id.team, id.name, id.version));
     let spawned = match said.spawned_by.as_slice() {
@@ -210,11 +259,16 @@ fn write(file: &Path, evidence: &Evidence) -> Result<(), CliError> {
 }
 
 fn text(path: &Path) -> Result<String, CliError> {
-    let failed = |why: &dyn std::fmt::Display| {
-        CliError::unevaluated(format!("{}: {why}", path.display()), "name a file that can be read")
-    };
+    String::from_utf8(bytes(path)?).map_err(|error| unreadable(path, &error))
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, CliError> {
     match std::fs::metadata(path) {
-        Ok(meta) if meta.len() > EVIDENCE_BYTES_MAX => Err(failed(&"larger than 32 MiB")),
-        _ => std::fs::read_to_string(path).map_err(|error| failed(&error)),
+        Ok(meta) if meta.len() > EVIDENCE_BYTES_MAX => Err(unreadable(path, &"larger than 32 MiB")),
+        _ => std::fs::read(path).map_err(|error| unreadable(path, &error)),
     }
+}
+
+fn unreadable(path: &Path, why: &dyn std::fmt::Display) -> CliError {
+    CliError::unevaluated(format!("{}: {why}", path.display()), "name a file that can be read")
 }

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use remit_audit::checkpoint::Checkpoint;
 use remit_audit::note::{Signer, Verifier};
+use remit_audit::vault::{Kek, Vault};
 use remit_audit::{Config, Entry, Log, LogKey, durable};
-use remit_core::event::{Epoch, Head, Heartbeat};
+use remit_core::event::{Epoch, Head, Heartbeat, Outcome, Status};
+use remit_core::label::Label;
 use serde_json::Value;
 
 use crate::remit::run;
@@ -174,6 +176,46 @@ fn an_entry_is_proved_to_whoever_has_the_key() {
 
     let (code, _, err) = run(home.path(), &["log", "prove", "99"]);
     assert_eq!((code, err.contains("there is no entry 99")), (2, true), "{err}");
+}
+
+#[test]
+fn a_result_is_proved_to_be_the_one_that_came_back() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    durable::create_dir(&at("gateway/keys")).unwrap();
+    let kek = Kek::load_or_create(&at("gateway/keys/vault")).unwrap();
+    let vault = Vault::open(&at("gateway/vault"), kek).unwrap();
+    let result: &[u8] = b"{\"content\":[]}";
+    let outcome = Outcome {
+        intent: 3,
+        run: Some(("run-2", "run-1")),
+        status: Status::Ok,
+        duration_us: 1_234,
+        label_after: Label::UNKNOWN,
+        result: Some(result),
+        subject: "u-1",
+    };
+    let mut seal = |subject: &str, frame: &[u8]| vault.seal(subject, b"uid-0", frame).ok();
+    let (leaf, sealed) = outcome.write(&head(0), &mut || [7; 32], &mut seal).unwrap();
+    let config = Config::new(at("gateway/log"), "demo.example", "gw1");
+    let (log, _) = Log::open(config, LogKey::from_seed([3; 32])).unwrap();
+    log.commit_wait(Entry { leaf, sealed }).unwrap();
+    let vkey = log.dir().join("vkey");
+    log.close().unwrap();
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (file, same, other) = (at("evidence.json"), at("same"), at("other"));
+    durable::write(&same, result, 0o600).unwrap();
+    durable::write(&other, b"{\"content\":[1]}", 0o600).unwrap();
+    let (code, out, err) = run(home.path(), &["log", "prove", "0", "--disclose", "--out", &text(&file)]);
+    assert_eq!((code, out.contains("call of entry 3 ended with `ok`")), (0, true), "{out}{err}");
+    let check = |result: &Path| {
+        let words = ["log", "prove", "--check", &text(&file), "--vkey", &text(&vkey), "--result", &text(result)];
+        run(home.path(), &words)
+    };
+    let (code, out, _) = check(&same);
+    assert_eq!((code, out.contains("is exactly the given one")), (0, true), "{out}");
+    let (code, _, err) = check(&other);
+    assert_eq!((code, err.contains("NOT PROVED")), (1, true), "{err}");
 }
 
 #[test]
