@@ -19,6 +19,7 @@ use crate::gather::evidence;
 use crate::permit::Permit;
 use crate::relay::{Route, relay};
 use crate::send::send;
+use crate::strangers::Source;
 use crate::{Gateway, observe};
 
 /// parse → identify → plan → gather → decide → commit(intent) → send → label → commit(outcome) → reply
@@ -41,7 +42,7 @@ pub async fn handle(
     let state = gw.state(&snapshot, &presented, facts, &call, now)?; // labels and counts of the root
     let input = Input::new(now, presented, facts, &call, state);
     if let Caller::Unknown(code) = identify(&snapshot.bundle, &input)
-        && !gw.strangers.own_entry(source, code, now)
+        && !gw.strangers.own_entry(Source::of(&input.presented, source), code, now)
     {
         return Err(Gateway::turned_away(code)); // a flood is counted and summed up
     }
