@@ -139,7 +139,7 @@ pub enum CloseError {
 /// An open log. Cloning gives another handle to the same one; it stops when the last is dropped.
 #[derive(Clone)]
 pub struct Log {
-    threads: Arc<Threads>,
+    threads: Arc<Threads<Posix>>,
     origin: Arc<str>,
     vkey: Arc<str>,
 }
@@ -251,7 +251,7 @@ fn seconds_now() -> u64 {
 }
 
 /// Waits on a future with nothing but the thread itself.
-fn wait(mut commit: Commit, deadline: Duration) -> Answer {
+pub(crate) fn wait(mut commit: Commit, deadline: Duration) -> Answer {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     commit::Slot,
-    disk::Posix,
+    disk::Disk,
     entry::{Hashed, Receipt},
     error::ReadError,
     log::{CloseError, Config, Unavailable},
@@ -57,26 +57,26 @@ struct Queue {
     watch_sleeps: bool,
 }
 
-struct Shared {
-    store: Arc<Store<Posix>>,
+struct Shared<D: Disk> {
+    store: Arc<Store<D>>,
     queue: Mutex<Queue>,
     work: Condvar,
     watch: Condvar,
     tick: Condvar,
-    publisher: Mutex<Publisher<Posix>>,
+    publisher: Mutex<Publisher<D>>,
     origin: Arc<str>,
     deadline: Duration,
     publish_every: Duration,
 }
 
 /// The threads, and what they share with the handles.
-pub(crate) struct Threads {
-    shared: Arc<Shared>,
+pub(crate) struct Threads<D: Disk> {
+    shared: Arc<Shared<D>>,
     running: Mutex<Option<(Vec<JoinHandle<()>>, File)>>,
 }
 
-impl Threads {
-    pub(crate) fn start(parts: Parts<Posix>, config: &Config, origin: Arc<str>, lock: File) -> io::Result<Self> {
+impl<D: Disk> Threads<D> {
+    pub(crate) fn start(parts: Parts<D>, config: &Config, origin: Arc<str>, lock: File) -> io::Result<Self> {
         let Parts { mut writer, publisher, store, .. } = parts;
         let shared = Arc::new(Shared {
             store,
@@ -98,7 +98,7 @@ impl Threads {
         Ok(Self { shared, running: Mutex::new(Some((handles, lock))) })
     }
 
-    pub(crate) fn store(&self) -> &Arc<Store<Posix>> {
+    pub(crate) fn store(&self) -> &Arc<Store<D>> {
         &self.shared.store
     }
 
@@ -140,13 +140,13 @@ impl Threads {
     }
 }
 
-impl Drop for Threads {
+impl<D: Disk> Drop for Threads<D> {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
-impl Shared {
+impl<D: Disk> Shared<D> {
     fn enqueue(&self, pending: Pending) {
         let full = !pending.reserved && self.store.state().full;
         let mut queue = lock(&self.queue);
@@ -173,7 +173,7 @@ impl Shared {
         }
     }
 
-    fn commit_loop(&self, writer: &mut Writer<Posix>) {
+    fn commit_loop(&self, writer: &mut Writer<D>) {
         let mut group: Vec<Pending> = Vec::new();
         while self.next_group(&mut group) {
             let all_reserved = group.iter().all(|pending| pending.reserved);
@@ -210,7 +210,7 @@ impl Shared {
         true
     }
 
-    fn write_group(&self, writer: &mut Writer<Posix>, group: &mut Vec<Pending>, reserved: bool) {
+    fn write_group(&self, writer: &mut Writer<D>, group: &mut Vec<Pending>, reserved: bool) {
         if group.is_empty() {
             return;
         }
@@ -236,13 +236,7 @@ impl Shared {
     }
 
     /// The disk is full: the outcomes among the group go on with what is held back, the others are refused.
-    fn write_reserved(
-        &self,
-        writer: &mut Writer<Posix>,
-        entries: Vec<Hashed>,
-        slots: Vec<(Arc<Slot>, bool)>,
-        tried: bool,
-    ) {
+    fn write_reserved(&self, writer: &mut Writer<D>, entries: Vec<Hashed>, slots: Vec<(Arc<Slot>, bool)>, tried: bool) {
         self.store.state().full = true;
         self.tick.notify_one();
         let mut rest = Vec::new();
@@ -322,3 +316,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     condition.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;
