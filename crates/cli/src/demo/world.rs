@@ -37,8 +37,10 @@ pub(super) struct World {
 pub(super) struct Printed {
     /// Exit code.
     pub(super) code: i32,
-    /// Standard output as JSON, where it is.
+    /// The first line of standard output as JSON, where it is.
     pub(super) json: serde_json::Value,
+    /// All of its lines.
+    pub(super) lines: Vec<serde_json::Value>,
     /// Standard error.
     pub(super) err: String,
     /// How long the whole process took.
@@ -102,9 +104,12 @@ impl World {
         let began = Instant::now();
         let output = command(&self.home)?.arg("--json").args(args).stdin(Stdio::null()).output().await;
         let output = output.map_err(|error| failed(error.to_string()))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let lines: Vec<serde_json::Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         Ok(Printed {
             code: output.status.code().unwrap_or(-1),
-            json: serde_json::from_slice(&output.stdout).unwrap_or_default(),
+            json: lines.first().cloned().unwrap_or_default(),
+            lines,
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
             ms: super::millis(began),
         })
@@ -147,8 +152,7 @@ fn command(home: &Path) -> Result<Command, CliError> {
 fn scratch() -> Result<PathBuf, CliError> {
     let mut random = [0; 8];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| failed("the system gives no random bytes".into()))?;
-    let name: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(std::env::temp_dir().join(format!("remit-demo-{name}")))
+    Ok(std::env::temp_dir().join(format!("remit-demo-{:016x}", u64::from_be_bytes(random))))
 }
 
 fn address(listener: &TcpListener) -> Result<String, CliError> {

@@ -5,39 +5,110 @@ use expect_test::{Expect, expect};
 use crate::remit::run;
 
 #[track_caller]
-fn check(words: &[&str], code: i32, expected: &Expect) {
+fn check(words: &[&str], expected: &Expect) {
     let home = tempfile::tempdir().unwrap();
-    let (found, out, err) = run(home.path(), words);
+    let (code, out, err) = run(home.path(), words);
     let name = home.path().display().to_string();
-    assert_eq!(found, code, "{out}{err}");
-    expected.assert_eq(&format!("{out}{err}").replace(&name, "HOME"));
+    let said = format!("exit {code}\n{out}{err}").replace(&name, "HOME");
+    expected.assert_eq(&said.lines().map(|line| format!("{}\n", line.trim_end())).collect::<Vec<_>>().concat());
 }
 
 #[test]
 fn nobody_answers() {
-    check(&["status"], 4, &expect![[r#""#]]);
-    check(&["--json", "agent", "list"], 4, &expect![[r#""#]]);
+    check(
+        &["status"],
+        &expect![[r#"
+        exit 4
+          × the authority does not answer at HOME/authority/admin.sock: No such file or directory (os error 2)
+          help: start it: remit --home HOME up
+    "#]],
+    );
+    check(
+        &["--json", "agent", "list"],
+        &expect![[r#"
+        exit 4
+        {"says":"the authority does not answer at HOME/authority/admin.sock: No such file or directory (os error 2)","error":{"code":"unreachable","message":"the authority does not answer at HOME/authority/admin.sock: No such file or directory (os error 2)","help":"start it: remit --home HOME up","exit":4}}
+    "#]],
+    );
 }
 
 #[test]
 fn there_is_no_log() {
-    check(&["log", "verify"], 2, &expect![[r#""#]]);
-    check(&["log", "show", "3"], 2, &expect![[r#""#]]);
+    check(
+        &["log", "verify"],
+        &expect![[r#"
+        exit 2
+          × there is no log in HOME
+          help: name the directory of a log, of one of its epochs, or a Remit home; `remit up` begins one
+    "#]],
+    );
+    check(
+        &["log", "show", "3"],
+        &expect![[r#"
+        exit 2
+          × there is no log in HOME
+          help: name the directory of a log, of one of its epochs, or a Remit home; `remit up` begins one
+    "#]],
+    );
 }
 
 #[test]
 fn it_is_not_clear_who_asks() {
-    check(&["request", "tickets/read_ticket"], 2, &expect![[r#""#]]);
-    check(&["token", "tickets"], 2, &expect![[r#""#]]);
+    check(
+        &["request", "tickets/read_ticket"],
+        &expect![[r#"
+        exit 2
+          × it is not clear which agent asks: there is no agent.toml here
+          help: name it: remit request … --agent TEAM/NAME, one of: remit agent list
+    "#]],
+    );
+    check(
+        &["token", "tickets"],
+        &expect![[r#"
+        exit 2
+          × it is not clear which run asks
+          help: begin one: remit request SERVER/TOOL --for 15m --why "…"; then: remit token SERVER --run RUN
+    "#]],
+    );
 }
 
 #[test]
 fn nothing_that_grants_trust_has_a_default() {
-    check(&["serve", "gateway"], 2, &expect![[r#""#]]);
+    check(
+        &["serve", "gateway"],
+        &expect![[r#"
+        exit 2
+          × `trust.domain` is not set, and there is no default for what grants trust
+          help: add to HOME/remit.toml:
+        
+                [trust]
+                domain = "acme.example"
+    "#]],
+    );
 }
 
 #[test]
 fn what_is_typed_wrongly_is_named() {
-    check(&["lokdown"], 2, &expect![[r#""#]]);
-    check(&["log", "tail", "--kind", "x"], 2, &expect![[r#""#]]);
+    check(
+        &["lokdown"],
+        &expect![[r#"
+        exit 2
+        error: unrecognized subcommand 'lokdown'
+
+          tip: a similar subcommand exists: 'lockdown'
+
+        Usage: remit [OPTIONS] <COMMAND>
+
+        For more information, try '--help'.
+    "#]],
+    );
+    check(
+        &["log", "tail", "--kind", "x"],
+        &expect![[r#"
+        exit 2
+        error: invalid value 'x' for '--kind <KIND>': there is no kind `x`; there are call_intent, call_outcome, outcome_unknown, method, hook_call, token, grant, registration, approval_asked, approval_answered, endorsement, revocation, bundle, lockdown, key_destroyed, epoch, heartbeat, refusals
+
+        For more information, try '--help'.
+    "#]],
+    );
 }

@@ -9,7 +9,47 @@ fn the_first_page() {
     let home = tempfile::tempdir().unwrap();
     let (code, out, err) = run(home.path(), &["--help"]);
     assert_eq!((code, err.as_str()), (0, ""));
-    expect![[r#""#]].assert_eq(&out);
+    expect![[r#"
+        Zero trust for AI agents: every call is identified, decided, recorded, forwarded and proved
+
+        Usage: remit [OPTIONS] <COMMAND>
+
+        Commands:
+          demo        Play the whole story on this machine, in a scratch directory, ending with a verified
+                      log
+          up          Run authority and gateway on this machine, in one process
+          serve       Run the authority, or a gateway, alone
+          agent       Register agents, and see what they declare
+          server      Register MCP servers, review and expose their tools
+          request     Get a scoped grant, at once
+          token       Print the headers with which an MCP client reaches a server
+          revoke      Take something back, everywhere, in seconds
+          lockdown    Stop a server or a tool for everybody
+          log         Read, prove and check the logs
+          status      Show what runs and what holds; inside a run, what it may do
+          doctor      Find what is wrong here, and how to mend it
+          admin       The authority's own affairs: PIN, policies, keys
+          config      Show the configuration, and where each value came from
+          completion  Print what a shell needs to complete commands
+
+        Options:
+              --home <DIR>     Where Remit keeps its state [env: REMIT__HOME]
+              --config <FILE>  Another configuration than `remit.toml` in the home
+              --json           Print facts as one JSON object
+          -h, --help           Print help
+          -V, --version        Print version
+
+        Examples:
+          remit demo                                                       the whole story in a minute
+          remit up                                                         authority and gateway on this
+          machine
+          remit request tickets/read_ticket --for 15m --why "INC-42"       a scoped token, at once
+          remit log verify                                                 prove that nothing was changed
+
+        Exit codes: 0 fine, 1 findings or denied, 2 usage or could not evaluate, 3 not signed in,
+        4 authority or gateway unreachable, 5 approval pending.
+    "#]]
+    .assert_eq(&out);
 }
 
 #[test]

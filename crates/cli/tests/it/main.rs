@@ -3,6 +3,9 @@
 #![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes its snapshots so")]
 
 #[cfg(test)]
+#[cfg(feature = "demo")]
+mod demo;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod help;

@@ -56,6 +56,10 @@ fn the_first_start_makes_a_home_and_the_second_finds_it() {
     let status: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(status["authority"]["gateway"], first.said["gateway"]);
     assert_eq!(status["authority"]["pin_set"], true);
+    std::fs::set_permissions(home, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (code, out, _) = run(home, &["doctor"]);
+    assert_eq!((code, out.contains("is open to others (mode 755)")), (1, true), "{out}");
+    std::fs::set_permissions(home, std::fs::Permissions::from_mode(0o700)).unwrap();
     let (code, out, err) = run(home, &["doctor"]);
     assert_eq!(code, 0, "{out}{err}");
 
@@ -93,24 +97,4 @@ fn what_lifts_needs_the_pin_and_a_lockdown_does_not() {
     assert_eq!((code, err.contains("the PIN is wrong")), (1, true), "{err}");
     let (code, out, err) = run(home, &[&words[..], &[pin]].concat());
     assert_eq!((code, out.contains("lifted")), (0, true), "{err}");
-}
-
-#[test]
-fn the_demo_holds_and_leaves_a_home_that_verifies() {
-    let dir = tempfile::tempdir().unwrap();
-    // The name is short, because sockets lie below it.
-    let home = dir.path().join("d");
-    let (code, out, err) = run(&home_made(&home), &["--json", "demo"]);
-    let said: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
-    let failed: Vec<&Value> =
-        said["expectations"].as_array().into_iter().flatten().filter(|e| e["held"] == false).collect();
-    assert_eq!((code, said["ok"].clone()), (0, true.into()), "{failed:#?}{err}");
-    assert!(said["proof"].as_str().unwrap().contains("because \"ticket 41 has waited for two days\""), "{said}");
-    assert_eq!(run(&home, &["log", "verify"]).0, 0);
-    assert_eq!(run(&home, &["log", "replay"]).0, 0);
-}
-
-fn home_made(home: &Path) -> std::path::PathBuf {
-    std::fs::create_dir_all(home).unwrap();
-    home.to_owned()
 }

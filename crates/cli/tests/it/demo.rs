@@ -1,0 +1,87 @@
+//! The demo is the long test: it exits 0 only if every step went as it must. Here is what its home is good for.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::remit::run;
+
+const CHANGES: usize = 200;
+
+/// Plays the demo; its home is in a directory with a short name, because sockets lie below it.
+fn play() -> (tempfile::TempDir, PathBuf, Value) {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("d");
+    std::fs::create_dir(&home).unwrap();
+    let (code, out, err) = run(&home, &["--json", "demo"]);
+    let told: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
+    let failed: Vec<&Value> = steps(&told).into_iter().filter(|step| step["ok"] != true).collect();
+    assert_eq!((code, told["ok"].clone()), (0, true.into()), "{failed:#?}{err}");
+    (dir, home, told)
+}
+
+fn steps(told: &Value) -> Vec<&Value> {
+    let chapters = told["chapters"].as_array().unwrap().iter();
+    chapters.flat_map(|chapter| chapter["steps"].as_array().unwrap()).collect()
+}
+
+#[test]
+fn the_demo_holds_and_leaves_a_home_for_every_other_command() {
+    let (_dir, home, told) = play();
+    assert!(steps(&told).len() >= 28, "{told}");
+    for words in [&["log", "verify"][..], &["log", "replay"], &["log", "tail"], &["log", "fsck"], &["config", "show"]] {
+        let (code, out, err) = run(&home, words);
+        assert_eq!(code, 0, "{words:?} {out}{err}");
+    }
+    // The story is of refusals: each stands in the log with its reason.
+    let (_, out, _) = run(&home, &["log", "tail", "--lines", "100"]);
+    for refused in [
+        "tickets/issue_refund forbid: arguments_outside_grant",
+        "tickets/issue_refund pending: gate_pending",
+        "tickets/delete_ticket forbid: insufficient_scope",
+        "tickets/export_customers forbid: unknown",
+        "tickets/list_tickets forbid: proof_invalid",
+        "tickets/list_tickets forbid: proof_replayed",
+        "tickets/list_tickets forbid: revoked",
+    ] {
+        assert!(out.contains(refused), "{refused} is not in\n{out}");
+    }
+}
+
+#[test]
+fn any_byte_of_its_logs_that_is_changed_is_found() {
+    let (_dir, home, _) = play();
+    let mut files = Vec::new();
+    logs(&home, &mut files);
+    let bytes: u64 = files.iter().map(|(_, bytes)| bytes).sum();
+    assert!(files.len() >= 10 && bytes > 10_000, "{files:?}");
+    let mut number = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..CHANGES {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let mut at = (number >> 20) % bytes;
+        let (file, _) = files.iter().find(|(_, len)| at.checked_sub(*len).map(|rest| at = rest).is_none()).unwrap();
+        let good = std::fs::read(file).unwrap();
+        let mut bad = good.clone();
+        bad[usize::try_from(at).unwrap()] ^= 1 << (number >> 61);
+        remit_audit::durable::write(file, &bad, 0o600).unwrap();
+        let (code, out, err) = run(&home, &["log", "verify"]);
+        assert_eq!(code, 1, "byte {at} of {} was not found: {out}{err}", file.display());
+        remit_audit::durable::write(file, &good, 0o600).unwrap();
+    }
+    assert_eq!(run(&home, &["log", "verify"]).0, 0);
+}
+
+/// The files of both logs. A lock is empty, and a marker only tells a copy from the original.
+fn logs(home: &Path, files: &mut Vec<(PathBuf, u64)>) {
+    let mut open = vec![home.join("gateway/log"), home.join("authority/log")];
+    while let Some(dir) = open.pop() {
+        for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+            let meta = entry.metadata().unwrap();
+            if meta.is_dir() {
+                open.push(entry.path());
+            } else if meta.len() > 0 && entry.file_name() != "marker" {
+                files.push((entry.path(), meta.len()));
+            }
+        }
+    }
+}
