@@ -1,14 +1,12 @@
 //! The sockets: what a person can do, what a run can do, and what a process of a run tries.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 
 use super::common::{GATEWAY, NOW, PIN, World, asked};
 use remit_authority::change::Grant;
 use remit_authority::socket::client::{self, ClientError};
-use remit_authority::socket::wire::{AdminAsk, Request, Requested, RunAsk, RunStatus, ServerShown, Status, TokenGiven};
+use remit_authority::socket::wire::{AdminAsk, Requested, RunAsk, RunStatus, ServerShown, Status, TokenGiven};
 use remit_core::dpop;
 use remit_core::id::{ServerName, ToolName};
 use remit_core::rejection::Code;
@@ -81,9 +79,6 @@ async fn a_run_only_narrows_itself() {
     refused(run::<TokenGiven>(socket.clone(), ask).await.map(|_| ()), Code::TokenExpired);
     let status: RunStatus = run(socket.clone(), RunAsk::Status {}).await.unwrap();
     assert_eq!(status.grants.iter().map(|g| g.ceiling).collect::<Vec<_>>(), [true, false]);
-    // What is asked of the admin socket is not known here.
-    let text = client::admin::<Value>(socket.parent().unwrap(), &AdminAsk::Status {}, None);
-    assert!(matches!(text, Err(ClientError::Unreachable { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,112 +167,4 @@ async fn a_person_is_forgotten_and_what_they_held_with_them() {
     let whys: Vec<_> = grants.iter().map(|grant| grant.why.as_str()).collect();
     assert_eq!(whys, ["debugging", "erased"]);
     refused(world.admin_pin::<Value>(erase(), Some(PIN)).await, Code::RequestInvalid);
-}
-
-/// This test is the process of a run: `child` below is what it does.
-struct Agent {
-    process: Child,
-}
-
-impl Agent {
-    fn start() -> Self {
-        let process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "sockets::child", "--ignored", "--nocapture"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Self { process }
-    }
-
-    /// Tells it where the sockets are, and reads what it found.
-    fn says(mut self, home: &std::path::Path, own: &std::path::Path, other: &std::path::Path) -> Vec<String> {
-        let mut stdin = self.process.stdin.take().unwrap();
-        writeln!(stdin, "{}\n{}\n{}\n0", home.display(), own.display(), other.display()).unwrap();
-        drop(stdin);
-        let stdout = BufReader::new(self.process.stdout.take().unwrap());
-        let lines = stdout.lines().map_while(Result::ok);
-        let said = lines.filter_map(|line| line.split_once("AGENT ").map(|(_, said)| said.to_owned())).collect();
-        self.process.wait().unwrap();
-        said
-    }
-}
-
-/// What an agent's process, or a child of it, tries. Run by the test below, never alone.
-#[test]
-#[ignore = "it is a part of the next test"]
-#[expect(clippy::print_stdout, reason = "the other process reads it")]
-fn child() {
-    let mut lines = std::io::stdin().lines().map_while(Result::ok);
-    let [home, own, other] = [(); 3].map(|()| PathBuf::from(lines.next().unwrap()));
-    let generation: u32 = lines.next().unwrap().parse().unwrap();
-    let say = |what: &str, result: Result<Value, ClientError>| match result {
-        Ok(_) => println!("\nAGENT {generation} {what} done"),
-        Err(ClientError::Refused(rejection)) => println!("\nAGENT {generation} {what} {}", rejection.code.name()),
-        Err(error) => println!("\nAGENT {generation} {what} {error}"),
-    };
-    let admin = |what: &str, ask: &AdminAsk| say(what, client::admin(&home, ask, Some(PIN)));
-    let revoke = |kind, id: &str| AdminAsk::Revoke { kind, id: id.into(), why: "x".into() };
-    admin("status", &AdminAsk::Status {});
-    admin("set-pin", &AdminAsk::SetPin { new: "000000".into() });
-    admin("register", &AdminAsk::RegisterAgent { manifest: super::common::MANIFEST.into() });
-    admin("server", &super::common::add_server());
-    admin("request", &super::common::request(&["tickets/reply"], None));
-    admin("revoke", &revoke(Kind::Team, "support"));
-    admin("lockdown", &revoke(Kind::Lockdown, "tickets"));
-    admin("lift", &revoke(Kind::Lift, "tickets"));
-    admin("rotate", &AdminAsk::RotateKeys {});
-    admin("reload", &AdminAsk::Reload {});
-    say("own-token", client::run(&own, &RunAsk::Token { server: tickets(), grant: None }));
-    say("own-wider", client::run(&own, &RunAsk::Request { asked: asked(&["tickets/reply"]) }));
-    say("other-status", client::run(&other, &RunAsk::Status {}));
-    say("other-token", client::run(&other, &RunAsk::Token { server: tickets(), grant: None }));
-    if generation == 0 {
-        let mut grandchild = Agent::start();
-        let mut stdin = grandchild.process.stdin.take().unwrap();
-        writeln!(stdin, "{}\n{}\n{}\n1", home.display(), own.display(), other.display()).unwrap();
-        drop(stdin);
-        let stdout = BufReader::new(grandchild.process.stdout.take().unwrap());
-        stdout.lines().map_while(Result::ok).for_each(|line| println!("{line}"));
-        grandchild.process.wait().unwrap();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_process_of_a_run_is_refused_everything_but_its_own() {
-    let (world, other) = furnished().await;
-    world.set_pin().await;
-    let agent = Agent::start();
-    let request = Request {
-        agent: "support/triage".into(),
-        asked: asked(&["tickets/read_ticket"]),
-        principal: None,
-        pid: Some(agent.process.id().try_into().unwrap()),
-        key: None,
-        golden: true,
-    };
-    let own: Requested = world.admin(AdminAsk::Request(Box::new(request.clone()))).await.unwrap();
-    // A process that the asking one has not started is not its to name.
-    let stranger = Request { pid: Some(1), ..request };
-    refused(world.admin::<Requested>(AdminAsk::Request(Box::new(stranger))).await, Code::AdminRequired);
-    let (home, socket) = (world.dir.path().to_owned(), own.socket.clone());
-    let said = tokio::task::spawn_blocking(move || agent.says(&home, &socket, &other.socket)).await.unwrap();
-    let admin =
-        ["status", "set-pin", "register", "server", "request", "revoke", "lockdown", "lift", "rotate", "reload"];
-    for generation in 0..=1 {
-        let mut expected: Vec<String> = admin.map(|what| format!("{generation} {what} admin_required")).into();
-        for (what, code) in [
-            ("own-token", "done"),
-            ("own-wider", "insufficient_scope"),
-            ("other-status", "insufficient_scope"),
-            ("other-token", "insufficient_scope"),
-        ] {
-            expected.push(format!("{generation} {what} {code}"));
-        }
-        let of = format!("{generation} ");
-        let found: Vec<String> = said.iter().filter(|line| line.starts_with(&of)).cloned().collect();
-        assert_eq!(found, expected);
-    }
-    let status: Status = world.admin(AdminAsk::Status {}).await.unwrap();
-    assert!(status.locked.is_empty() && status.revocations == 0);
 }

@@ -28,6 +28,31 @@ fn nothing_is_permitted_that_no_policy_permits() {
     );
 }
 
+/// Policy permits everything here: what is refused, the grant refuses.
+#[test]
+fn policy_alone_permits_nothing() {
+    let bundle = bundle(ALL);
+    let verdict = |details: Value, arguments: &str| {
+        let mut input = input_of("issue_refund", arguments);
+        input["presented"]["token"]["claims"]["authorization_details"] = details;
+        decide(&bundle, &read(input), &Evidence::default()).0
+    };
+    let here = format!("{}/mcp/tickets", crate::common::GATEWAY);
+    let of = |location: &str, tools: Value| json!([{"type": "mcp_tools", "locations": [location], "tools": tools}]);
+    let exact = json!({"issue_refund": {"to": {"constraint_type": "exact", "value": "ada"}}});
+    assert_eq!(verdict(of(&here, json!({"issue_refund": {}})), "{}"), Verdict::Permit);
+    assert_eq!(verdict(of(&here, json!({"*": {}})), "{}"), Verdict::Permit);
+    assert_eq!(verdict(of(&here, exact.clone()), "{\"to\":\"ada\"}"), Verdict::Permit);
+    let outside = Verdict::Forbid(Code::ArgumentsOutsideGrant);
+    assert_eq!(verdict(of(&here, exact.clone()), "{\"to\":\"eve\"}"), outside);
+    assert_eq!(verdict(of(&here, exact.clone()), "{\"to\":\"ada\",\"amount\":1}"), outside);
+    assert_eq!(verdict(of(&here, exact), "{}"), outside);
+    let scope = Verdict::Forbid(Code::InsufficientScope);
+    assert_eq!(verdict(of(&here, json!({"read_ticket": {}})), "{}"), scope);
+    assert_eq!(verdict(of("https://gw.example/mcp/other", json!({"issue_refund": {}})), "{}"), scope);
+    assert_eq!(verdict(json!([]), "{}"), scope);
+}
+
 #[test]
 fn a_policy_that_errs_is_a_forbid_whatever_it_says() {
     let error = Verdict::Forbid(Code::PolicyError);
@@ -99,6 +124,22 @@ fn an_approval_lifts_exactly_one_call() {
     another_run["presented"]["token"]["claims"]["run"] = json!("run-3");
     another_run["presented"]["token"]["claims"]["act"]["sub"] = json!(format!("{}/run-3", crate::common::AGENT));
     assert_eq!(verdict(&another_run, &good), pending);
+}
+
+/// Two people are two people: not one twice, and not the principal as the second.
+#[test]
+fn a_dual_gate_needs_two_others() {
+    let bundle = bundle(&[ALL, APPROVAL, DUAL].concat());
+    let own = read(input_of("issue_refund", "{\"amount\":5}"));
+    let binds = binding(&own, crate::common::PIN);
+    let approval = |by: &[&str]| evidence(&binds, by, crate::common::NOW + 1).approvals;
+    let verdict = |approvals| decide(&bundle, &own, &Evidence { approvals }).0;
+    let pending = Verdict::Pending([Gate::Dual].into());
+    assert_eq!(verdict(approval(&["u-9"])), pending);
+    assert_eq!(verdict([approval(&["u-9"]), approval(&["u-9"])].concat()), pending);
+    assert_eq!(verdict(approval(&["u-9", "u-7f3a"])), pending);
+    assert_eq!(verdict(approval(&["u-9", "u-8"])), Verdict::Permit);
+    assert_eq!(verdict([approval(&["u-9"]), approval(&["u-8"])].concat()), Verdict::Permit);
 }
 
 /// The tool is not the only thing that a call names.

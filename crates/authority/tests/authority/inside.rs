@@ -1,0 +1,230 @@
+//! What a process of a run tries: everything that the admin socket knows, with the right PIN, by the admin socket and by
+//! its own; and the sockets of others. It is a real process, and so is its child.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::common::{GATEWAY, LIST, MANIFEST, PIN, World, add_server, asked, request};
+use remit_authority::socket::client::{self, ClientError};
+use remit_authority::socket::wire::{AdminAsk, Answer, Line, Request, Requested, RunAsk, Status};
+use remit_core::id::{RunId, ServerName, ToolName};
+use remit_core::rejection::Code;
+use remit_core::revoked::Kind;
+use serde_json::Value;
+
+fn tickets() -> ServerName {
+    ServerName::new("tickets").unwrap()
+}
+
+/// One of each thing that can be asked of the admin socket.
+fn every(other: &RunId) -> Vec<AdminAsk> {
+    let tools = || ["read_ticket", "reply", "delete_ticket"].map(|tool| ToolName::new(tool).unwrap()).to_vec();
+    let (server, list) = (tickets(), LIST.replace("reads", "obeys"));
+    let revoke = |kind, id: &str| AdminAsk::Revoke { kind, id: id.into(), why: "x".into() };
+    vec![
+        AdminAsk::Status {},
+        AdminAsk::SetPin { new: "000000".into() },
+        AdminAsk::RegisterAgent { manifest: MANIFEST.replace("15m", "24h") },
+        AdminAsk::Agents {},
+        add_server(),
+        AdminAsk::Servers {},
+        AdminAsk::Server { name: server.clone() },
+        AdminAsk::Diff { server: server.clone(), list: list.clone() },
+        AdminAsk::Pin { server: server.clone(), list, tools: tools(), overrides: [].into() },
+        AdminAsk::Menu { server, expose: tools(), hide: vec![] },
+        request(&["tickets/reply"], None),
+        AdminAsk::End { run: other.clone() },
+        revoke(Kind::Team, "support"),
+        revoke(Kind::Run, other.as_str()),
+        revoke(Kind::Lockdown, "tickets"),
+        revoke(Kind::Lift, "tickets/reply"),
+        AdminAsk::Erase { principal: "Ada Example".into(), ground: "erasure-request".into() },
+        AdminAsk::Runs {},
+        AdminAsk::Grants {},
+        AdminAsk::Revocations {},
+        AdminAsk::RotateKeys {},
+        AdminAsk::Reload {},
+    ]
+}
+
+/// Number of things that can be asked. What is added to the socket does not compile here until it is tried too.
+const VERBS: usize = 19;
+
+fn verb(ask: &AdminAsk) -> usize {
+    match ask {
+        AdminAsk::Status {} => 0,
+        AdminAsk::SetPin { .. } => 1,
+        AdminAsk::RegisterAgent { .. } => 2,
+        AdminAsk::Agents {} => 3,
+        AdminAsk::AddServer(_) => 4,
+        AdminAsk::Servers {} => 5,
+        AdminAsk::Server { .. } => 6,
+        AdminAsk::Diff { .. } => 7,
+        AdminAsk::Pin { .. } => 8,
+        AdminAsk::Menu { .. } => 9,
+        AdminAsk::Request(_) => 10,
+        AdminAsk::End { .. } => 11,
+        AdminAsk::Revoke { .. } => 12,
+        AdminAsk::Erase { .. } => 13,
+        AdminAsk::Runs {} => 14,
+        AdminAsk::Grants {} => 15,
+        AdminAsk::Revocations {} => 16,
+        AdminAsk::RotateKeys {} => 17,
+        AdminAsk::Reload {} => 18,
+    }
+}
+
+#[test]
+fn everything_that_can_be_asked_is_tried() {
+    let mut tried: Vec<usize> = every(&"r-x".parse().unwrap()).iter().map(verb).collect();
+    tried.dedup();
+    assert_eq!(tried, (0..VERBS).collect::<Vec<_>>());
+}
+
+/// This test is the process of a run: `child` below is what it does.
+struct Agent {
+    process: Child,
+}
+
+impl Agent {
+    fn start() -> Self {
+        let process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "inside::child", "--ignored", "--nocapture"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self { process }
+    }
+
+    /// Tells it where the sockets are, and reads what it found.
+    fn says(mut self, home: &Path, own: &Path, other: &Path, generation: u32) -> Vec<String> {
+        let mut stdin = self.process.stdin.take().unwrap();
+        writeln!(stdin, "{}\n{}\n{}\n{generation}", home.display(), own.display(), other.display()).unwrap();
+        drop(stdin);
+        let stdout = BufReader::new(self.process.stdout.take().unwrap());
+        let lines = stdout.lines().map_while(Result::ok);
+        let said = lines.filter_map(|line| line.split_once("AGENT ").map(|(_, said)| said.to_owned())).collect();
+        self.process.wait().unwrap();
+        said
+    }
+}
+
+/// A line for the admin socket, on a run's.
+fn misdirected(socket: &Path, ask: &AdminAsk) -> Result<Value, ClientError> {
+    let mut text = serde_json::to_vec(&Line { pin: Some(PIN.into()), ask }).unwrap();
+    text.push(b'\n');
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.write_all(&text).unwrap();
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).unwrap();
+    match serde_json::from_str(&answer)? {
+        Answer::Ok(value) => Ok(value),
+        Answer::Error(rejection) => Err(rejection.into()),
+    }
+}
+
+/// What an agent's process, or a child of it, tries. Run by the test below, never alone.
+#[test]
+#[ignore = "it is a part of the next test"]
+#[expect(clippy::print_stdout, reason = "the other process reads it")]
+fn child() {
+    let mut lines = std::io::stdin().lines().map_while(Result::ok);
+    let [home, own, other] = [(); 3].map(|()| PathBuf::from(lines.next().unwrap()));
+    let generation: u32 = lines.next().unwrap().parse().unwrap();
+    let say = |what: &str, result: Result<Value, ClientError>| match result {
+        Ok(_) => println!("\nAGENT {generation} {what} done"),
+        Err(ClientError::Refused(rejection)) => println!("\nAGENT {generation} {what} {}", rejection.code.name()),
+        Err(error) => println!("\nAGENT {generation} {what} {error}"),
+    };
+    let id = other.parent().unwrap().file_name().unwrap().to_str().unwrap().parse().unwrap();
+    for ask in every(&id) {
+        say(&format!("admin-{}", verb(&ask)), client::admin(&home, &ask, Some(PIN)));
+        // A run has a status too, and that is its own.
+        if !matches!(ask, AdminAsk::Status {}) {
+            say(&format!("misdirected-{}", verb(&ask)), misdirected(&own, &ask));
+        }
+    }
+    let url = format!("{GATEWAY}/mcp/tickets");
+    let headers = RunAsk::Headers { url, method: "POST".into(), grant: None };
+    let token = RunAsk::Token { server: tickets(), grant: None };
+    let wider = RunAsk::Request { asked: asked(&["tickets/reply"]) };
+    let narrower = RunAsk::Request { asked: asked(&["tickets/read_ticket"]) };
+    say("own-token", client::run(&own, &token));
+    say("own-wider", client::run(&own, &wider));
+    for (what, ask) in
+        [("status", &RunAsk::Status {}), ("token", &token), ("headers", &headers), ("request", &narrower)]
+    {
+        say(&format!("other-{what}"), client::run(&other, ask));
+    }
+    if generation == 0 {
+        for line in Agent::start().says(&home, &own, &other, 1) {
+            println!("\nAGENT {line}");
+        }
+    }
+}
+
+/// What a run could have changed.
+async fn state(world: &World) -> Vec<Value> {
+    let mut state = Vec::new();
+    for ask in [AdminAsk::Agents {}, AdminAsk::Servers {}, AdminAsk::Server { name: tickets() }] {
+        state.push(world.admin(ask).await.unwrap());
+    }
+    for ask in [AdminAsk::Runs {}, AdminAsk::Grants {}, AdminAsk::Revocations {}] {
+        state.push(world.admin(ask).await.unwrap());
+    }
+    let status: Status = world.admin(AdminAsk::Status {}).await.unwrap();
+    state.push(serde_json::to_value(Status { log_size: 0, ..status }).unwrap());
+    state
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_of_a_run_is_refused_everything_but_its_own() {
+    let world = World::start().await;
+    world.furnish().await;
+    world.set_pin().await;
+    let other = world.request(&["tickets/read_ticket"], None).await.unwrap();
+    let agent = Agent::start();
+    let request = Request {
+        agent: "support/triage".into(),
+        asked: asked(&["tickets/read_ticket"]),
+        principal: None,
+        pid: Some(agent.process.id().try_into().unwrap()),
+        key: None,
+        golden: true,
+    };
+    let own: Requested = world.admin(AdminAsk::Request(Box::new(request.clone()))).await.unwrap();
+    // A process that the asking one has not started is not its to name.
+    let stranger = Request { pid: Some(1), ..request };
+    let refused = world.admin::<Requested>(AdminAsk::Request(Box::new(stranger))).await;
+    assert!(matches!(refused, Err(ClientError::Refused(r)) if r.code == Code::AdminRequired));
+    let before = state(&world).await;
+    let (home, socket, run) = (world.dir.path().to_owned(), own.socket.clone(), other.run.id.clone());
+    let said = tokio::task::spawn_blocking(move || agent.says(&home, &socket, &other.socket, 0)).await.unwrap();
+    for generation in 0..=1 {
+        let mut expected = Vec::new();
+        for verb in every(&run).iter().map(verb) {
+            expected.push(format!("{generation} admin-{verb} admin_required"));
+            if verb > 0 {
+                expected.push(format!("{generation} misdirected-{verb} request_invalid"));
+            }
+        }
+        for (what, code) in [
+            ("own-token", "done"),
+            ("own-wider", "insufficient_scope"),
+            ("other-status", "insufficient_scope"),
+            ("other-token", "insufficient_scope"),
+            ("other-headers", "insufficient_scope"),
+            ("other-request", "insufficient_scope"),
+        ] {
+            expected.push(format!("{generation} {what} {code}"));
+        }
+        let of = format!("{generation} ");
+        let found: Vec<String> = said.iter().filter(|line| line.starts_with(&of)).cloned().collect();
+        assert_eq!(found, expected);
+    }
+    assert_eq!(state(&world).await, before);
+    world.admin_pin::<Value>(AdminAsk::RotateKeys {}, Some(PIN)).await.unwrap();
+}
