@@ -89,6 +89,7 @@ impl GrantLeaf<'_> {
             grant: Some(self.grant.id.as_str()),
             until: Some(self.grant.until),
             wildcard: self.grant.wildcard,
+            inside: !self.grant.ceiling,
             sealed: self.frame,
         }
         .write(Kind::Grant, head)
@@ -151,4 +152,42 @@ fn menu(tools: &[ToolRecord]) -> &'static str {
 fn digest(thing: &impl serde::Serialize) -> String {
     let text = serde_json::to_vec(thing).unwrap_or_default();
     sha256_text(&sha256(&[&text]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use remit_core::id::{AgentId, GrantId, RunId};
+
+    fn grant(ceiling: bool, wildcard: bool) -> Box<Grant> {
+        Box::new(Grant {
+            id: GrantId::new("g-1").unwrap(),
+            run: RunId::new("r-1").unwrap(),
+            root: RunId::new("r-1").unwrap(),
+            agent: AgentId::parse("spiffe://acme.example/agent/support/triage/1").unwrap(),
+            principal: PrincipalId::new("p-1").unwrap(),
+            details: vec![],
+            why: "Ada's own words".into(),
+            until: 1_600,
+            by: "policy".into(),
+            ceiling,
+            wildcard,
+            at: 1_000,
+        })
+    }
+
+    #[test]
+    fn a_grant_says_whose_words_its_reason_is_and_whether_it_is_an_exception() {
+        let head = Head { uid: "e-1".into(), at_ms: 1, log: "acme.example/log/authority".into() };
+        for (ceiling, wildcard) in [(true, false), (true, true), (false, false), (false, true)] {
+            let leaf = leaf(&Change::Granted(grant(ceiling, wildcard)), b"sealed", &head).unwrap();
+            let (kind, node) = event::read(&leaf).unwrap();
+            let remit = |name| ["unmapped", "remit", name];
+            assert_eq!(kind, Kind::Grant);
+            assert_eq!(node.text(&remit("why_trust")), (!ceiling).then_some("untrusted"));
+            assert_eq!(node.int(&remit("wildcard")), wildcard.then_some(1));
+            assert_eq!((node.int(&remit("until")), node.text(&remit("root"))), (Some(1_600), Some("r-1")));
+            assert!(!String::from_utf8_lossy(&leaf).contains("Ada"));
+        }
+    }
 }

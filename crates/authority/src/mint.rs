@@ -5,6 +5,7 @@ use remit_core::claims::{
 };
 use remit_core::grant::Detail;
 use remit_core::id::{GrantId, Instance, RunId};
+use remit_core::label::Trust;
 use remit_core::rejection::{Code, Rejection};
 use serde::Serialize;
 
@@ -125,6 +126,8 @@ impl State {
                 id: grant.id.to_string(),
                 purpose: agent.manifest.agent.purpose.clone(),
                 why: grant.why.clone(),
+                // Whoever launches a run speaks for a person; whatever the run itself asks for, a model may have worded.
+                trust: if grant.ceiling { Trust::Verified } else { Trust::Untrusted },
             },
             run: run.id.clone(),
             root: run.root.clone(),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::grant::Detail;
 use crate::id::{AgentId, GrantId, Instance, PrincipalId, RunId};
+use crate::label::Trust;
 
 /// The version of these claims, in `ver`. A token of another version is not understood, so it is refused.
 pub const CLAIMS_VERSION: u32 = 1;
@@ -107,6 +108,18 @@ pub struct Task {
     pub purpose: String,
     /// The reason given for this grant. It reaches the log only as a commitment.
     pub why: String,
+    /// How far that reason can be trusted: untrusted where it was given from inside the run, in the words of a model.
+    #[serde(default = "verified", skip_serializing_if = "is_verified")]
+    pub trust: Trust,
+}
+
+fn verified() -> Trust {
+    Trust::Verified
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_verified(trust: &Trust) -> bool {
+    *trust == Trust::Verified
 }
 
 /// Who decided a grant, and until when it holds.

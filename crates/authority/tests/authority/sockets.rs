@@ -26,6 +26,12 @@ fn refused<T>(result: Result<T, ClientError>, code: Code) {
     }
 }
 
+/// What a token says; that its signature holds is looked at elsewhere.
+fn claims(given: &TokenGiven) -> Value {
+    let payload = given.access_token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&remit_core::hash::unb64(payload).unwrap()).unwrap()
+}
+
 async fn run<R: serde::de::DeserializeOwned + Send + 'static>(socket: PathBuf, ask: RunAsk) -> Result<R, ClientError> {
     tokio::task::spawn_blocking(move || client::run(&socket, &ask)).await.unwrap()
 }
@@ -69,6 +75,10 @@ async fn a_run_only_narrows_itself() {
     let given: TokenGiven = run(socket.clone(), ask).await.unwrap();
     assert_eq!((given.token_type.as_str(), given.expires_in), ("DPoP", 300));
     assert_eq!(given.authorization_details, granted.grant.details);
+    assert_eq!(claims(&given)["task"]["trust"], "untrusted", "the reason is the run's own");
+    let ceiling: TokenGiven = run(socket.clone(), RunAsk::Token { server: tickets(), grant: None }).await.unwrap();
+    assert_eq!(claims(&ceiling)["task"].get("trust"), None, "the reason is the launcher's");
+    assert_eq!(claims(&ceiling)["root"], claims(&given)["root"]);
     // Declared in the manifest, but above the ceiling; and not declared at all.
     let ask = |tool: &str| RunAsk::Request { asked: asked(&[tool]) };
     refused(run::<Requested>(socket.clone(), ask("tickets/reply")).await, Code::InsufficientScope);

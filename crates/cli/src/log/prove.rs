@@ -236,11 +236,12 @@ fn of_call(said: &Statement) -> String {
     };
     let user = said.user_name.as_ref().map_or_else(|| said.user.clone(), |name| format!("{name} ({})", said.user));
     let because = said.because.as_deref().unwrap_or("(not disclosed)");
+    let whose = if said.because_trust == "verified" { "" } else { " (the run's own words)" };
     let arguments = said.arguments.as_deref().unwrap_or("(not disclosed)");
     let called = if said.verdict == "permit" { "called" } else { "was refused" };
     let policies = if said.policies.is_empty() { "no policy".to_owned() } else { said.policies.join(", ") };
     format!(
-        "At {} agent {agent}, {spawned}, for user {user}, because \"{because}\", until {} (granted by {}), {called} {} \
+        "At {} agent {agent}, {spawned}, for user {user}, because \"{because}\"{whose}, until {} (granted by {}), {called} {} \
          with exactly {arguments} under policy {policies} of bundle {} ({}).",
         utc(said.at),
         utc(said.until),

@@ -10,7 +10,7 @@ use crate::claims::Claims;
 use crate::decide::{Decided, Verdict};
 use crate::hash::{b64, sha256, sha256_text};
 use crate::json::members;
-use crate::label::{Label, label};
+use crate::label::{Label, Trust, label};
 use crate::policy::{Compiled, Exposed};
 use crate::rejection::Code;
 use crate::snapshot::SnapshotId;
@@ -196,7 +196,13 @@ pub(super) fn sealed_node(subject: &str, sealed: &[u8]) -> Map {
 
 /// The caller's part of `unmapped.remit`.
 pub(super) fn caller(claims: &Claims) -> Map {
-    let task = map([("id", plain(&claims.task.id)), ("purpose", Some(claims.task.purpose.as_str().into()))]);
+    let untrusted = claims.task.trust != Trust::Verified;
+    let task = map([
+        ("id", plain(&claims.task.id)),
+        ("purpose", Some(claims.task.purpose.as_str().into())),
+        // Of the committed reason: whose words they are must be seen without opening it.
+        ("why_trust", untrusted.then(|| claims.task.trust.name().into())),
+    ]);
     let grant = map([
         ("id", Some(claims.gid.as_str().into())),
         ("until", Some(claims.grant.until.into())),

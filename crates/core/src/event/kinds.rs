@@ -3,7 +3,7 @@
 use super::canon::{Map, Node, map};
 use super::intent::{label_node, sealed_node};
 use super::{Event, EventError, Head, Kind, person, plain};
-use crate::label::Label;
+use crate::label::{Label, Trust};
 use crate::revoked;
 
 /// A sealed frame that goes with a leaf: whose key, and its bytes.
@@ -74,6 +74,8 @@ pub struct Change<'a> {
     pub until: Option<i64>,
     /// Whether a wildcard exception is used.
     pub wildcard: bool,
+    /// Whether it was asked for from inside a run, so that its reason and texts are a model's.
+    pub inside: bool,
     /// The frame.
     pub sealed: Sealed<'a>,
 }
@@ -93,6 +95,7 @@ impl Change<'_> {
             ("grant", self.grant.map(Into::into)),
             ("until", self.until.map(Into::into)),
             ("wildcard", self.wildcard.then(|| Node::from(1_i64))),
+            ("why_trust", self.inside.then(|| Trust::Untrusted.name().into())),
         ]);
         write_by(kind, self.by.and_then(person), remit, self.sealed, head)
     }

@@ -11,6 +11,7 @@ use super::{Kind, read};
 use crate::gate::Evidence;
 use crate::hash::{sha256, sha256_text, unb64};
 use crate::input::Input;
+use crate::label::Trust;
 
 /// Why a leaf and what was disclosed with it do not make a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +64,8 @@ pub struct Statement {
     pub user_name: Option<String>,
     /// The reason of the grant.
     pub because: Option<String>,
+    /// How far that reason can be trusted: `untrusted` where the run itself gave it.
+    pub because_trust: String,
     /// The end of the grant, in seconds since 1970.
     pub until: i64,
     /// Who decided the grant.
@@ -167,6 +170,7 @@ impl Statement {
             user: text(&["actor", "user", "uid"]),
             user_name: None,
             because: None,
+            because_trust: node.text(&remit(&["task", "why_trust"])).unwrap_or(Trust::Verified.name()).to_owned(),
             until: int(&["grant", "until"]),
             granted_by: text(&remit(&["grant", "by"])),
             tool: of_resource("uid"),

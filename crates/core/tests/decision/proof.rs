@@ -31,6 +31,7 @@ fn one_receipt_proves_the_whole_sentence() {
         user: "u-7f3a".into(),
         user_name: text("Ada Example"),
         because: text("the customer asked for her money back"),
+        because_trust: "verified".into(),
         until: NOW + 1_800,
         granted_by: "policy".into(),
         tool: "tickets/issue_refund".into(),
@@ -43,6 +44,15 @@ fn one_receipt_proves_the_whole_sentence() {
         at: NOW,
     };
     assert_eq!(statement, expected);
+}
+
+/// Nobody needs the vault to see that a reason is a model's own words.
+#[test]
+fn a_reason_from_inside_a_run_is_marked() {
+    let mut input = refund();
+    input["presented"]["token"]["claims"]["task"]["trust"] = json!("untrusted");
+    let leaf = record(&bundle(ALL), input, Evidence::default()).unwrap().leaf;
+    assert_eq!(Statement::read(&leaf, None).unwrap().because_trust, "untrusted");
 }
 
 #[test]
