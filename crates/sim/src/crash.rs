@@ -84,7 +84,7 @@ impl Oracle {
         self.disk.plan(faults);
         if let Ok(mut parts) = self.start() {
             self.check(&parts)?;
-            self.work(&mut parts);
+            self.work(&mut parts)?;
             let close = !self.disk.is_down() && self.random.once_in(4);
             if close && parts.close().is_ok() {
                 self.check_directory()?;
@@ -125,7 +125,7 @@ impl Oracle {
     }
 
     /// Random work until a fault ends it.
-    fn work(&mut self, parts: &mut Parts<SimDisk>) {
+    fn work(&mut self, parts: &mut Parts<SimDisk>) -> Result<(), String> {
         for _ in 0..self.random.up_to(60) {
             let done = match self.random.up_to(8) {
                 0 => parts.publisher.publish().is_ok() || self.random.once_in(2),
@@ -133,16 +133,17 @@ impl Oracle {
                     let done = parts.publisher.publish().and_then(|()| parts.publisher.recycle());
                     done.is_ok() || self.random.once_in(2)
                 }
-                _ => self.commit(parts),
+                _ => self.commit(parts)?,
             };
             // A full disk ends nothing; a failed commit ends the process, and the next life begins.
             if self.disk.is_down() || !done {
-                return;
+                break;
             }
         }
+        Ok(())
     }
 
-    fn commit(&mut self, parts: &mut Parts<SimDisk>) -> bool {
+    fn commit(&mut self, parts: &mut Parts<SimDisk>) -> Result<bool, String> {
         let group: Vec<Entry> = (0..=self.random.up_to(4)).map(|_| self.entry()).collect();
         let hashed: Vec<Hashed> = group.iter().cloned().filter_map(Hashed::new).collect();
         self.entries.truncate(self.acknowledged);
@@ -151,7 +152,7 @@ impl Oracle {
             self.acknowledged = self.entries.len();
         }
         let reserved = self.random.once_in(4);
-        match parts.writer.append_group(&hashed, reserved) {
+        Ok(match parts.writer.append_group(&hashed, reserved) {
             Ok(_) => {
                 self.acknowledged = self.entries.len();
                 self.checkpoint = Some(parts.checkpoint());
@@ -161,8 +162,13 @@ impl Oracle {
                 self.entries.truncate(self.acknowledged);
                 true
             }
-            Err(WriteError::Stopped(_) | WriteError::Ended) => false,
-        }
+            // Nobody knows what the disk holds: it must be read before anything is written again.
+            Err(WriteError::Stopped(_)) => match parts.writer.append_group(&hashed, reserved) {
+                Err(WriteError::Ended) => false,
+                _ => return Err("it goes on after a failed write".to_owned()),
+            },
+            Err(WriteError::Ended) => false,
+        })
     }
 
     fn entry(&mut self) -> Entry {
