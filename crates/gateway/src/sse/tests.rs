@@ -1,3 +1,5 @@
+//! Frames, however the bytes are cut.
+
 use proptest::prelude::*;
 
 use super::*;

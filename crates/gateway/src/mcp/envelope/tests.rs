@@ -1,3 +1,5 @@
+//! The envelope, with what real and hostile clients send.
+
 use proptest::prelude::*;
 use remit_core::json::JsonError;
 

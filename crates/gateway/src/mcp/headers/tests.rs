@@ -1,3 +1,5 @@
+//! Headers must say what the body says.
+
 use http::{HeaderValue, Method};
 
 use super::*;
