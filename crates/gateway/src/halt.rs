@@ -71,7 +71,12 @@ impl Gateway {
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
             return Ok(response);
         }
-        let message = "the run, or something it depends on, was revoked while the call was in flight";
-        Err(Rejection::new(Code::Revoked, message, "look whether it had its effect: remit log tail"))
+        Err(revoked())
     }
+}
+
+/// What is said of a call that was ended by a revocation.
+pub(crate) fn revoked() -> Rejection {
+    let message = "the run, or something it depends on, was revoked while the call was in flight";
+    Rejection::new(Code::Revoked, message, "look whether it had its effect: remit log tail")
 }

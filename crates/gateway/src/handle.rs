@@ -37,7 +37,7 @@ pub async fn handle(
     let (server, action) = (call.server().clone(), call.action().clone());
     let presented = gw.present(&snapshot, parts, &server, now); // identify: signature and proof
     asked.presented = Some(presented.clone());
-    observe::pins(gw, &snapshot, &call, &asked).await; // what the upstream says of the tool now
+    let seen = observe::pins(gw, &snapshot, &call, &asked).await; // what the upstream says of the tool now
     let facts = gw.facts(&snapshot, &presented, &server, &action);
     let state = gw.state(&snapshot, &presented, facts, &call, now)?; // labels and counts of the root
     let input = Input::new(now, presented, facts, &call, state);
@@ -50,7 +50,7 @@ pub async fn handle(
     let evidence = evidence(&plan); // for what the plan says, and nowhere before
     let mut decided = decide(&snapshot.bundle, call, input, plan, evidence);
     let (intent, receipt) = gw.recorder.intent(&mut decided, &snapshot).await?; // durable before any effect
-    let permit = Permit::new(decided, receipt)?; // forbid and pending end here
+    let permit = Permit::new(decided, receipt).map_err(|refusal| observe::instead(refusal, seen))?; // forbid, pending
     let claims = permit.claims().cloned().ok_or_else(Gateway::broken)?;
     gw.runs.raise(&claims.root, intent.label_after); // before anything of the reply is read
     gw.take_back(&claims, &server, &asked); // where the message cancels another one of this run

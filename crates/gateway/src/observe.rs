@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use remit_core::call::{Action, Call};
 use remit_core::decide::decide;
 use remit_core::event::Status;
@@ -11,55 +11,68 @@ use remit_core::id::ServerName;
 use remit_core::identify::{Caller, identify};
 use remit_core::input::{Input, Presented, State};
 use remit_core::plan::{plan, shows};
+use remit_core::rejection::{Code, Rejection};
 use remit_core::snapshot::Snapshot;
 
 use crate::Gateway;
 use crate::accept::Asked;
 use crate::flight::Flight;
 use crate::flights::Sent;
+use crate::halt::revoked;
+use crate::mcp::envelope::Outcome;
 use crate::mcp::id::IdKey;
 use crate::mcp::list::{List, ListKind};
+use crate::mcp::reply;
 use crate::mcp::revision::Era;
 use crate::permit::Permit;
 use crate::pins::LIST_PAGES_MAX;
-use crate::relay::status_of;
-use crate::send::send;
-use crate::upstream::Reply;
+use crate::relay::{failed, status_of};
+use crate::send::{SESSION, send};
+use crate::sse::FrameKind;
+use crate::upstream::{Reply, UpstreamError};
+
+/// The gateway's own request has an id of its own: it is the only one on its connection.
+const ID: u64 = 1;
+const NO_LIST: UpstreamError = UpstreamError::Malformed("it does not list its tools");
 
 /// Sees to it that the tools of the call's server are known, where a known caller calls one of them.
 ///
-/// A failure leaves them unknown, and an unknown tool is not called.
-pub async fn pins(gw: &Arc<Gateway>, snapshot: &Snapshot, call: &Call, asked: &Asked) {
+/// A failure leaves them unknown, and an unknown tool is not called; what is returned is why.
+pub async fn pins(gw: &Arc<Gateway>, snapshot: &Snapshot, call: &Call, asked: &Asked) -> Result<(), Rejection> {
     let now = gw.clock.now_s();
     let (Action::CallTool(tool), Some(Presented::Token(token))) = (call.action(), &asked.presented) else {
-        return;
+        return Ok(());
     };
     if gw.pins.known(call.server(), now) || snapshot.bundle.tool(call.server(), tool).is_none() {
-        return;
+        return Ok(());
     }
     let facts = snapshot.facts(Some(token.claims()), call.server(), call.action(), false);
     let mut input = Input::new(now, Presented::Token(token.clone()), facts, call, State::UNKNOWN);
     // A caller who is not known gets no list made, and so no entry beyond his own quota; and for a tool that this run
     // could not get, nothing is done that would tell it from one that does not exist.
-    let Caller::Known(claims, _) = identify(&snapshot.bundle, &input) else { return };
-    let Ok(state) = gw.runs.peek(claims, now, gw.recorder.log().size()) else { return };
-    input.state = state;
+    let Caller::Known(claims, _) = identify(&snapshot.bundle, &input) else { return Ok(()) };
+    input.state = gw.runs.peek(claims, now, gw.recorder.log().size())?;
     if !shows(&snapshot.bundle, &input) {
-        return;
+        return Ok(());
     }
     let mut cursor = None;
     for page in 0..LIST_PAGES_MAX {
-        let Some(text) = list(gw, snapshot, call.server(), asked, cursor.as_deref()).await else {
-            return;
-        };
-        let Ok(Some(list)) = List::parse(ListKind::Tools, &text) else {
-            return;
-        };
+        let text = list(gw, snapshot, call.server(), asked, cursor.as_deref()).await?;
+        let list = List::parse(ListKind::Tools, &text).ok().flatten().ok_or_else(|| failed(NO_LIST))?;
         gw.pins.observe(call.server(), &list, page == 0, now);
         cursor = next(&text);
         if cursor.is_none() {
-            return;
+            break;
         }
+    }
+    Ok(())
+}
+
+/// The refusal of a call whose tool could not be looked at: the reason is not that it changed.
+pub fn instead(refusal: Rejection, seen: Result<(), Rejection>) -> Rejection {
+    match seen {
+        Err(why) if refusal.code == Code::PinChanged => Rejection { decision: refusal.decision, ..why },
+        _ => refusal,
     }
 }
 
@@ -70,42 +83,38 @@ async fn list(
     server: &ServerName,
     asked: &Asked,
     cursor: Option<&str>,
-) -> Option<String> {
-    const ID: u64 = 1;
-    let (body, asked) = message(asked, cursor, ID)?;
-    let call = Call::new(server.clone(), Action::Method("tools/list".into()), body, 0..0).ok()?;
-    let presented = asked.presented.clone()?;
-    let Presented::Token(token) = &presented else {
-        return None;
-    };
+) -> Result<String, Rejection> {
+    let (body, asked) = message(asked, cursor).ok_or_else(Gateway::broken)?;
+    let action = Action::Method("tools/list".into());
+    let call = Call::new(server.clone(), action.clone(), body, 0..0).map_err(|_| Gateway::broken())?;
+    let Some(Presented::Token(token)) = &asked.presented else { return Err(Gateway::broken()) };
     let claims = Arc::clone(token.claims());
     let now = gw.clock.now_s();
     let facts = snapshot.facts(Some(&claims), server, call.action(), false);
-    let state = gw.runs.peek(&claims, now, gw.recorder.log().size()).ok()?;
-    let input = Input::new(now, presented, facts, &call, state);
+    let state = gw.runs.peek(&claims, now, gw.recorder.log().size())?;
+    let input = Input::new(now, Presented::Token(token.clone()), facts, &call, state);
     let plan = plan(&snapshot.bundle, &input);
     let mut decided = decide(&snapshot.bundle, call, input, plan, remit_core::gate::Evidence::default());
-    let (intent, receipt) = gw.recorder.intent(&mut decided, snapshot).await.ok()?;
-    let permit = Permit::new(decided, receipt).ok()?;
-    let (action, sent) = (Action::Method("tools/list".into()), Sent { id: None, ..Sent::of(&claims, server, &asked) });
+    let (intent, receipt) = gw.recorder.intent(&mut decided, snapshot).await?;
+    let permit = Permit::new(decided, receipt)?;
+    let sent = Sent { id: None, ..Sent::of(&claims, server, &asked) };
     let flight = Flight::new(Arc::clone(gw), claims, permit.index(), intent.label_after, sent);
     let work = async {
         let reply = send(&gw.upstreams, &gw.sessions, &snapshot.bundle, permit, &asked).await?;
-        Ok(whole(reply, &IdKey::number(ID)).await)
+        whole(reply, asked.headers.contains_key(SESSION)).await
     };
     let answer = gw.unless_halted(&flight, server, &action, work).await;
-    let (status, text) = match answer {
-        Ok(Ok(Some(text))) => (Status::Ok, Some(text)),
-        Ok(Ok(None)) => (Status::Invalid, None),
-        Ok(Err(error)) => (status_of(error), None),
-        Err(status) => (status, None),
+    let (status, answer) = match answer {
+        Ok(Ok(text)) => (Status::Ok, Ok(text)),
+        Ok(Err(error)) => (status_of(error), Err(failed(error))),
+        Err(status) => (status, Err(revoked())),
     };
-    flight.land(status, text.clone().map(Into::into)).await.ok()?;
-    text
+    flight.land(status, answer.as_ref().ok().map(|text| text.clone().into())).await?;
+    answer
 }
 
 /// The request, in the words of the client's revision.
-fn message(asked: &Asked, cursor: Option<&str>, id: u64) -> Option<(Vec<u8>, Asked)> {
+fn message(asked: &Asked, cursor: Option<&str>) -> Option<(Vec<u8>, Asked)> {
     let mut params = serde_json::Map::new();
     if let Some(cursor) = cursor {
         params.insert("cursor".into(), cursor.into());
@@ -116,7 +125,7 @@ fn message(asked: &Asked, cursor: Option<&str>, id: u64) -> Option<(Vec<u8>, Ask
         meta.retain(|name, _| name.starts_with("io.modelcontextprotocol/"));
         params.insert("_meta".into(), meta.into());
     }
-    let body = serde_json::json!({ "jsonrpc": "2.0", "id": id, "method": "tools/list", "params": params });
+    let body = serde_json::json!({ "jsonrpc": "2.0", "id": ID, "method": "tools/list", "params": params });
     let mut headers = asked.headers.clone();
     let of_the_call = |name: &HeaderName| name == "mcp-name" || name.as_str().starts_with("mcp-param-");
     let gone: Vec<HeaderName> = headers.keys().filter(|name| of_the_call(name)).cloned().collect();
@@ -130,7 +139,7 @@ fn message(asked: &Asked, cursor: Option<&str>, id: u64) -> Option<(Vec<u8>, Ask
         method: Method::POST,
         headers,
         revision: asked.revision,
-        id: Some((IdKey::number(id), id.to_string())),
+        id: Some((IdKey::number(ID), ID.to_string())),
         list: Some(ListKind::Tools),
         first_page: cursor.is_none(),
         meta: None,
@@ -142,17 +151,24 @@ fn message(asked: &Asked, cursor: Option<&str>, id: u64) -> Option<(Vec<u8>, Ask
     Some((body.to_string().into_bytes(), asked))
 }
 
-/// The answer, whether it came whole or as the final frame of a stream.
-async fn whole(reply: Reply, id: &IdKey) -> Option<String> {
-    match reply {
-        Reply::Json { body, .. } => String::from_utf8(body.to_vec()).ok(),
+/// The list, whether it came whole or as the final frame of a stream.
+async fn whole(reply: Reply, in_session: bool) -> Result<String, UpstreamError> {
+    let id = IdKey::number(ID);
+    let text = match reply {
+        // The upstream's word for a session that has ended: the client must begin a new one.
+        Reply::Json { status: StatusCode::NOT_FOUND, .. } if in_session => return Err(UpstreamError::Session),
+        Reply::Json { body, .. } => String::from_utf8(body.to_vec()).map_err(|_| NO_LIST)?,
         Reply::Stream { mut frames, .. } => loop {
-            let frame = futures_util::StreamExt::next(&mut frames).await?.ok()?;
-            if frame.kind(id) == crate::sse::FrameKind::Final {
-                return frame.data().map(ToOwned::to_owned);
+            let frame = futures_util::StreamExt::next(&mut frames).await.ok_or(UpstreamError::Closed)??;
+            if frame.kind(&id) == FrameKind::Final {
+                break frame.data().unwrap_or_default().to_owned();
             }
         },
-        Reply::Accepted => None,
+        Reply::Accepted => return Err(NO_LIST),
+    };
+    match reply::outcome(text.as_bytes(), &id) {
+        Ok(Outcome::Result(_)) => Ok(text),
+        _ => Err(NO_LIST),
     }
 }
 

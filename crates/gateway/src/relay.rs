@@ -239,7 +239,8 @@ pub fn status_of(error: UpstreamError) -> Status {
     }
 }
 
-fn failed(error: UpstreamError) -> Rejection {
+/// What is said of an upstream's failure.
+pub fn failed(error: UpstreamError) -> Rejection {
     if error == UpstreamError::Session {
         return Rejection::new(Code::SessionUnknown, error.to_string(), "begin a new session: initialize");
     }

@@ -126,17 +126,25 @@ impl Reply {
                 self.text = rest;
                 return Some(event);
             }
-            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await.unwrap()?;
-            let data = frame.ok()?.into_data().ok()?;
-            self.text.push_str(std::str::from_utf8(&data).unwrap());
+            let piece = self.piece().await?;
+            self.text.push_str(&piece);
         }
+    }
+
+    /// What comes next, whatever it is.
+    pub async fn piece(&mut self) -> Option<String> {
+        let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await.unwrap()?;
+        let data = frame.ok()?.into_data().ok()?;
+        Some(std::str::from_utf8(&data).unwrap().to_owned())
     }
 
     /// The next event that holds a message.
     pub async fn message(&mut self) -> Option<Value> {
         loop {
             let event = self.event().await?;
-            if let Some(data) = event.lines().find_map(|line| line.strip_prefix("data: ")) {
+            // Newer legacy revisions begin a stream with an event without data.
+            let data = event.lines().find_map(|line| line.strip_prefix("data: "));
+            if let Some(data) = data.filter(|data| !data.is_empty()) {
                 return Some(serde_json::from_str(data).unwrap());
             }
         }
@@ -274,7 +282,10 @@ impl Run {
         session
     }
 
+    /// Sends it under the gateway's own name, wherever it listens now.
     pub async fn send(&self, ask: Ask) -> Reply {
+        let host = self.url.split_once("://").unwrap().1;
+        let ask = if ask.headers.contains_key("host") { ask } else { ask.set("host", host) };
         ask.send(self.addr).await
     }
 }

@@ -71,7 +71,7 @@ async fn a_standing_stream_has_an_opening_and_a_closing_entry() {
     let ended = run.send(bodyless(&run, Method::DELETE, &session)).await;
     assert!(ended.status.is_success(), "{}\n{}", ended.status, world.story());
     let dead = run.send(run.legacy("tickets", Some(&session), &call("9", "read_ticket", r#"{"id":42}"#))).await;
-    assert_eq!(dead.status, 404);
+    assert_eq!(dead.status, 404, "{}", world.story());
     // Another run cannot open or end it.
     let other = world.run("r2", TOOLS);
     assert_eq!(other.send(bodyless(&other, Method::DELETE, &session)).await.status, 404);

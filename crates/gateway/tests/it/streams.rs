@@ -41,14 +41,12 @@ async fn frames_pass_at_once_and_the_last_waits_for_its_outcome() {
     let feed = feeds.recv().await.unwrap();
     let mut reply = asking.await.unwrap();
     assert_eq!((reply.status.as_u16(), reply.header("x-accel-buffering")), (200, "no"));
-    for frame in [
-        ": keep\n\n",
-        "event: message\nid: 7\nretry: 5\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{\"x\":1e400}}\n\n",
-    ] {
-        feed.send(frame.into()).await.unwrap();
-        assert_eq!(format!("{}\n\n", reply.event().await.unwrap()), frame);
-        assert_eq!(world.outcome(), "");
-    }
+    feed.send(": keep\n\n".into()).await.unwrap();
+    assert_eq!(reply.piece().await.unwrap(), ": keep\n");
+    let note = "event: message\nid: 7\nretry: 5\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{\"x\":1e400}}\n\n";
+    feed.send(note.into()).await.unwrap();
+    assert_eq!(reply.piece().await.unwrap(), note);
+    assert_eq!(world.outcome(), "");
     // A question to the user, and an answer to somebody else, are not let through.
     for foreign in [
         r#"{"jsonrpc":"2.0","id":"q","method":"sampling/createMessage","params":{}}"#,
@@ -157,11 +155,13 @@ async fn a_client_that_does_not_read_does_not_keep_a_revoked_call_alive() {
     let feed = feeds.recv().await.unwrap();
     let reply = asking.await.unwrap();
     let frame = format!(
-        "data: {{\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":\"{}\"}}\n\n",
+        "data: {{\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{{\"data\":\"{}\"}}}}\n\n",
         "x".repeat(1 << 20)
     );
     // Until the sockets between here and there are full.
-    while tokio::time::timeout(Duration::from_millis(300), feed.send(frame.clone())).await.is_ok() {}
+    while let Ok(sent) = tokio::time::timeout(Duration::from_millis(300), feed.send(frame.clone())).await {
+        assert!(sent.is_ok(), "the call ended before it was revoked\n{}", world.story());
+    }
     world.authority.revoke(remit_core::revoked::Kind::Run, "r1");
     let began = tokio::time::Instant::now();
     world.outcome_is("revoked").await;

@@ -27,6 +27,15 @@ impl Heard {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
+    /// The method of the message, however strange the rest of it is.
+    pub fn named(&self) -> String {
+        #[derive(serde::Deserialize)]
+        struct Named {
+            method: String,
+        }
+        serde_json::from_slice::<Named>(&self.body).map_or_else(|_| String::new(), |it| it.method)
+    }
+
     /// The id as it was written.
     pub fn id(&self) -> String {
         #[derive(serde::Deserialize)]
@@ -71,7 +80,7 @@ impl Stub {
     /// What was heard of a method.
     pub fn of(&self, method: &str) -> Vec<Heard> {
         let heard = self.heard.lock().unwrap();
-        heard.iter().filter(|heard| heard.json()["method"] == method).cloned().collect()
+        heard.iter().filter(|heard| heard.named() == method).cloned().collect()
     }
 
     /// A stream, and what its frames are put into.
@@ -108,7 +117,7 @@ async fn all(State(stub): State<Arc<Stub>>, request: Request<Body>) -> Response 
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     let heard = Heard { method: parts.method, headers: parts.headers, body };
     stub.heard.lock().unwrap().push(heard.clone());
-    if heard.json()["method"] == "tools/list" {
+    if heard.named() == "tools/list" {
         let tools = stub.tools.lock().unwrap().clone();
         return json(format!(
             r#"{{"jsonrpc":"2.0","id":{},"result":{{"tools":{tools},"ttlMs":0,"cacheScope":"public","resultType":"complete"}}}}"#,
