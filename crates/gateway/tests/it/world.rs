@@ -284,8 +284,25 @@ impl World {
         }
     }
 
-    /// Starts a gateway on a copy of the home as it is now: what a crash at this moment would leave.
+    /// Ends the gateway, and starts one on the home as it is now: what a crash at this moment would leave.
     pub async fn crashed(&mut self) {
+        let copy = tempfile::tempdir().unwrap();
+        copy_dir(self.home.path(), copy.path());
+        self.stop(false).await;
+        Arc::clone(&self.running.gateway).close().await;
+        // Into the very same files: a log that is elsewhere would be a restored one.
+        for path in files(self.home.path()) {
+            let then = copy.path().join(path.strip_prefix(self.home.path()).unwrap());
+            if !then.exists() {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+        copy_dir(copy.path(), self.home.path());
+        self.restart().await;
+    }
+
+    /// Starts a gateway on a copy of the home as it is now: what a backup would bring back.
+    pub async fn restored(&mut self) {
         let copy = tempfile::tempdir().unwrap();
         copy_dir(self.home.path(), copy.path());
         self.stop(false).await;
@@ -384,7 +401,7 @@ fn claims(clock: &TestClock, url: &str, server: &str, run: &str, detail: &str, s
         },
         cnf: Some(Confirmation { jkt: thumbprint(seed) }),
         authorization_details: vec![detail],
-        task: Task { id: "t-1".into(), purpose: "answer customers".into(), why: WHY.into() },
+        task: Task { id: "t-1".into(), purpose: "answer customers".into(), why: WHY.into(), trust: Trust::Verified },
         root: run.clone(),
         root_at: now - 60,
         gid: GrantId::new(format!("g-{run}")).unwrap(),
