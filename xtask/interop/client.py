@@ -2,13 +2,15 @@
 
 usage: client.py URL MODE        MODE is legacy, auto, or a modern revision such as 2026-07-28
 
-Standard input is one JSON object: {"headers": {…}, "calls": [{"tool": "add", "arguments": {…}}, …]}.
+Standard input is one JSON object: {"headers": {…}, "calls": [{"tool": "add", "arguments": {…}}, …]}. Where something must
+have happened before a call, it says "first": ["command", "argument", …] and "pause_s": 2 too.
 Standard output is one JSON object: {"revision": …, "tools": [names]} and for each call {"text": …, "error": true or
 false}; or {"refused": text} where the connection itself failed.
 """
 
 import asyncio
 import json
+import subprocess
 import sys
 
 import httpx2
@@ -19,6 +21,9 @@ CALL_MAX_S = 30
 
 
 async def call(client, asked):
+    if "first" in asked:
+        subprocess.run(asked["first"], check=True, timeout=CALL_MAX_S, stdout=sys.stderr)
+    await asyncio.sleep(asked.get("pause_s", 0))
     try:
         result = await client.call_tool(asked["tool"], asked["arguments"], read_timeout_seconds=CALL_MAX_S)
     except Exception as error:  # whatever a caller sees of a refusal is what is asked about

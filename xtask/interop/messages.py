@@ -11,7 +11,8 @@ and, where something must have happened before it answers, "first": ["command", 
 The turn is known from the results in the conversation that the request carries, so a request that is sent again gets
 the same answer. A request that offers no tools (a title, a summary) is answered with "ok" and is no turn.
 
-JOURNAL gets one JSON line for each turn that is asked for: its number, and the results that were sent back.
+JOURNAL gets one JSON line for each turn that is asked for: its number, the names of the tools that the model is offered,
+and the results that were sent back.
 """
 
 import json
@@ -41,7 +42,7 @@ class Play:
         number = self.reached({result["id"] for result in given})
         turn = self.turns[number] if number < len(self.turns) else {"say": "done"}
         with self.lock:
-            self.note({"turn": number, "results": given})
+            self.note({"turn": number, "tools": [tool["name"] for tool in request["tools"]], "results": given})
             if number not in self.prepared:
                 self.prepared.add(number)
                 self.prepare(turn)

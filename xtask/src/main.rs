@@ -28,8 +28,8 @@ fn main() -> ExitCode {
         ["docs"] => docs::write(root()).map(|()| true),
         ["worlds"] => worlds::run(root(), None),
         ["worlds", count] => worlds::run(root(), Some(count)),
-        ["interop"] => interop::run(root(), None).and_then(interop::Tally::passed),
-        ["interop", "--packages", dir] => interop::run(root(), Some(dir)).and_then(interop::Tally::passed),
+        ["interop"] => interop::run(root(), None).and_then(|tally| tally.passed()),
+        ["interop", "--packages", dir] => interop::run(root(), Some(dir)).and_then(|tally| tally.passed()),
         _ => {
             say(USAGE);
             return ExitCode::from(EXIT_USAGE);

@@ -9,6 +9,7 @@ mod length;
 mod lexer;
 mod links;
 mod module;
+mod named;
 mod readme;
 mod tree;
 mod words;
@@ -49,6 +50,7 @@ const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
     module::check,
     words::check,
     links::check,
+    named::check,
     adr::check,
     readme::check,
     fresh::check,

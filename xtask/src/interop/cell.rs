@@ -15,9 +15,12 @@ pub(crate) enum Expected {
     Answered,
     /// Refused by the gateway, with this code.
     Refused(&'static str),
-    /// Not called by the client, which saw no such tool.
-    NotCalled,
+    /// Not called by the client, which saw no such tool and says so in these words.
+    NotCalled(&'static str),
 }
+
+/// The step before which the run is revoked.
+const REVOKED: &str = "run revoked";
 
 /// A call, what must come of it, and its name in what is reported.
 pub(crate) struct Step {
@@ -31,9 +34,10 @@ pub(crate) struct Row {
     pub(crate) client: Client,
     pub(crate) server: &'static str,
     pub(crate) era: Era,
-    pub(crate) checked: &'static str,
+    /// The revision that was spoken, by the log.
+    pub(crate) revision: String,
     pub(crate) run: String,
-    /// What must stand in the log.
+    /// What must stand in the log. None where the server does not speak the client's revision.
     pub(crate) steps: Vec<Step>,
     /// How the client shows what was refused, by the step's title.
     pub(crate) shown: Vec<(&'static str, String)>,
@@ -65,34 +69,31 @@ pub(crate) fn run(
         (Said::Refused(why), true) => (vec![("other revision", why.clone())], Vec::new()),
         (Said::Talked { .. }, true) => (Vec::new(), vec!["it spoke a revision that the server does not have".into()]),
         (Said::Refused(why), false) => (Vec::new(), vec![format!("no connection: {why}")]),
-        (Said::Talked { tools, answers }, false) => (shown(&steps, answers), judge(server, &steps, tools, answers)),
+        (Said::Talked { tools, answers }, false) => {
+            (shown(&steps, answers), judge(client, server, &steps, tools, answers))
+        }
     };
-    let checked = match (incompatible(server, era), client) {
-        (true, _) => "says that the server has no such revision",
-        (false, Client::Claude) => "list, call, argument, tool, revocation, tool-use ids, log",
-        (false, _) => "list, call, argument, tools, log",
-    };
-    Ok(Row { client, server: server.name, era, checked, run, steps, shown, faults })
+    Ok(Row { client, server: server.name, era, revision: String::new(), run, steps, shown, faults })
 }
 
-/// The calls in turn. Claude Code's run is revoked before the last one.
+/// The calls in turn. The run is revoked before the last one.
 fn steps(client: Client, server: &Server) -> Vec<Step> {
     let (allowed, _) = &server.allowed;
     let step = |title, call: &Call, expected| Step { title, call: call.clone(), expected };
-    let unlisted = |expected| if client.calls_only_what_is_listed() { Expected::NotCalled } else { expected };
-    let mut steps = vec![
+    let unlisted = |code| match client.says_not_listed() {
+        Some(words) => Expected::NotCalled(words),
+        None => Expected::Refused(code),
+    };
+    vec![
         step("allowed", allowed, Expected::Answered),
         step("argument outside the grant", &server.outside, Expected::Refused("arguments_outside_grant")),
-        step("tool not granted", &server.declared, unlisted(Expected::Refused("insufficient_scope"))),
-        step("tool not exposed", &server.hidden, unlisted(Expected::Refused("unknown"))),
-    ];
-    if client == Client::Claude {
-        steps.push(step("run revoked", allowed, Expected::Refused("revoked")));
-    }
-    steps
+        step("tool not granted", &server.declared, unlisted("insufficient_scope")),
+        step("tool not exposed", &server.hidden, unlisted("unknown")),
+        step(REVOKED, allowed, Expected::Refused("revoked")),
+    ]
 }
 
-fn judge(server: &Server, steps: &[Step], tools: &[String], answers: &[Answer]) -> Vec<String> {
+fn judge(client: Client, server: &Server, steps: &[Step], tools: &[String], answers: &[Answer]) -> Vec<String> {
     let mut faults = Vec::new();
     let mut listed: Vec<&str> = tools.iter().map(String::as_str).collect();
     listed.sort_unstable();
@@ -105,25 +106,17 @@ fn judge(server: &Server, steps: &[Step], tools: &[String], answers: &[Answer]) 
     for (step, answer) in steps.iter().zip(answers) {
         let good = match step.expected {
             Expected::Answered => !answer.error && answer.text.contains(server.allowed.1),
+            // As of a tool that does not exist: it names no code.
             Expected::Refused("unknown") => answer.error && answer.text.contains("Unknown tool"),
-            Expected::Refused(code) => answer.error && names(&answer.text, code),
-            Expected::NotCalled => answer.error,
+            // The transport's answer, which clients put into words of their own.
+            Expected::Refused("revoked") => answer.error && answer.text.contains(client.says_unauthorized()),
+            Expected::Refused(words) | Expected::NotCalled(words) => answer.error && answer.text.contains(words),
         };
         if !good {
             faults.push(format!("{}: it shows {:?}", step.title, short(&answer.text)));
         }
     }
     faults
-}
-
-/// Whether the text tells its reader what happened: by the code, or in the words that the client has for it.
-fn names(text: &str, code: &str) -> bool {
-    let words: &[&str] = match code {
-        "insufficient_scope" => &["Insufficient scope", "insufficient scope", "403"],
-        "revoked" => &["rejected the credential", "401"],
-        _ => &[],
-    };
-    text.contains(code) || words.iter().any(|word| text.contains(word))
 }
 
 fn shown(steps: &[Step], answers: &[Answer]) -> Vec<(&'static str, String)> {

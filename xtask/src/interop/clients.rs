@@ -11,6 +11,9 @@ use super::home::Home;
 use super::packages::{Group, Packages};
 use super::servers::{Call, Server};
 
+/// What was revoked is refused everywhere by then, in seconds.
+const REVOKED_WITHIN_S: u64 = 2;
+
 /// How a client chooses among the revisions of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Era {
@@ -57,7 +60,8 @@ impl Client {
         match self {
             Self::Inspector => &[Group::Node, Group::Inspector],
             Self::Python => &[Group::Mcp],
-            Self::Claude => &[Group::Claude],
+            // The model behind it is played by a Python program.
+            Self::Claude => &[Group::Claude, Group::Mcp],
         }
     }
 
@@ -69,8 +73,31 @@ impl Client {
         }
     }
 
-    /// Whether the client itself refuses to call what it did not see listed.
-    pub(crate) fn calls_only_what_is_listed(self) -> bool {
+    /// What the client itself says of a tool that it did not see listed, where it does not ask the gateway then.
+    pub(crate) fn says_not_listed(self) -> Option<&'static str> {
+        match self {
+            Self::Inspector => Some("not found on server"),
+            Self::Claude => Some("No such tool available"),
+            Self::Python => None,
+        }
+    }
+
+    /// What the client shows of an answer with status 401. Two of them go for another token, and say how that went.
+    pub(crate) fn says_unauthorized(self) -> &'static str {
+        match self {
+            Self::Inspector => "auth_required",
+            Self::Claude => "rejected the credential",
+            Self::Python => "(revoked, decision",
+        }
+    }
+
+    /// Whether each call is made on a connection of its own: then that is what is refused to a revoked run.
+    pub(crate) fn connects_for_each_call(self) -> bool {
+        self == Self::Inspector
+    }
+
+    /// Whether it tells the gateway which use of a tool by its model a call is.
+    pub(crate) fn sends_tool_use_ids(self) -> bool {
         self == Self::Claude
     }
 }
@@ -83,6 +110,7 @@ pub(crate) struct Task<'a> {
     pub(crate) server: &'a Server,
     pub(crate) era: Era,
     pub(crate) run: &'a str,
+    /// The run is revoked before the last of them.
     pub(crate) calls: &'a [Call],
     /// A folder of its own.
     pub(crate) scratch: &'a Path,
@@ -113,7 +141,16 @@ pub(crate) fn converse(client: Client, task: &Task<'_>) -> io::Result<Said> {
     }
 }
 
-/// How Claude Code is told to take back its own run before its last call; its calls carry these ids.
+impl Task<'_> {
+    /// What must have happened before the call of this index, and for how many seconds to wait then.
+    pub(crate) fn before(&self, index: usize) -> Option<(Vec<String>, u64)> {
+        let pin = self.home.pin_file();
+        let revoke = ["revoke", "run", self.run, "--why", "the session is over", "--pin-file", &pin];
+        (index + 1 == self.calls.len()).then(|| (self.home.line(&revoke), REVOKED_WITHIN_S))
+    }
+}
+
+/// The id that the scripted model of Claude Code gives to its use of a tool.
 pub(crate) fn tool_use_id(server: &Server, index: usize) -> String {
     format!("toolu_{}_{index}", server.name)
 }

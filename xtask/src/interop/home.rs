@@ -22,6 +22,10 @@ pub(crate) struct Home {
     pub(crate) scratch: PathBuf,
     remit: PathBuf,
     up: Background,
+    /// Where the gateway listens.
+    gateway: String,
+    /// The key of the gateway's log.
+    pub(crate) vkey: PathBuf,
 }
 
 impl Home {
@@ -30,13 +34,17 @@ impl Home {
         let remit = root.join("target/debug/remit");
         let mut up = Command::new(&remit);
         up.arg("--json").arg("--home").arg(scratch.join("home")).arg("up");
+        let gateway = format!("127.0.0.1:{}", free_port()?);
         up.args(["--listen-authority", &format!("127.0.0.1:{}", free_port()?)]);
-        up.args(["--listen-gateway", &format!("127.0.0.1:{}", free_port()?)]);
+        up.args(["--listen-gateway", &gateway]);
         up.arg("--pin-file").arg(scratch.join("pin"));
         let mut up = Background::start(&mut up, noise(scratch, "up")?)?;
         up.first_line(READY_MAX)
             .map_err(|error| io::Error::other(format!("remit up: {error}, see {}/up.err", scratch.display())))?;
-        Ok(Self { scratch: scratch.to_owned(), remit, up })
+        let home = Self { scratch: scratch.to_owned(), remit, up, gateway, vkey: scratch.join("vkey") };
+        // Kept from the beginning, as an auditor would: what signs the log in the end must be this.
+        std::fs::copy(home.log()?.join("vkey"), &home.vkey)?;
+        Ok(home)
     }
 
     /// The folder of the binary, for a `PATH`.
@@ -46,6 +54,16 @@ impl Home {
 
     pub(crate) fn dir(&self) -> PathBuf {
         self.scratch.join("home")
+    }
+
+    /// The directory of the gateway's log, of which there is one epoch.
+    pub(crate) fn log(&self) -> io::Result<PathBuf> {
+        let all = std::fs::read_dir(self.dir().join("gateway/log"))?;
+        let epochs: Vec<PathBuf> = all.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+        match epochs.as_slice() {
+            [epoch] => Ok(epoch.clone()),
+            _ => Err(io::Error::other(format!("{} epochs of the gateway's log", epochs.len()))),
+        }
     }
 
     /// Ends `remit up`, which publishes the last of its log.
@@ -131,11 +149,8 @@ impl Home {
     }
 
     /// Where a client finds the server.
-    pub(crate) fn url(&self, server: &Server) -> io::Result<String> {
-        let status = self.facts(&["status"])?;
-        let gateway = status.pointer("/authority/gateway").and_then(Value::as_str);
-        let gateway = gateway.ok_or_else(|| io::Error::other("remit status names no gateway"))?;
-        Ok(format!("{gateway}/mcp/{}", server.name))
+    pub(crate) fn url(&self, server: &Server) -> String {
+        format!("http://{}/mcp/{}", self.gateway, server.name)
     }
 }
 

@@ -8,6 +8,7 @@
 mod cell;
 mod clients;
 mod home;
+mod install;
 mod packages;
 mod process;
 mod record;
@@ -19,6 +20,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::say;
 use cell::Row;
@@ -28,18 +30,22 @@ use packages::Packages;
 use servers::Server;
 pub(crate) use table::Tally;
 
-/// How many cells are looked at at a time: clients mostly wait for each other's processes.
-const WORKERS: usize = 2;
+/// How many cells are looked at at a time: clients mostly wait, for processes and for a revocation to be everywhere.
+const WORKERS: usize = 4;
+/// How long all cells may take together.
+const TALK_MAX: Duration = Duration::from_mins(5);
 
 /// Runs everything that can be run here. The packages are those in a directory, or are installed below `target`.
 pub(crate) fn run(root: &Path, installed: Option<&str>) -> io::Result<Tally> {
     build(root)?;
     let dir = installed.map_or_else(|| root.join("target/interop"), Into::into);
     let packages = Packages::prepare(&dir)?;
+    let began = Instant::now();
     let scratch = std::env::temp_dir().join(format!("remit-interop-{}", std::process::id()));
     std::fs::create_dir_all(&scratch)?;
     let scratch = scratch.canonicalize()?;
     let tally = with(root, &packages, &scratch)?;
+    say(&format!("interop: {} in {} s", tally.line(), began.elapsed().as_secs()));
     if tally.failed == 0 {
         std::fs::remove_dir_all(&scratch)?;
     } else {
@@ -55,28 +61,47 @@ fn build(root: &Path) -> io::Result<()> {
 }
 
 fn with(root: &Path, packages: &Packages, scratch: &Path) -> io::Result<Tally> {
-    let all = servers::all(root, packages, scratch)?;
-    let (servers, without): (Vec<Server>, Vec<Server>) =
-        all.into_iter().partition(|server| packages.lack(server.needs).is_none());
-    let mut not_run: Vec<String> = without.iter().map(|server| why(packages, server.name, server.needs)).collect();
+    let mut missed = Missed::default();
+    let mut servers = servers::all(root, packages, scratch)?;
+    servers.retain(|server| {
+        let cells = Client::ALL.iter().map(|client| client.eras().len()).sum();
+        missed.none(server.name, cells, packages.lack(server.needs))
+    });
+    let clients = Client::ALL.iter().copied().filter(|client| {
+        let cells = client.eras().len() * servers.len();
+        missed.none(client.name(), cells, packages.lack(client.needs()))
+    });
     let mut cells = Vec::new();
-    let mut missed = without.len() * Client::ALL.iter().map(|client| client.eras().len()).sum::<usize>();
-    for client in Client::ALL {
-        if packages.lack(client.needs()).is_some() {
-            missed += client.eras().len() * servers.len();
-            not_run.push(why(packages, client.name(), client.needs()));
-        } else {
-            cells
-                .extend(servers.iter().flat_map(|server| client.eras().iter().map(move |era| (*client, server, *era))));
-        }
+    for client in clients {
+        cells.extend(servers.iter().flat_map(|server| client.eras().iter().map(move |era| (client, server, *era))));
     }
     let (rows, figures) =
         if cells.is_empty() { (Vec::new(), None) } else { talk(root, packages, scratch, &servers, &cells)? };
-    Ok(table::print(&rows, figures.as_ref(), &not_run, missed))
+    table::print(&rows, figures.as_ref(), &missed.lines);
+    Ok(Tally::new(&rows, figures.as_ref(), packages.broken.len(), (missed.cells, missed.why)))
 }
 
-fn why(packages: &Packages, name: &str, needs: &[packages::Group]) -> String {
-    format!("{name}: {}", packages.lack(needs).unwrap_or_default())
+/// What cannot be run here.
+#[derive(Default)]
+struct Missed {
+    cells: usize,
+    /// One for each server and client.
+    lines: Vec<String>,
+    /// Each reason once.
+    why: Vec<String>,
+}
+
+impl Missed {
+    /// Counts what is missed for this reason; true where there is none.
+    fn none(&mut self, name: &str, cells: usize, why: Option<&str>) -> bool {
+        let Some(why) = why else { return true };
+        self.cells += cells;
+        self.lines.push(format!("{name}: {why}"));
+        if !self.why.iter().any(|known| known == why) {
+            self.why.push(why.to_owned());
+        }
+        false
+    }
 }
 
 /// All cells, and what the log says of them in the end.
@@ -105,6 +130,7 @@ fn talk(
 
 /// A few at a time, and their rows in order.
 fn at_once<C: Copy + Sync>(cells: &[C], run: &(impl Fn(C) -> io::Result<Row> + Sync)) -> io::Result<Vec<Row>> {
+    let end = Instant::now() + TALK_MAX;
     let next = Mutex::new(cells.iter().enumerate());
     let done = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -112,7 +138,7 @@ fn at_once<C: Copy + Sync>(cells: &[C], run: &(impl Fn(C) -> io::Result<Row> + S
             scope.spawn(|| {
                 loop {
                     let taken = next.lock().ok().and_then(|mut next| next.next());
-                    let Some((index, cell)) = taken else { break };
+                    let Some((index, cell)) = taken.filter(|_| Instant::now() < end) else { break };
                     let row = run(*cell);
                     if let Ok(mut done) = done.lock() {
                         done.push((index, row));
@@ -123,7 +149,7 @@ fn at_once<C: Copy + Sync>(cells: &[C], run: &(impl Fn(C) -> io::Result<Row> + S
     });
     let mut done = done.into_inner().map_err(|_| io::Error::other("a worker failed"))?;
     if done.len() != cells.len() {
-        return Err(io::Error::other("a worker failed"));
+        return Err(io::Error::other(format!("{} of {} cells in time", done.len(), cells.len())));
     }
     done.sort_by_key(|(index, _)| *index);
     done.into_iter().map(|(_, row)| row).collect()

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use super::install::{self, Failure};
 use super::process;
 use crate::say;
 
-/// A slow network may take this long for one group of packages.
-const INSTALL_MAX: Duration = Duration::from_mins(5);
 const ASK_MAX: Duration = Duration::from_secs(20);
 
 /// What is missed, and what for, when it cannot be installed.
@@ -28,37 +27,56 @@ pub(crate) enum Group {
 }
 
 /// One package: from which registry, its name and exact version.
-struct Package {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Package {
     group: Group,
-    npm: bool,
-    name: &'static str,
-    version: &'static str,
+    pub(crate) npm: bool,
+    pub(crate) name: String,
+    pub(crate) version: &'static str,
 }
 
-const fn npm(group: Group, name: &'static str, version: &'static str) -> Package {
-    Package { group, npm: true, name, version }
+/// Inspector and the servers need a Node that is newer than many machines have; it and Claude Code are programs of their
+/// own for each platform, so that nothing has to be run to install them.
+fn wanted() -> Vec<Package> {
+    let npm = |group, name: &str, version| Package { group, npm: true, name: name.to_owned(), version };
+    let pypi = |group, name: &str, version| Package { group, npm: false, name: name.to_owned(), version };
+    vec![
+        npm(Group::Node, &node_package(), "22.23.3"),
+        npm(Group::Inspector, "@modelcontextprotocol/inspector", "2.12.0"),
+        npm(Group::Everything, "@modelcontextprotocol/server-everything", "2026.8.31"),
+        npm(Group::Filesystem, "@modelcontextprotocol/server-filesystem", "2026.8.31"),
+        npm(Group::Claude, &claude_package(), "2.1.329"),
+        pypi(Group::Mcp, "mcp", "2.3.0"),
+        pypi(Group::Time, "mcp-server-time", "2026.10.19"),
+        pypi(Group::Git, "mcp-server-git", "2026.10.19"),
+    ]
 }
 
-const fn pypi(group: Group, name: &'static str, version: &'static str) -> Package {
-    Package { group, npm: false, name, version }
+fn node_package() -> String {
+    // The short name was taken on that platform.
+    let prefix = if cfg!(all(target_os = "macos", target_arch = "aarch64")) { "node-bin" } else { "node" };
+    format!("{prefix}-{}", platform())
 }
 
-/// Inspector and the servers need a Node that is newer than many machines have.
-const PACKAGES: &[Package] = &[
-    npm(Group::Node, "node", "22.23.3"),
-    npm(Group::Inspector, "@modelcontextprotocol/inspector", "2.12.0"),
-    npm(Group::Everything, "@modelcontextprotocol/server-everything", "2026.8.31"),
-    npm(Group::Filesystem, "@modelcontextprotocol/server-filesystem", "2026.8.31"),
-    npm(Group::Claude, "@anthropic-ai/claude-code", "2.1.329"),
-    pypi(Group::Mcp, "mcp", "2.3.0"),
-    pypi(Group::Time, "mcp-server-time", "2026.10.19"),
-    pypi(Group::Git, "mcp-server-git", "2026.10.19"),
-];
+fn claude_package() -> String {
+    format!("@anthropic-ai/claude-code-{}", platform())
+}
+
+fn platform() -> &'static str {
+    match (cfg!(target_os = "macos"), cfg!(target_arch = "aarch64")) {
+        (true, true) => "darwin-arm64",
+        (true, false) => "darwin-x64",
+        (false, true) => "linux-arm64",
+        (false, false) => "linux-x64",
+    }
+}
 
 /// Where they lie, and which are missing.
 pub(crate) struct Packages {
     dir: PathBuf,
     missing: Vec<(Group, String)>,
+    /// Those that a registry was asked for and could not be installed all the same.
+    pub(crate) broken: Vec<String>,
 }
 
 impl Packages {
@@ -66,20 +84,44 @@ impl Packages {
     pub(crate) fn prepare(dir: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
         // Other programs are started elsewhere, and must find it all the same.
-        let mut found = Self { dir: dir.canonicalize()?, missing: Vec::new() };
+        let mut found = Self { dir: dir.canonicalize()?, missing: Vec::new(), broken: Vec::new() };
         say(&format!("packages in {}", found.dir.display()));
-        for package in PACKAGES {
-            let Package { group, name, version, .. } = package;
-            if found.has(package) {
-                say(&format!("  {name} {version} is there"));
-            } else if let Err(why) = found.install(package) {
-                say(&format!("  {name} {version} cannot be installed here: {why}"));
-                found.missing.push((*group, format!("{name} {version} cannot be installed here")));
-            } else {
-                say(&format!("  {name} {version} installed"));
+        let (there, absent): (Vec<Package>, Vec<Package>) = wanted().into_iter().partition(|one| found.has(one));
+        for package in &there {
+            say(&format!("  {} {} is there", package.name, package.version));
+        }
+        for npm in [true, false] {
+            let batch: Vec<&Package> = absent.iter().filter(|package| package.npm == npm).collect();
+            for (package, failure) in install::all(&found.dir, npm, &batch) {
+                found.miss(package, failure);
             }
         }
+        for package in absent.iter().filter(|package| found.lack(&[package.group]).is_none()) {
+            say(&format!("  {} {} installed", package.name, package.version));
+        }
+        found.programs();
         Ok(found)
+    }
+
+    fn miss(&mut self, package: &Package, failure: Failure) {
+        let (broken, why) = match failure {
+            Failure::NotHere(why) => (false, why),
+            Failure::Broken(why) => (true, format!("cannot be installed: {why}")),
+        };
+        let line = format!("{} {}: {why}", package.name, package.version);
+        say(&format!("  {line}"));
+        if broken {
+            self.broken.push(line);
+        }
+        self.missing.push((package.group, why));
+    }
+
+    /// Programs of the machine that a server's own package does not bring.
+    fn programs(&mut self) {
+        let asked = process::run(Command::new("git").arg("--version"), "", ASK_MAX);
+        if !asked.is_ok_and(|output| output.good) {
+            self.missing.push((Group::Git, "no git here".into()));
+        }
     }
 
     /// Why something that needs these cannot be run.
@@ -88,7 +130,7 @@ impl Packages {
     }
 
     pub(crate) fn node(&self) -> PathBuf {
-        self.module("node/bin/node")
+        self.module(&node_package()).join("bin/node")
     }
 
     /// A file below `node_modules`.
@@ -98,19 +140,16 @@ impl Packages {
 
     /// A program of the Python environment.
     pub(crate) fn python(&self, program: &str) -> PathBuf {
-        self.dir.join("venv/bin").join(program)
+        install::environment(&self.dir).join("bin").join(program)
     }
 
-    /// Claude Code itself, which is a package of its own for each platform.
     pub(crate) fn claude(&self) -> PathBuf {
-        let system = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
-        let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
-        self.module(&format!("@anthropic-ai/claude-code-{system}-{machine}/claude"))
+        self.module(&claude_package()).join("claude")
     }
 
     fn has(&self, package: &Package) -> bool {
         let found = if package.npm {
-            let text = std::fs::read_to_string(self.module(package.name).join("package.json")).unwrap_or_default();
+            let text = std::fs::read_to_string(self.module(&package.name).join("package.json")).unwrap_or_default();
             let manifest: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
             manifest.get("version").and_then(|version| version.as_str()).map(ToOwned::to_owned)
         } else {
@@ -119,35 +158,5 @@ impl Packages {
             asked.ok().map(|output| output.out.trim().to_owned())
         };
         found.as_deref() == Some(package.version)
-    }
-
-    fn install(&self, package: &Package) -> Result<(), String> {
-        let Package { name, version, .. } = package;
-        if package.npm {
-            let mut npm = Command::new("npm");
-            npm.current_dir(&self.dir).args(["install", "--prefix"]).arg(&self.dir);
-            npm.args(["--save-exact", "--no-audit", "--no-fund", "--loglevel=error", &format!("{name}@{version}")]);
-            return must(&mut npm);
-        }
-        if !self.python("python").exists() {
-            must(Command::new("python3").args(["-m", "venv"]).arg(self.dir.join("venv")))?;
-        }
-        let mut pip = Command::new(self.python("python"));
-        must(pip.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            &format!("{name}=={version}"),
-        ]))
-    }
-}
-
-fn must(command: &mut Command) -> Result<(), String> {
-    match process::run(command, "", INSTALL_MAX) {
-        Ok(output) if output.good => Ok(()),
-        Ok(output) => Err(output.last_line().to_owned()),
-        Err(error) => Err(format!("{}: {error}", command.get_program().to_string_lossy())),
     }
 }

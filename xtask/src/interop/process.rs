@@ -50,6 +50,13 @@ pub(crate) fn run(command: &mut Command, input: &str, within: Duration) -> io::R
     Ok(Output { good: status.success(), out: text(out), err: text(err) })
 }
 
+/// Runs a command line that must end well.
+pub(crate) fn must(line: &[String], within: Duration) -> io::Result<()> {
+    let [program, arguments @ ..] = line else { return Err(io::Error::other("no program is named")) };
+    let output = run(Command::new(program).args(arguments), "", within)?;
+    if output.good { Ok(()) } else { Err(io::Error::other(format!("{program}: {}", output.last_line()))) }
+}
+
 /// A program in the background. Dropping it ends it.
 pub(crate) struct Background(Child);
 

@@ -1,17 +1,29 @@
-//! What the log says of each cell, read after the gateway has ended.
+//! What the log says of each cell, read after the gateway has ended: verified by `remit`, and then read from its files as
+//! anybody can who knows their public format.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 
 use serde_json::Value;
 
-use super::cell::{Expected, Row};
-use super::clients::{Client, tool_use_id};
+use super::cell::{Expected, Row, Step};
+use super::clients::{Era, tool_use_id};
 use super::home::Home;
+use super::servers::Server;
 
-/// An intent, with what came of it.
-struct Intent {
+/// The revision without a handshake.
+const MODERN: &str = "2026-07-28";
+/// Entries of a full bundle.
+const BUNDLE_ENTRIES: usize = 256;
+
+/// A message of a client, with what came of it.
+#[derive(Default)]
+struct Asked {
     run: String,
+    /// The method.
+    operation: String,
+    revision: String,
     tool: String,
     verdict: String,
     /// Why it was refused.
@@ -23,55 +35,97 @@ struct Intent {
 
 /// The figures of the whole log.
 pub(crate) struct Figures {
+    pub(crate) entries: usize,
     pub(crate) intents: usize,
     pub(crate) outcomes: usize,
-    pub(crate) verified: bool,
-    pub(crate) said: String,
+    /// What is wrong with the log itself.
+    pub(crate) faults: Vec<String>,
 }
 
 /// Verifies the log, and adds to each row what the log lacks of it.
-pub(crate) fn check(home: &Home, servers: &[super::servers::Server], rows: &mut [Row]) -> io::Result<Figures> {
-    let (verified, said) = match home.facts(&["log", "verify"]) {
-        Ok(facts) => (facts.get("ok") == Some(&Value::Bool(true)), facts.to_string()),
-        Err(error) => (false, error.to_string()),
-    };
-    let intents = read(home)?;
+pub(crate) fn check(home: &Home, servers: &[Server], rows: &mut [Row]) -> io::Result<Figures> {
+    let log = home.log()?;
+    let leaves = leaves(&log)?;
+    let mut faults: Vec<String> = unverified(home, &log, leaves.len()).into_iter().collect();
+    let asked = read(&leaves);
     for row in rows {
-        let server = servers.iter().find(|server| server.name == row.server);
-        let own: Vec<&Intent> = intents.values().filter(|intent| intent.run == row.run).collect();
-        let found: Vec<String> = server.into_iter().flat_map(|server| faults(row, server, &own)).collect();
-        row.faults.extend(found);
+        let own: Vec<&Asked> = asked.values().filter(|asked| asked.run == row.run).collect();
+        let calls = own.iter().find(|asked| asked.operation == "tools/call");
+        row.revision = calls.map(|asked| asked.revision.clone()).unwrap_or_default();
+        let found = servers.iter().find(|server| server.name == row.server).map(|server| lacks(row, server, &own));
+        row.faults.extend(found.into_iter().flatten());
     }
-    let outcomes = intents.values().filter(|intent| intent.status.is_some()).count();
-    Ok(Figures { intents: intents.len(), outcomes, verified, said })
+    let permitted = |asked: &&Asked| asked.verdict == "permit";
+    let open = asked.values().filter(permitted).filter(|asked| asked.status.is_none()).count();
+    if open > 0 {
+        faults.push(format!("{open} permitted messages have no outcome"));
+    }
+    let outcomes = asked.values().filter(|asked| asked.status.is_some()).count();
+    Ok(Figures { entries: leaves.len(), intents: asked.len(), outcomes, faults })
 }
 
-/// Every tool call that stands in the log, by its index.
-fn read(home: &Home) -> io::Result<BTreeMap<u64, Intent>> {
-    let mut intents = BTreeMap::new();
-    for kind in ["call_intent", "call_outcome"] {
-        let lines = home.remit(&["log", "tail", "-n", "1000000", "--kind", kind])?;
-        for line in lines.lines() {
-            let line: Value = serde_json::from_str(line).map_err(io::Error::other)?;
-            let index = line.get("index").and_then(Value::as_u64).unwrap_or_default();
-            let shown = home.facts(&["log", "show", &index.to_string()])?;
-            let event = shown.get("event").unwrap_or(&Value::Null);
-            if kind == "call_intent" {
-                intents.insert(index, intent(event));
-            } else {
-                let of = event.pointer("/unmapped/remit/intent").and_then(Value::as_u64).unwrap_or_default();
-                if let Some(intent) = intents.get_mut(&of) {
-                    intent.status = Some(text(event, "/unmapped/remit/status"));
-                }
-            }
+/// Why the log is not what was signed with the key that was kept.
+fn unverified(home: &Home, log: &Path, entries: usize) -> Option<String> {
+    let vkey = home.vkey.display().to_string();
+    let facts = match home.facts(&["log", "verify", &log.display().to_string(), "--vkey", &vkey]) {
+        Ok(facts) => facts,
+        Err(error) => return Some(error.to_string()),
+    };
+    let trusted = facts.pointer("/logs/0/trusted") == Some(&Value::Bool(true));
+    let all = facts.pointer("/logs/0/entries").and_then(Value::as_u64) == u64::try_from(entries).ok();
+    let good = facts.get("ok") == Some(&Value::Bool(true)) && trusted && all;
+    (!good).then(|| format!("of {entries} entries, remit log verify says: {facts}"))
+}
+
+/// Every entry, from the bundles that the checkpoint covers.
+fn leaves(log: &Path) -> io::Result<Vec<Value>> {
+    let checkpoint = std::fs::read_to_string(log.join("checkpoint"))?;
+    let size: usize = checkpoint.lines().nth(1).and_then(|line| line.parse().ok()).ok_or_else(malformed)?;
+    let mut leaves = Vec::new();
+    while leaves.len() < size {
+        let (bundle, rest) = (leaves.len() / BUNDLE_ENTRIES, size - leaves.len());
+        let name = if rest < BUNDLE_ENTRIES { format!("{bundle:03}.p/{rest}") } else { format!("{bundle:03}") };
+        let bytes = std::fs::read(log.join("tile/entries").join(name))?;
+        let mut bytes = bytes.as_slice();
+        for _ in 0..rest.min(BUNDLE_ENTRIES) {
+            let (length, after) = bytes.split_first_chunk::<2>().ok_or_else(malformed)?;
+            let (leaf, after) = after.split_at_checked(u16::from_be_bytes(*length).into()).ok_or_else(malformed)?;
+            leaves.push(serde_json::from_slice(leaf).map_err(io::Error::other)?);
+            bytes = after;
         }
     }
-    Ok(intents)
+    Ok(leaves)
 }
 
-fn intent(event: &Value) -> Intent {
-    Intent {
+fn malformed() -> io::Error {
+    io::Error::other("the log's files are not what they should be")
+}
+
+/// Every message of a client that stands in the log, by its index.
+fn read(leaves: &[Value]) -> BTreeMap<u64, Asked> {
+    let mut all = BTreeMap::new();
+    for (index, event) in (0..).zip(leaves) {
+        match text(event, "/unmapped/remit/kind").as_str() {
+            "call_intent" | "method" => {
+                all.insert(index, asked(event));
+            }
+            "call_outcome" => {
+                let of = event.pointer("/unmapped/remit/intent").and_then(Value::as_u64);
+                if let Some(asked) = of.and_then(|of| all.get_mut(&of)) {
+                    asked.status = Some(text(event, "/unmapped/remit/status"));
+                }
+            }
+            _ => {}
+        }
+    }
+    all
+}
+
+fn asked(event: &Value) -> Asked {
+    Asked {
         run: text(event, "/unmapped/remit/run"),
+        operation: text(event, "/api/operation"),
+        revision: text(event, "/api/version"),
         tool: text(event, "/resources/0/uid"),
         verdict: text(event, "/unmapped/remit/decision/verdict"),
         code: text(event, "/unmapped/remit/decision/code"),
@@ -84,35 +138,68 @@ fn text(event: &Value, pointer: &str) -> String {
     event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// What the log lacks, or has too much of.
-fn faults(row: &Row, server: &super::servers::Server, own: &[&Intent]) -> Vec<String> {
-    let mut faults = Vec::new();
-    let permitted: Vec<_> = own.iter().filter(|intent| intent.verdict == "permit").collect();
-    let answered = row.steps.iter().filter(|step| step.expected == Expected::Answered).count();
-    if permitted.len() != answered {
-        faults.push(format!("log: {} permitted calls, {answered} were made", permitted.len()));
-    }
-    if let Some(open) = permitted.iter().find(|intent| intent.status.as_deref() != Some("ok")) {
-        faults.push(format!("log: the call of {} has the outcome {:?}", open.tool, open.status));
-    }
-    for (index, step) in row.steps.iter().enumerate() {
-        let tool = format!("{}/{}", server.name, step.call.tool);
-        let of_step = |intent: &&&Intent| match step.expected {
-            Expected::Refused(code) => intent.code == code,
-            _ => intent.verdict == "permit",
+/// What the log lacks of a cell, or has too much of.
+fn lacks(row: &Row, server: &Server, own: &[&Asked]) -> Vec<String> {
+    let calls: Vec<&Asked> = own.iter().filter(|asked| asked.operation == "tools/call").copied().collect();
+    if row.steps.is_empty() {
+        let fault = match (own.is_empty(), calls.is_empty()) {
+            (true, _) => "log: the client never came to the gateway",
+            (_, false) => "log: a tool was called",
+            (false, true) => return Vec::new(),
         };
-        let found =
-            own.iter().filter(|intent| intent.tool.ends_with(&tool) || intent.tool == step.call.tool).find(of_step);
-        let id = tool_use_id(server, index);
-        match (found, step.expected) {
-            (None, Expected::NotCalled) => {}
-            (Some(_), Expected::NotCalled) => faults.push(format!("log: {tool} was called")),
-            (None, _) => faults.push(format!("log: no intent of {tool} for \"{}\"", step.title)),
-            (Some(intent), _) if row.client == Client::Claude && intent.tool_use_id != id => {
-                faults.push(format!("log: the tool use of \"{}\" is {:?}, not {id}", step.title, intent.tool_use_id));
-            }
-            (Some(_), _) => {}
-        }
+        return vec![fault.to_owned()];
     }
+    let mut faults = Vec::new();
+    let answered = |asked: &&&Asked| asked.verdict == "permit" && asked.status.as_deref() == Some("ok");
+    if !own.iter().any(|asked| asked.operation == "tools/list" && answered(&asked)) {
+        faults.push("log: no list of tools was answered".into());
+    }
+    let permitted = calls.iter().filter(|asked| asked.verdict == "permit").count();
+    let (made, good) = (calls.iter().filter(answered).count(), answers_due(row));
+    if (permitted, made) != (good, good) {
+        faults.push(format!("log: {good} calls were to be answered; {permitted} were permitted, {made} ended well"));
+    }
+    faults.extend(wrong_revision(row, server, own, &calls));
+    faults.extend(row.steps.iter().enumerate().filter_map(|(index, step)| lack(row, server, own, (index, step))));
     faults
+}
+
+fn answers_due(row: &Row) -> usize {
+    row.steps.iter().filter(|step| step.expected == Expected::Answered).count()
+}
+
+/// A client that was told to speak one era and spoke another has shown nothing of the one.
+fn wrong_revision(row: &Row, server: &Server, own: &[&Asked], calls: &[&Asked]) -> Option<String> {
+    let modern = match row.era {
+        Era::Legacy => false,
+        Era::Modern => true,
+        Era::Auto => server.modern,
+    };
+    // A client that chooses for itself asks first in the one way, then in the other.
+    let spoken = if row.era == Era::Auto { calls } else { own };
+    let wrong = spoken.iter().find(|asked| (asked.revision == MODERN) != modern)?;
+    Some(format!("log: it spoke {} in {}", wrong.revision, wrong.operation))
+}
+
+/// What the log lacks of one step.
+fn lack(row: &Row, server: &Server, own: &[&Asked], (index, step): (usize, &Step)) -> Option<String> {
+    let tool = format!("{}/{}", server.name, step.call.tool);
+    let of_tool = |asked: &&Asked| asked.operation == "tools/call" && asked.tool == tool;
+    let mut candidates = own.iter().copied();
+    let found = match step.expected {
+        Expected::Answered => candidates.find(|asked| of_tool(asked) && asked.verdict == "permit"),
+        Expected::NotCalled(_) => {
+            return candidates.any(|asked| of_tool(&asked)).then(|| format!("log: {tool} was called"));
+        }
+        Expected::Refused("revoked") if row.client.connects_for_each_call() => {
+            candidates.find(|asked| asked.code == "revoked")
+        }
+        Expected::Refused(code) => candidates.find(|asked| of_tool(asked) && asked.code == code),
+    };
+    let Some(found) = found else {
+        return Some(format!("log: nothing of \"{}\" for {tool}", step.title));
+    };
+    let id = if row.client.sends_tool_use_ids() { tool_use_id(server, index) } else { String::new() };
+    let wrong = found.tool_use_id != id;
+    wrong.then(|| format!("log: the tool use of \"{}\" is {:?}, not {id:?}", step.title, found.tool_use_id))
 }

@@ -8,29 +8,59 @@ use super::record::Figures;
 use crate::say;
 
 /// How many combinations came out how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Tally {
     pub(crate) good: usize,
     pub(crate) failed: usize,
     pub(crate) not_run: usize,
+    /// Why some were not run, each reason once.
+    pub(crate) why: Vec<String>,
 }
 
 impl Tally {
+    /// A log that is not good is a failure of its own, and so is a package that a registry has and cannot be installed.
+    pub(crate) fn new(
+        rows: &[Row],
+        figures: Option<&Figures>,
+        broken: usize,
+        (not_run, why): (usize, Vec<String>),
+    ) -> Self {
+        let good = rows.iter().filter(|row| row.faults.is_empty()).count();
+        let log = usize::from(figures.is_some_and(|figures| !figures.faults.is_empty()));
+        Self { good, failed: rows.len() - good + log + broken, not_run, why }
+    }
+
     /// Whether all passed that was run; an error where nothing was.
-    pub(crate) fn passed(self) -> io::Result<bool> {
+    pub(crate) fn passed(&self) -> io::Result<bool> {
         match self {
-            Self { good: 0, failed: 0, .. } => Err(io::Error::other("interop: nothing could be run here")),
-            Self { failed, .. } => Ok(failed == 0),
+            Self { good: 0, failed: 0, .. } => {
+                Err(io::Error::other(format!("interop: nothing was run: {}", self.reasons())))
+            }
+            Self { failed, .. } => Ok(*failed == 0),
         }
+    }
+
+    /// Why not everything was run.
+    pub(crate) fn reasons(&self) -> String {
+        self.why.join("; ")
+    }
+
+    /// In one line.
+    pub(crate) fn line(&self) -> String {
+        let failed = if self.failed > 0 { format!(", {} FAILED", self.failed) } else { String::new() };
+        let not_run =
+            if self.not_run > 0 { format!(", {} not run ({})", self.not_run, self.reasons()) } else { String::new() };
+        format!("{} cells{failed}{not_run}", self.good + self.failed)
     }
 }
 
-/// Prints everything, and counts it.
-pub(crate) fn print(rows: &[Row], figures: Option<&Figures>, not_run: &[String], missed: usize) -> Tally {
-    say(&format!("\n{:<14} {:<17} {:<7} {:<7} checked", "client", "server", "era", "result"));
+/// Prints everything that was found.
+pub(crate) fn print(rows: &[Row], figures: Option<&Figures>, not_run: &[String]) {
+    say(&format!("\n{:<14} {:<17} {:<7} {:<7} spoke", "client", "server", "era", "result"));
     for row in rows {
         let result = if row.faults.is_empty() { "passed" } else { "FAILED" };
-        say(&format!("{:<14} {:<17} {:<7} {result:<7} {}", row.client.name(), row.server, row.era.name(), row.checked));
+        let spoke = if row.steps.is_empty() { "none: the server has no such revision" } else { &row.revision };
+        say(&format!("{:<14} {:<17} {:<7} {result:<7} {spoke}", row.client.name(), row.server, row.era.name()));
         for fault in &row.faults {
             say(&format!("    {fault}"));
         }
@@ -39,23 +69,16 @@ pub(crate) fn print(rows: &[Row], figures: Option<&Figures>, not_run: &[String],
         refusals(*client, rows);
     }
     say("");
-    let log_fails = figures.is_some_and(|figures| !figures.verified);
-    if let Some(Figures { intents, outcomes, verified, said }) = figures {
-        let result = if *verified { "verified" } else { said };
-        say(&format!("log: {intents} intents of calls, {outcomes} outcomes, {result}"));
+    if let Some(Figures { entries, intents, outcomes, faults }) = figures {
+        say(&format!("log: {entries} entries, {intents} messages of clients, {outcomes} outcomes"));
+        let verified = ["verified with the key that was kept from the start".to_owned()];
+        for line in if faults.is_empty() { verified.as_slice() } else { faults } {
+            say(&format!("    {line}"));
+        }
     }
     for why in not_run {
         say(&format!("not run: {why}"));
     }
-    let tally = count(rows, log_fails, missed);
-    say(&format!("interop: {} passed, {} failed, {} not run", tally.good, tally.failed, tally.not_run));
-    tally
-}
-
-/// A log that does not verify is a failure of its own.
-fn count(rows: &[Row], log_fails: bool, missed: usize) -> Tally {
-    let good = rows.iter().filter(|row| row.faults.is_empty()).count();
-    Tally { good, failed: rows.len() - good + usize::from(log_fails), not_run: missed }
 }
 
 /// How a client shows what was refused: the first of each kind.
@@ -76,13 +99,25 @@ fn refusals(client: Client, rows: &[Row]) {
 mod tests {
     use super::*;
 
+    fn tally(good: usize, failed: usize, not_run: usize) -> Tally {
+        Tally { good, failed, not_run, why: vec!["no npm here".into()] }
+    }
+
     #[test]
     fn nothing_run_is_no_success() {
-        let tally = |good, failed, not_run| Tally { good, failed, not_run };
         assert!(tally(0, 0, 9).passed().is_err());
         assert!(!tally(3, 1, 0).passed().unwrap());
         assert!(!tally(0, 1, 0).passed().unwrap());
         assert!(tally(3, 0, 6).passed().unwrap());
-        assert_eq!(count(&[], true, 2), tally(0, 1, 2));
+        assert_eq!(tally(3, 0, 0).line(), "3 cells");
+        assert_eq!(tally(3, 1, 6).line(), "4 cells, 1 FAILED, 6 not run (no npm here)");
+    }
+
+    #[test]
+    fn a_log_that_is_not_good_and_a_broken_package_are_failures() {
+        let figures = |faults| Figures { entries: 1, intents: 1, outcomes: 1, faults };
+        assert_eq!(Tally::new(&[], Some(&figures(vec!["why".into()])), 0, (0, vec![])).failed, 1);
+        assert_eq!(Tally::new(&[], Some(&figures(vec![])), 2, (0, vec![])).failed, 2);
+        assert_eq!(Tally::new(&[], None, 0, (4, vec![])), Tally { not_run: 4, ..Tally::default() });
     }
 }

@@ -1,7 +1,6 @@
 //! The real Claude Code, in one session, with a scripted model behind it and nothing of the network before it.
 //!
-//! Its `.mcp.json` names the gateway, and its headers come from `remit token`, as a user would write it. Before the last
-//! call of the script the run is revoked.
+//! Its `.mcp.json` names the gateway, and its headers come from `remit token`, as a user would write it.
 
 use std::io;
 use std::process::Command;
@@ -15,8 +14,6 @@ use super::{Answer, Said, Task, tool_use_id};
 
 const SESSION_MAX: Duration = Duration::from_mins(2);
 const READY_MAX: Duration = Duration::from_secs(20);
-/// What was revoked is refused everywhere by then, in seconds.
-const REVOKED_WITHIN_S: u64 = 2;
 /// Beyond the script's own: a client that goes round in circles ends.
 const TURNS_MAX: usize = 24;
 
@@ -24,7 +21,7 @@ pub(super) fn converse(task: &Task<'_>) -> io::Result<Said> {
     let project = prepare(task)?;
     let script = task.scratch.join("script.json");
     write(&script, &turns(task).to_string())?;
-    let mut model = Command::new("python3");
+    let mut model = Command::new(task.packages.python("python"));
     model.arg(task.root.join("xtask/interop/messages.py")).arg(&script).arg(task.scratch.join("journal.jsonl"));
     let mut model = Background::start(&mut model, noise(task.scratch, "model")?)?;
     let port = model.first_line(READY_MAX)?;
@@ -36,7 +33,8 @@ pub(super) fn converse(task: &Task<'_>) -> io::Result<Said> {
     let output = process::run(&mut claude, "", SESSION_MAX)?;
     write(&task.scratch.join("stream.jsonl"), &output.out)?;
     let lines: Vec<Value> = output.out.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let Some(tools) = tools(&lines, task.server.name) else {
+    let journal = std::fs::read_to_string(task.scratch.join("journal.jsonl")).unwrap_or_default();
+    let Some(tools) = tools(&journal, task) else {
         return Ok(Said::Refused(output.last_line().to_owned()));
     };
     let answers = (0..task.calls.len()).map(|index| answer(&lines, &tool_use_id(task.server, index))).collect();
@@ -48,7 +46,7 @@ fn prepare(task: &Task<'_>) -> io::Result<std::path::PathBuf> {
     let project = task.scratch.join("project");
     let name = task.server.name;
     let servers = json!({ "mcpServers": { name: {
-        "type": "http", "url": task.home.url(task.server)?, "headersHelper": format!("remit token {name}"),
+        "type": "http", "url": task.home.url(task.server), "headersHelper": format!("remit token {name}"),
     }}});
     write(&project.join(".mcp.json"), &servers.to_string())?;
     write(&project.join(".claude/settings.local.json"), &json!({ "enabledMcpjsonServers": [name] }).to_string())?;
@@ -72,39 +70,36 @@ fn surroundings(claude: &mut Command, task: &Task<'_>, port: &str) {
     ] {
         claude.env(switch, "1");
     }
+    // It begins when it is connected, and offers its model every tool at once: what is offered is what was listed.
+    claude.env("MCP_CONNECTION_NONBLOCKING", "0").env("ENABLE_TOOL_SEARCH", "false");
     claude.env("REMIT__HOME", task.home.dir()).env("REMIT_RUN", task.run);
 }
 
-/// A turn for each call; the run is taken back before the last one.
+/// A turn for each call.
 fn turns(task: &Task<'_>) -> Value {
-    let last = task.calls.len().saturating_sub(1);
     let turn = |(index, call): (usize, &super::Call)| {
         let name = format!("mcp__{}__{}", task.server.name, call.tool);
-        let mut turn =
-            json!({ "use": [{ "id": tool_use_id(task.server, index), "name": name, "input": call.arguments }] });
-        if let (true, Some(turn)) = (index == last, turn.as_object_mut()) {
-            let revoke =
-                ["revoke", "run", task.run, "--why", "the session is over", "--pin-file", &task.home.pin_file()];
-            turn.insert("first".into(), json!(task.home.line(&revoke)));
-            turn.insert("pause_s".into(), REVOKED_WITHIN_S.into());
+        let uses = json!([{ "id": tool_use_id(task.server, index), "name": name, "input": call.arguments }]);
+        match task.before(index) {
+            Some((first, pause_s)) => json!({ "use": uses, "first": first, "pause_s": pause_s }),
+            None => json!({ "use": uses }),
         }
-        turn
     };
     let mut turns: Vec<Value> = task.calls.iter().enumerate().map(turn).collect();
     turns.push(json!({ "say": "that was all" }));
     Value::Array(turns)
 }
 
-/// The tools of the server that the session began with; none where it was not connected.
-fn tools(lines: &[Value], server: &str) -> Option<Vec<String>> {
-    let began = lines.iter().find(|line| line.get("subtype").and_then(Value::as_str) == Some("init"))?;
-    let mut servers = began.get("mcp_servers")?.as_array()?.iter();
-    servers
-        .find(|found| found.get("name").and_then(Value::as_str) == Some(server))
-        .filter(|found| found.get("status").and_then(Value::as_str) == Some("connected"))?;
-    let prefix = format!("mcp__{server}__");
-    let tools = began.get("tools")?.as_array()?.iter();
-    Some(tools.filter_map(|tool| tool.as_str()?.strip_prefix(&prefix).map(ToOwned::to_owned)).collect())
+/// The tools of the server that the model was offered for its last call; none where it offered none at all.
+fn tools(journal: &str, task: &Task<'_>) -> Option<Vec<String>> {
+    let last = u64::try_from(task.calls.len()).ok()?.checked_sub(1);
+    let mut turns = journal.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let turn = turns.find(|turn| turn.get("turn").and_then(Value::as_u64) == last)?;
+    let prefix = format!("mcp__{}__", task.server.name);
+    let offered = turn.get("tools")?.as_array()?.iter();
+    let tools: Vec<String> =
+        offered.filter_map(|tool| tool.as_str()?.strip_prefix(&prefix).map(ToOwned::to_owned)).collect();
+    (!tools.is_empty()).then_some(tools)
 }
 
 /// What the model got for a tool use.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,9 +11,12 @@ use super::super::process::{self, Output};
 use super::{Answer, Said, Task};
 
 const REQUEST_MAX: Duration = Duration::from_mins(1);
+const FIRST_MAX: Duration = Duration::from_secs(30);
 
 pub(super) fn converse(task: &Task<'_>) -> io::Result<Said> {
-    let listed = request(task, &["--method", "tools/list"])?;
+    // Asked for once: in the end it is this very token that must be refused.
+    let headers = task.home.headers(task.server, task.run)?;
+    let listed = request(task, &headers, &["--method", "tools/list"])?;
     let answer = read(&listed);
     if answer.error {
         return Ok(Said::Refused(answer.text));
@@ -21,17 +25,20 @@ pub(super) fn converse(task: &Task<'_>) -> io::Result<Said> {
     let tools = result.pointer("/result/tools").and_then(Value::as_array).into_iter().flatten();
     let tools = tools.filter_map(|tool| tool.get("name")?.as_str().map(ToOwned::to_owned)).collect();
     let mut answers = Vec::new();
-    for call in task.calls {
+    for (index, call) in task.calls.iter().enumerate() {
+        if let Some((first, pause_s)) = task.before(index) {
+            process::must(&first, FIRST_MAX)?;
+            thread::sleep(Duration::from_secs(pause_s));
+        }
         let arguments = call.arguments.to_string();
         let line = ["--method", "tools/call", "--tool-name", call.tool, "--tool-args-json", &arguments];
-        answers.push(read(&request(task, &line)?));
+        answers.push(read(&request(task, &headers, &line)?));
     }
     Ok(Said::Talked { tools, answers })
 }
 
-fn request(task: &Task<'_>, method: &[&str]) -> io::Result<Output> {
-    let headers = task.home.headers(task.server, task.run)?;
-    let url = task.home.url(task.server)?;
+fn request(task: &Task<'_>, headers: &Value, method: &[&str]) -> io::Result<Output> {
+    let url = task.home.url(task.server);
     let mut command = Command::new(task.packages.node());
     command.arg(task.packages.module("@modelcontextprotocol/inspector/clients/launcher/build/index.js"));
     command.args(["--cli", "--transport", "http", "--server-url", &url, "--protocol-era", task.era.name()]);

@@ -14,11 +14,16 @@ const MODERN: &str = "2026-07-28";
 
 pub(super) fn converse(task: &Task<'_>) -> io::Result<Said> {
     let mode = if task.era == Era::Modern { MODERN } else { task.era.name() };
-    let calls: Vec<Value> =
-        task.calls.iter().map(|call| json!({ "tool": call.tool, "arguments": call.arguments })).collect();
+    let call = |(index, call): (usize, &super::Call)| match task.before(index) {
+        Some((first, pause_s)) => {
+            json!({ "tool": call.tool, "arguments": call.arguments, "first": first, "pause_s": pause_s })
+        }
+        None => json!({ "tool": call.tool, "arguments": call.arguments }),
+    };
+    let calls: Vec<Value> = task.calls.iter().enumerate().map(call).collect();
     let asked = json!({ "headers": task.home.headers(task.server, task.run)?, "calls": calls });
     let mut command = Command::new(task.packages.python("python"));
-    command.arg(task.root.join("xtask/interop/client.py")).args([&task.home.url(task.server)?, mode]);
+    command.arg(task.root.join("xtask/interop/client.py")).args([&task.home.url(task.server), mode]);
     let output = process::run(&mut command, &asked.to_string(), TASK_MAX)?;
     let said: Value = serde_json::from_str(&output.out)
         .map_err(|_| io::Error::other(format!("client.py says: {}", output.last_line())))?;

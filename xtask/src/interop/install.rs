@@ -1,0 +1,155 @@
+//! Installing packages with the registries' own clients, and telling why it did not work.
+//!
+//! **Invariant:** only a machine that lacks a client, or cannot reach a registry, is excused; all else is a failure.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::packages::Package;
+use super::process;
+
+/// How long all of one registry's packages may take together.
+const INSTALL_MAX: Duration = Duration::from_mins(5);
+
+/// Why a package is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// This machine cannot have it: it has no client, or reaches no registry.
+    NotHere(String),
+    /// The registry was reached, and it went wrong all the same.
+    Broken(String),
+}
+
+/// The Python environment of a directory of packages.
+pub(crate) fn environment(dir: &Path) -> PathBuf {
+    dir.join("venv")
+}
+
+/// Installs packages of one registry at once; where that fails, one by one, so that each failure has its name.
+pub(crate) fn all<'a>(dir: &Path, npm: bool, packages: &[&'a Package]) -> Vec<(&'a Package, Failure)> {
+    let end = Instant::now() + INSTALL_MAX;
+    let install = if npm { by_npm } else { by_pip };
+    match packages {
+        [] => Vec::new(),
+        [package] => install(dir, packages, end).err().map(|failure| (*package, failure)).into_iter().collect(),
+        _ => match install(dir, packages, end) {
+            Ok(()) => Vec::new(),
+            // The next one would only wait as long for the same network.
+            Err(Failure::NotHere(why)) => {
+                packages.iter().map(|package| (*package, Failure::NotHere(why.clone()))).collect()
+            }
+            Err(Failure::Broken(_)) => {
+                packages.iter().filter_map(|package| Some((*package, install(dir, &[package], end).err()?))).collect()
+            }
+        },
+    }
+}
+
+/// Without the packages' own scripts: nothing of theirs is run before it is put behind the gateway.
+fn by_npm(dir: &Path, packages: &[&Package], end: Instant) -> Result<(), Failure> {
+    let mut npm = Command::new("npm");
+    npm.current_dir(dir).args(["install", "--prefix"]).arg(dir);
+    npm.args(["--ignore-scripts", "--save-exact", "--no-audit", "--no-fund", "--loglevel=error"]);
+    npm.args(packages.iter().map(|package| format!("{}@{}", package.name, package.version)));
+    must(&mut npm, end)
+}
+
+fn by_pip(dir: &Path, packages: &[&Package], end: Instant) -> Result<(), Failure> {
+    let python = environment(dir).join("bin/python");
+    // An environment whose making was broken off has a python and no pip.
+    if !environment(dir).join("bin/pip").exists() {
+        must(Command::new("python3").args(["-m", "venv"]).arg(environment(dir)), end)?;
+    }
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1"]);
+    pip.args(packages.iter().map(|package| format!("{}=={}", package.name, package.version)));
+    must(&mut pip, end)
+}
+
+fn must(command: &mut Command, end: Instant) -> Result<(), Failure> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    match process::run(command, "", end.saturating_duration_since(Instant::now())) {
+        Ok(output) if output.good => Ok(()),
+        Ok(output) => Err(failure(&format!("{}\n{}", output.out, output.err))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failure::NotHere(format!("no {program} here"))),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            Err(Failure::NotHere(format!("its registry is not reachable here in {} s", INSTALL_MAX.as_secs())))
+        }
+        Err(error) => Err(Failure::Broken(format!("{program}: {error}"))),
+    }
+}
+
+/// What npm and pip say where the network does not lead to a registry, or the registry itself is down.
+const UNREACHABLE: &[&str] = &[
+    "ECONNREFUSED",
+    "ECONNRESET",
+    "ENOTFOUND",
+    "EAI_AGAIN",
+    "ETIMEDOUT",
+    "ENETUNREACH",
+    "EHOSTUNREACH",
+    "ERR_SOCKET_TIMEOUT",
+    "E500",
+    "E502",
+    "E503",
+    "E504",
+    "NewConnectionError",
+    "NameResolutionError",
+    "ConnectTimeoutError",
+    "ReadTimeoutError",
+    "ProxyError",
+    "ConnectionResetError",
+];
+/// What a python without the means to make an environment says.
+const NO_ENVIRONMENT: &str = "ensurepip is not";
+
+fn failure(said: &str) -> Failure {
+    if let Some(word) = UNREACHABLE.iter().find(|word| said.contains(**word)) {
+        return Failure::NotHere(format!("its registry is not reachable here ({word})"));
+    }
+    if said.contains(NO_ENVIRONMENT) {
+        return Failure::NotHere("python3 cannot make environments here".into());
+    }
+    let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let line = lines.clone().find(|line| line.to_lowercase().contains("error")).or_else(|| lines.next());
+    Failure::Broken(line.unwrap_or("it said nothing").to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_out_of_reach_is_excused() {
+        for said in [
+            "npm error code ENOTFOUND\nnpm error errno ENOTFOUND\nnpm error network This is a problem …",
+            "npm error code E503\nnpm error 503 Service Unavailable",
+            "WARNING: Retrying after connection broken by 'NewConnectionError('…')': /mcp/\nERROR: No matching \
+             distribution found for mcp==2.3.0",
+            "The virtual environment was not created successfully because ensurepip is not\navailable.",
+        ] {
+            assert!(matches!(failure(said), Failure::NotHere(_)), "{said}");
+        }
+        for (said, named) in [
+            ("npm error code E404\nnpm error 404 Not Found", "E404"),
+            ("npm error code ENOSPC\nnpm error nospc no space left on device", "ENOSPC"),
+            ("npm error code EINTEGRITY", "EINTEGRITY"),
+            ("ERROR: No matching distribution found for mcp==99.3.0", "mcp==99.3.0"),
+            ("", "nothing"),
+        ] {
+            assert!(matches!(failure(said), Failure::Broken(why) if why.contains(named)), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_machine_without_a_client_is_excused_and_a_client_that_fails_is_not() {
+        let end = Instant::now() + Duration::from_secs(10);
+        let not_here = Failure::NotHere("no no-such-client here".into());
+        assert_eq!(must(&mut Command::new("no-such-client"), end), Err(not_here));
+        assert!(matches!(must(&mut Command::new("false"), end), Err(Failure::Broken(_))));
+        let mut slow = Command::new("sleep");
+        assert!(matches!(must(slow.arg("60"), Instant::now()), Err(Failure::NotHere(_))));
+    }
+}
