@@ -137,6 +137,10 @@ pub(super) async fn play(home: Option<&Path>, out: &Out) -> Result<Vec<Chapter>,
     chapters.push(Chapter { title: "What one entry of the log proves", steps: proved(&world, &vkey).await? });
     let log = True { dir: epoch(&world), vkey, earlier };
     chapters.push(Chapter { title: "The log, as an outsider sees it", steps: tamper::steps(&world, &log).await? });
+    let home = format!("{}/", world.home.display());
+    for step in chapters.iter_mut().flat_map(|chapter| &mut chapter.steps) {
+        step.came = step.came.replace(&home, "");
+    }
     Ok(chapters)
 }
 
@@ -312,7 +316,7 @@ fn keep_key(world: &World) -> Result<PathBuf, CliError> {
 }
 
 /// The first line, as much as fits on one.
-fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.chars().count() <= 150 { line } else { format!("{}…", line.chars().take(149).collect::<String>()) }
 }

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Step;
+use super::story::{short, step};
 use super::world::{Printed, World, failed};
-use super::{Step, story::step};
 use crate::error::CliError;
 
 /// The true log, and what was known of it earlier.
@@ -51,7 +52,7 @@ async fn verify(world: &World, dir: &Path, log: &True, since: Option<&Path>) -> 
 
 fn told(what: &str, printed: &Printed, code: i32) -> Step {
     let says = printed.json.get("says").and_then(serde_json::Value::as_str).unwrap_or(&printed.err);
-    step(what, says.trim(), printed.code == code, printed.ms)
+    step(what, short(says), printed.code == code, printed.ms)
 }
 
 fn text(path: &Path) -> String {
