@@ -12,6 +12,7 @@ use remit_core::hash::sha256_text;
 use remit_core::id::{Team, ToolId};
 use remit_core::policy;
 use remit_core::registry::{Agent, Server, Tool};
+use remit_core::target::Target;
 
 use crate::authority::{Core, State};
 use crate::change::{AgentRecord, Change, ServerRecord, ToolRecord};
@@ -149,7 +150,7 @@ fn server(record: ServerRecord, tools: Vec<ToolRecord>) -> Server {
 
 fn agent(record: AgentRecord, servers: &[Server]) -> Agent {
     let manifest = record.manifest;
-    let needs = manifest.needs.iter().flat_map(|need| needed(&need.tool, servers));
+    let needs = manifest.needs.iter().flat_map(|need| needed(&need.target, servers));
     Agent {
         needs: needs.collect(),
         tier: manifest.tier(),
@@ -164,11 +165,13 @@ fn agent(record: AgentRecord, servers: &[Server]) -> Agent {
 }
 
 /// A wildcard stands for what the server exposes now.
-fn needed(need: &str, servers: &[Server]) -> Vec<ToolId> {
-    let Some(name) = need.strip_suffix("/*") else {
-        return ToolId::try_from(need.to_owned()).into_iter().collect();
+fn needed(need: &Target, servers: &[Server]) -> Vec<ToolId> {
+    let name = match need {
+        Target::Tool(server, Some(tool)) => return vec![ToolId { server: server.clone(), tool: tool.clone() }],
+        Target::Tool(server, None) => server,
+        Target::Prompt(..) | Target::Resource(..) => return Vec::new(),
     };
-    let named = servers.iter().filter(|server| server.name.as_str() == name);
+    let named = servers.iter().filter(|server| server.name == *name);
     named
         .flat_map(|server| {
             server.tools.iter().map(|tool| ToolId { server: server.name.clone(), tool: tool.name.clone() })

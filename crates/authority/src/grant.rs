@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 
 use remit_core::claims::TEXT_BYTES_MAX;
-use remit_core::constraint::Constraint;
+use remit_core::constraint::{Constraint, Scalar};
 use remit_core::grant::{Arguments, DETAIL_TYPE, Detail, GRANT_TOOLS_MAX, WILDCARD};
-use remit_core::id::{ServerName, ToolId, ToolName};
+use remit_core::id::{ServerName, ToolName};
 use remit_core::manifest::{self, Manifest};
 use remit_core::registry::Environment;
 use remit_core::rejection::{Code, Rejection};
+use remit_core::target::Target;
 use serde::{Deserialize, Serialize};
 
 use crate::change::Grant;
@@ -21,7 +22,8 @@ use crate::subset::details_within;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
-    /// `<server>/<tool>` each, or `<server>/*` where the manifest makes that exception.
+    /// `<server>/<tool>`, `prompt:<server>/<name>` or `resource:<server>/<uri>` each, or a `*` at the end where the
+    /// manifest makes that exception.
     pub tools: Vec<String>,
     /// Constraints of arguments.
     #[serde(default, rename = "where")]
@@ -54,6 +56,10 @@ pub struct Offer {
     pub environment: Environment,
     /// The menu.
     pub exposed: Vec<ToolName>,
+    /// The prompts on it.
+    pub prompts: Vec<ToolName>,
+    /// Whether resources may be read at all.
+    pub resources: bool,
 }
 
 /// What is granted.
@@ -75,14 +81,14 @@ pub fn grant(
     asked: &Asked,
 ) -> Result<Granted, Rejection> {
     let seconds = reason_and_end(asked)?;
-    let tools = parse_tools(asked)?;
-    declared(manifest, &tools, asked)?;
-    for (server, tool) in &tools {
-        offered(manifest, offers, server, tool.as_ref())?;
+    let targets = targets(asked)?;
+    declared(manifest, &targets, asked)?;
+    for target in &targets {
+        offered(manifest, offers, target)?;
     }
-    short_enough(manifest, &tools, seconds)?;
-    let wildcard = tools.iter().any(|(_, tool)| tool.is_none());
-    let details = details(gateway, tools, asked)?;
+    short_enough(manifest, &targets, seconds)?;
+    let wildcard = targets.iter().any(Target::is_wildcard);
+    let details = details(gateway, &targets, asked)?;
     Ok(Granted { details, seconds, wildcard })
 }
 
@@ -106,8 +112,6 @@ pub fn narrow(ceiling: &Grant, granted: &Granted, now: i64) -> Result<i64, Rejec
     }
     Ok(until)
 }
-
-type Tools = Vec<(ServerName, Option<ToolName>)>;
 
 fn incomplete(message: impl Into<String>, help: impl Into<String>) -> Rejection {
     Rejection::new(Code::GrantIncomplete, message, help)
@@ -138,72 +142,46 @@ fn reason_and_end(asked: &Asked) -> Result<i64, Rejection> {
     }
 }
 
-fn parse_tools(asked: &Asked) -> Result<Tools, Rejection> {
+fn targets(asked: &Asked) -> Result<Vec<Target>, Rejection> {
     let parse = |text: &String| {
-        let wrong = |error: remit_core::id::IdError| {
-            Rejection::new(Code::RequestInvalid, error.to_string(), "remit server list")
-        };
-        if let Some(server) = text.strip_suffix("/*") {
-            return Ok((ServerName::new(server).map_err(wrong)?, None));
-        }
-        let id = ToolId::try_from(text.clone()).map_err(wrong)?;
-        Ok((id.server, Some(id.tool)))
+        text.parse::<Target>()
+            .map_err(|error| Rejection::new(Code::RequestInvalid, error.to_string(), "remit server list"))
     };
-    let mut tools = asked.tools.iter().map(parse).collect::<Result<Tools, _>>()?;
-    tools.sort();
-    tools.dedup();
-    if tools.len() > GRANT_TOOLS_MAX {
+    let mut targets = asked.tools.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    targets.sort();
+    targets.dedup();
+    if targets.len() > GRANT_TOOLS_MAX {
         let message = format!("more than {GRANT_TOOLS_MAX} tools are asked for at once");
         return Err(Rejection::new(Code::RequestInvalid, message, "ask for fewer"));
     }
-    Ok(tools)
+    Ok(targets)
 }
 
 /// Everything must be declared; what is not is answered with the lines that declare it.
-fn declared(manifest: &Manifest, tools: &Tools, asked: &Asked) -> Result<(), Rejection> {
-    let missing: Vec<String> = tools
-        .iter()
-        .filter(|(server, tool)| need(manifest, server, tool.as_ref()).is_none())
-        .map(|(server, tool)| name(server, tool.as_ref()))
-        .collect();
+fn declared(manifest: &Manifest, targets: &[Target], asked: &Asked) -> Result<(), Rejection> {
+    let missing: Vec<&Target> = targets.iter().filter(|target| manifest.need(target).is_none()).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let lines: Vec<String> = missing.iter().map(|tool| need_lines(tool, asked)).collect();
+    let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    let lines: Vec<String> = missing.iter().map(|target| need_lines(target, asked)).collect();
     let agent = &manifest.agent;
     Err(Rejection::new(
         Code::ScopeUndeclared,
-        format!("agent.toml of {}/{} does not declare {}", agent.team, agent.name, missing.join(", ")),
+        format!("agent.toml of {}/{} does not declare {}", agent.team, agent.name, names.join(", ")),
         format!("add to agent.toml, then: remit agent register agent.toml\n\n{}", lines.join("\n")),
     ))
 }
 
-fn need<'a>(manifest: &'a Manifest, server: &ServerName, tool: Option<&ToolName>) -> Option<&'a manifest::Need> {
-    let Some(tool) = tool else {
-        let wanted = format!("{server}/*");
-        return manifest.needs.iter().find(|need| need.wildcard && need.tool == wanted);
-    };
-    manifest.need(&ToolId { server: server.clone(), tool: tool.clone() })
-}
-
-fn name(server: &ServerName, tool: Option<&ToolName>) -> String {
-    tool.map_or_else(|| format!("{server}/*"), |tool| format!("{server}/{tool}"))
-}
-
 /// The exact lines of `agent.toml` that declare a need.
-fn need_lines(tool: &str, asked: &Asked) -> String {
-    let reason = toml::Value::String(asked.why.clone());
-    let longest = toml::Value::String(asked.duration.clone());
-    let wildcard = if tool.ends_with("/*") { "wildcard = true\n" } else { "" };
-    format!("[[need]]\ntool = \"{tool}\"\nreason = {reason}\nlongest = {longest}\n{wildcard}")
+fn need_lines(target: &Target, asked: &Asked) -> String {
+    let [named, reason, longest] = [target.value(), asked.why.clone(), asked.duration.clone()].map(toml::Value::String);
+    let wildcard = if target.is_wildcard() { "wildcard = true\n" } else { "" };
+    format!("[[need]]\n{} = {named}\nreason = {reason}\nlongest = {longest}\n{wildcard}", target.key())
 }
 
-fn offered(
-    manifest: &Manifest,
-    offers: &BTreeMap<ServerName, Offer>,
-    server: &ServerName,
-    tool: Option<&ToolName>,
-) -> Result<(), Rejection> {
+fn offered(manifest: &Manifest, offers: &BTreeMap<ServerName, Offer>, target: &Target) -> Result<(), Rejection> {
+    let server = target.server();
     let Some(offer) = offers.get(server) else {
         return Err(Rejection::new(
             Code::ServerUnknown,
@@ -219,57 +197,60 @@ fn offered(
             "register the agent with `environment = \"production\"` once it is ready for it",
         ));
     }
-    if tool.is_none_or(|tool| offer.exposed.contains(tool)) {
+    let exposed = match target {
+        Target::Tool(_, tool) => tool.as_ref().is_none_or(|tool| offer.exposed.contains(tool)),
+        Target::Prompt(_, prompt) => offer.prompts.contains(prompt),
+        Target::Resource(..) => offer.resources,
+    };
+    if exposed {
         return Ok(());
     }
     Err(Rejection::new(
         Code::Unknown,
-        format!("`{}` is not exposed by its server", name(server, tool)),
+        format!("`{target}` is not exposed by its server"),
         format!("see what is: remit server show {server}"),
     ))
 }
 
-fn short_enough(manifest: &Manifest, tools: &Tools, seconds: i64) -> Result<(), Rejection> {
-    let longest = tools
-        .iter()
-        .filter_map(|(server, tool)| need(manifest, server, tool.as_ref()))
-        .min_by_key(|need| need.longest_s());
+fn short_enough(manifest: &Manifest, targets: &[Target], seconds: i64) -> Result<(), Rejection> {
+    let longest = targets.iter().filter_map(|target| manifest.need(target)).min_by_key(|need| need.longest_s());
     match longest {
         Some(need) if seconds > need.longest_s() => Err(incomplete(
-            format!("agent.toml allows `{}` for at most {}", need.tool, need.longest),
+            format!("agent.toml allows `{}` for at most {}", need.target, need.longest),
             format!("ask for less: --for {}", need.longest),
         )),
         _ => Ok(()),
     }
 }
 
-fn details(gateway: &str, tools: Tools, asked: &Asked) -> Result<Vec<Detail>, Rejection> {
+fn details(gateway: &str, targets: &[Target], asked: &Asked) -> Result<Vec<Detail>, Rejection> {
+    let mut servers: BTreeMap<&ServerName, Detail> = BTreeMap::new();
     let mut unused: Vec<&Where> = asked.constraints.iter().collect();
-    let mut servers: BTreeMap<ServerName, BTreeMap<String, Arguments>> = BTreeMap::new();
-    for (server, tool) in tools {
-        let full = name(&server, tool.as_ref());
-        let mut arguments = Arguments::new();
-        for entry in &asked.constraints {
-            if entry.tool.as_ref().is_none_or(|meant| *meant == full) {
-                unused.retain(|other| !std::ptr::eq(*other, entry));
-                add(&mut arguments, entry);
-            }
+    for target in targets {
+        let detail = servers.entry(target.server()).or_insert_with(|| empty(gateway, target.server()));
+        if let Target::Resource(_, uri) = target {
+            let one = |uri: &String| Constraint::Exact { value: Scalar::Text(uri.clone()) };
+            detail.resources.push(uri.as_ref().map_or(Constraint::Wildcard {}, one));
+            continue;
         }
-        let tool = tool.map_or_else(|| WILDCARD.to_owned(), String::from);
-        servers.entry(server).or_default().insert(tool, arguments);
+        let full = target.to_string();
+        let mut arguments = Arguments::new();
+        for entry in asked.constraints.iter().filter(|entry| entry.tool.as_ref().is_none_or(|meant| *meant == full)) {
+            unused.retain(|other| !std::ptr::eq(*other, entry));
+            add(&mut arguments, entry);
+        }
+        match target {
+            Target::Prompt(_, prompt) => detail.prompts.insert(prompt.to_string(), arguments),
+            Target::Tool(_, Some(tool)) => detail.tools.insert(tool.to_string(), arguments),
+            _ => detail.tools.insert(WILDCARD.to_owned(), arguments),
+        };
     }
-    if let Some(Where { tool: Some(tool), .. }) = unused.first() {
-        let message = format!("a constraint is for `{tool}`, which is not asked for");
+    if let Some(entry) = unused.first() {
+        let meant = entry.tool.as_deref().unwrap_or("a tool or a prompt");
+        let message = format!("a constraint is for `{meant}`, which is not asked for");
         return Err(Rejection::new(Code::RequestInvalid, message, "name the tool, or drop the constraint"));
     }
-    let detail = |(server, tools)| Detail {
-        kind: DETAIL_TYPE.into(),
-        locations: vec![location(gateway, &server)],
-        tools,
-        prompts: BTreeMap::new(),
-        resources: Vec::new(),
-    };
-    let details: Vec<Detail> = servers.into_iter().map(detail).collect();
+    let details: Vec<Detail> = servers.into_values().collect();
     if details.iter().all(Detail::well_formed) {
         return Ok(details);
     }
@@ -278,6 +259,16 @@ fn details(gateway: &str, tools: Tools, asked: &Asked) -> Result<Vec<Detail>, Re
         "a constraint is empty, too wide or too deep",
         "a range needs a number as `min` or `max`, a list needs a value",
     ))
+}
+
+fn empty(gateway: &str, server: &ServerName) -> Detail {
+    Detail {
+        kind: DETAIL_TYPE.into(),
+        locations: vec![location(gateway, server)],
+        tools: BTreeMap::new(),
+        prompts: BTreeMap::new(),
+        resources: Vec::new(),
+    }
 }
 
 /// A second constraint of the same argument narrows the first.

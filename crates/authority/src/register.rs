@@ -1,7 +1,5 @@
 //! Registering agents: what a manifest widens is seen, and needs a person.
 
-use std::collections::BTreeMap;
-
 use remit_core::claims::TEXT_BYTES_MAX;
 use remit_core::id::{AgentId, PrincipalId};
 use remit_core::manifest::{Manifest, Need};
@@ -68,17 +66,11 @@ fn refused(message: String) -> AuthorityError {
 
 /// What the new manifest allows and the old one did not.
 fn widened(old: &Manifest, new: &Manifest) -> Vec<String> {
-    let held: BTreeMap<&str, i64> = old.needs.iter().map(|need| (need.tool.as_str(), need.longest_s())).collect();
     let covered = |need: &Need| {
-        let wildcard = need.tool.split_once('/').map(|(server, _)| format!("{server}/*"));
-        [Some(need.tool.clone()), wildcard]
-            .into_iter()
-            .flatten()
-            .filter_map(|tool| held.get(tool.as_str()))
-            .any(|longest| need.longest_s() <= *longest)
+        old.needs.iter().any(|held| held.target.covers(&need.target) && need.longest_s() <= held.longest_s())
     };
     let needs = new.needs.iter().filter(|need| !covered(need));
-    let mut wider: Vec<String> = needs.map(|need| format!("need `{}` for {}", need.tool, need.longest)).collect();
+    let mut wider: Vec<String> = needs.map(|need| format!("need `{}` for {}", need.target, need.longest)).collect();
     let mut if_wider = |wide: bool, what: &str| {
         if wide {
             wider.push(what.to_owned());
@@ -135,6 +127,8 @@ mod tests {
         check("tickets/read", "tickets/delete", &["need `tickets/delete` for 15m"]);
         check("tickets/read\"", "docs/search\"", &["need `docs/search` for 15m"]);
         check("\"docs/*\"", "\"mail/*\"", &["need `mail/*` for 5m"]);
+        check("tool = \"tickets/read\"", "prompt = \"tickets/read\"", &["need `prompt:tickets/read` for 15m"]);
+        check("tool = \"tickets/read\"", "resource = \"docs/x:y\"", &["need `resource:docs/x:y` for 15m"]);
         check("purpose", "bearer = true\npurpose", &["`bearer = true`"]);
         check("purpose", "environment = \"production\"\npurpose", &["`environment = \"production\"`"]);
         check("reversible = false", "reversible = true", &["a lower control tier"]);

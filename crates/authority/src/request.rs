@@ -125,7 +125,8 @@ fn judge(
     for server in store.servers()? {
         let tools = store.tools(&server.name)?;
         let exposed = tools.into_iter().filter(|tool| tool.exposed).map(|tool| tool.name);
-        let offer = Offer { environment: server.environment, exposed: exposed.collect() };
+        let (exposed, prompts) = (exposed.collect(), server.prompts);
+        let offer = Offer { environment: server.environment, exposed, prompts, resources: server.resources };
         offers.insert(server.name, offer);
     }
     Ok(grant(manifest, &offers, &state.config.gateway, asked)?)

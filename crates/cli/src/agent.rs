@@ -63,10 +63,10 @@ fn register(path: &Path, pin: &PinArgs, context: &Context) -> Result<Exit, CliEr
         if !registered.widened.is_empty() {
             out.line(format!("  declares more than before: {}", registered.widened.join(", ")));
         }
-        let tools: Vec<&str> = parsed.needs.iter().take(1).map(|need| need.tool.as_str()).collect();
-        if let (Some(tool), true) = (tools.first(), registered.bundle_error.is_none()) {
+        let first = parsed.needs.first().map(|need| &need.target);
+        if let (Some(target), true) = (first, registered.bundle_error.is_none()) {
             out.line(format!(
-                "next: remit request {tool} --agent {}/{} --for 15m --why \"…\"",
+                "next: remit request {target} --agent {}/{} --for 15m --why \"…\"",
                 parsed.agent.team, parsed.agent.name
             ));
         }
@@ -137,7 +137,7 @@ fn people(agent: &AgentRecord, out: &Out) {
     out.line("needs");
     for need in &manifest.needs {
         let wild = if need.wildcard { out.style(Style::Bad, "  WILDCARD") } else { String::new() };
-        out.line(format!("  {:<32} at most {:<5} {}{wild}", need.tool, need.longest, need.reason));
+        out.line(format!("  {:<32} at most {:<5} {}{wild}", need.target.to_string(), need.longest, need.reason));
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::Instant;
 use clap::Args;
 use remit_authority::grant::{Asked, Where};
 use remit_authority::socket::wire::{AdminAsk, Request, Requested, RunAsk};
+use remit_core::constraint::{Constraint, Scalar};
+use remit_core::grant::Detail;
 use remit_core::manifest::Manifest;
 use serde_json::json;
 
@@ -20,7 +22,7 @@ use crate::time::{now, span, utc};
   remit request tickets/read_ticket --for 15m --why \"INC-42\"
   remit request tickets/issue_refund --for 5m --why \"INC-42\" --where 'id=41' --where 'amount_cents<=5000' --where 'iban=*'")]
 pub(crate) struct RequestArgs {
-    /// What is needed: SERVER/TOOL
+    /// What is needed: SERVER/TOOL, prompt:SERVER/NAME or resource:SERVER/URI
     #[arg(required = true, value_name = "SERVER/TOOL")]
     tools: Vec<String>,
     /// For how long: 90s, 15m, 2h
@@ -77,13 +79,23 @@ pub(crate) fn run(request: &RequestArgs, context: &Context) -> Result<Exit, CliE
     Ok(Exit::Fine)
 }
 
-/// `SERVER/TOOL` of all that was granted.
+/// All that was granted, as it is asked for.
 fn tools(given: &Requested) -> Vec<String> {
-    let of = |detail: &remit_core::grant::Detail| {
-        let server = detail.locations.first().and_then(|url| url.rsplit('/').next()).unwrap_or_default().to_owned();
-        detail.tools.keys().map(|tool| format!("{server}/{tool}")).collect::<Vec<_>>()
+    let of = |detail: &Detail| {
+        let server = server(detail);
+        let tools = detail.tools.keys().map(|tool| format!("{server}/{tool}"));
+        let prompts = detail.prompts.keys().map(|prompt| format!("prompt:{server}/{prompt}"));
+        let resources = detail.resources.iter().map(|uri| match uri {
+            Constraint::Exact { value: Scalar::Text(uri) } => format!("resource:{server}/{uri}"),
+            _ => format!("resource:{server}/*"),
+        });
+        tools.chain(prompts).chain(resources).collect::<Vec<_>>()
     };
     given.grant.details.iter().flat_map(of).collect()
+}
+
+fn server(detail: &Detail) -> &str {
+    detail.locations.first().and_then(|url| url.rsplit('/').next()).unwrap_or("SERVER")
 }
 
 fn people(given: &Requested, took_ms: u64, home: &str, out: &Out) {
@@ -97,7 +109,7 @@ fn people(given: &Requested, took_ms: u64, home: &str, out: &Out) {
     ));
     out.line(format!("run    {}", given.run.id));
     out.line(format!("until  {} ({left}), decided by {}", utc(given.grant.until), given.grant.by));
-    let server = tools.first().and_then(|tool| tool.split('/').next()).unwrap_or("SERVER");
+    let server = given.grant.details.first().map_or("SERVER", server);
     out.line(format!("next   remit{home} token {server} --run {}", given.run.id));
 }
 

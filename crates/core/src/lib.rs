@@ -29,6 +29,7 @@ pub mod registry;
 pub mod rejection;
 pub mod revoked;
 pub mod snapshot;
+pub mod target;
 
 mod evaluate;
 mod index;

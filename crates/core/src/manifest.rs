@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AgentName, Team, ToolId, Version};
+use crate::id::{AgentName, Team, Version};
 use crate::registry::{ControlTier, Environment};
+use crate::target::Target;
 
 /// Largest manifest, in bytes.
 pub const MANIFEST_BYTES_MAX: usize = 256 * 1024;
@@ -80,17 +81,54 @@ pub struct Harm {
 
 /// One thing that the agent needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Lines", into = "Lines")]
 pub struct Need {
-    /// `<server>/<tool>`.
-    pub tool: String,
+    /// What: `tool`, `prompt` or `resource`, each `<server>/<name>`.
+    pub target: Target,
     /// Why.
     pub reason: String,
     /// The longest time for which it is granted at once: `90s`, `15m`, `2h`.
     pub longest: String,
-    /// States that `tool` is `<server>/*`: every tool that the server exposes, now and later.
-    #[serde(default)]
+    /// States that it is `<server>/*`: every tool or resource that the server exposes, now and later.
     pub wildcard: bool,
+}
+
+/// A need as its lines say it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lines {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tool: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prompt: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resource: Option<String>,
+    reason: String,
+    longest: String,
+    #[serde(default)]
+    wildcard: bool,
+}
+
+impl TryFrom<Lines> for Need {
+    type Error = String;
+
+    fn try_from(lines: Lines) -> Result<Self, String> {
+        let named = [("tool", lines.tool), ("prompt", lines.prompt), ("resource", lines.resource)];
+        let named: Vec<_> = named.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+        let [(key, value)] = named.as_slice() else {
+            return Err("a need names one of `tool`, `prompt` and `resource`".into());
+        };
+        let target = Target::of(key, value).map_err(|error| error.to_string())?;
+        Ok(Self { target, reason: lines.reason, longest: lines.longest, wildcard: lines.wildcard })
+    }
+}
+
+impl From<Need> for Lines {
+    fn from(need: Need) -> Self {
+        let of = |key: &str| (need.target.key() == key).then(|| need.target.value());
+        let (tool, prompt, resource) = (of("tool"), of("prompt"), of("resource"));
+        Self { tool, prompt, resource, reason: need.reason, longest: need.longest, wildcard: need.wildcard }
+    }
 }
 
 /// Limits of one root.
@@ -146,18 +184,16 @@ impl Manifest {
         }
     }
 
-    /// The need that covers a tool, the exact one before a wildcard.
-    pub fn need(&self, tool: &ToolId) -> Option<&Need> {
-        let text = tool.to_string();
-        let wildcard = format!("{}/*", tool.server);
-        let exact = self.needs.iter().find(|need| need.tool == text);
-        exact.or_else(|| self.needs.iter().find(|need| need.wildcard && need.tool == wildcard))
+    /// The need that covers a target, the exact one before a wildcard.
+    pub fn need(&self, target: &Target) -> Option<&Need> {
+        let exact = self.needs.iter().find(|need| need.target == *target);
+        exact.or_else(|| self.needs.iter().find(|need| need.target.covers(target)))
     }
 }
 
 impl Need {
     fn check(&self) -> Result<(), ManifestError> {
-        let rule = |text: String| Err(ManifestError::Rule(format!("need `{}`: {text}", self.tool)));
+        let rule = |text: String| Err(ManifestError::Rule(format!("need `{}`: {text}", self.target)));
         if self.reason.trim().is_empty() {
             return rule("`reason` is empty: there is no scope without a reason".into());
         }
@@ -167,19 +203,11 @@ impl Need {
                 return rule(format!("`longest = \"{}\"` is not a time of at most 24h, such as `15m`", self.longest));
             }
         }
-        match (self.tool.strip_suffix("/*"), self.wildcard) {
-            (Some(server), true) => {
-                crate::id::ServerName::new(server).map_err(|e| ManifestError::Rule(e.to_string()))?;
-            }
-            (Some(_), false) => {
-                return rule("a wildcard must say so with `wildcard = true`; it is logged as one".into());
-            }
-            (None, true) => return rule("`wildcard = true` is for `<server>/*` only".into()),
-            (None, false) => {
-                ToolId::try_from(self.tool.clone()).map_err(|e| ManifestError::Rule(e.to_string()))?;
-            }
+        match (self.target.is_wildcard(), self.wildcard) {
+            (true, false) => rule("a wildcard must say so with `wildcard = true`; it is logged as one".into()),
+            (false, true) => rule("`wildcard = true` is for `<server>/*` only".into()),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// The longest time for which this need is granted, in seconds.
@@ -243,5 +271,24 @@ mod tests {
         refused("sorts tickets", "", "purpose");
         refused("reversible = true", "reversable = true", "reversable");
         refused("support", "Support", "Support");
+        refused("tool =", "tool = \"tickets/x\"\nprompt =", "one of `tool`, `prompt` and `resource`");
+        refused("tool = \"tickets/read_ticket\"", "", "one of `tool`, `prompt` and `resource`");
+        refused("tool = \"tickets/read_ticket\"", "prompt = \"tickets/*\"", "*");
+        refused("tool = \"tickets/read_ticket\"", "resource = \"tickets/*\"", "wildcard = true");
+    }
+
+    #[test]
+    fn prompts_and_resources_are_needs_of_their_own() {
+        let lines =
+            |key: &str, value: &str| format!("[[need]]\n{key} = \"{value}\"\nreason = \"x\"\nlongest = \"5m\"\n");
+        let text = [GOOD, &lines("prompt", "tickets/greet"), &lines("resource", "docs/file:///guide")].concat();
+        let manifest = Manifest::parse(&text).unwrap();
+        let covered = |text: &str| manifest.need(&text.parse().unwrap()).is_some();
+        assert!(covered("prompt:tickets/greet") && covered("resource:docs/file:///guide"));
+        assert!(!covered("tickets/greet") && !covered("resource:docs/file:///guide/2") && !covered("resource:docs/*"));
+        // As it is kept.
+        let kept = serde_json::to_string(&manifest).unwrap();
+        assert_eq!(serde_json::from_str::<Manifest>(&kept).unwrap(), manifest);
+        assert!(kept.contains(r#"{"tool":"tickets/read_ticket","reason""#), "{kept}");
     }
 }

@@ -34,6 +34,22 @@ fn manifest() -> Manifest {
         reason = "to read"
         longest = "5m"
         wildcard = true
+        [[need]]
+        prompt = "docs/greet"
+        reason = "to read"
+        longest = "5m"
+        [[need]]
+        prompt = "docs/hidden"
+        reason = "to read"
+        longest = "5m"
+        [[need]]
+        resource = "docs/file:///guide"
+        reason = "to read"
+        longest = "5m"
+        [[need]]
+        resource = "tickets/file:///all"
+        reason = "to read"
+        longest = "5m"
         "#,
     )
     .unwrap()
@@ -43,6 +59,8 @@ fn offers() -> BTreeMap<ServerName, Offer> {
     let offer = |environment, tools: &[&str]| Offer {
         environment,
         exposed: tools.iter().map(|t| ToolName::new(*t).unwrap()).collect(),
+        prompts: vec![ToolName::new("greet").unwrap()],
+        resources: tools == ["search"],
     };
     [
         ("tickets", offer(Environment::Staging, &["read_ticket", "delete_ticket"])),
@@ -105,6 +123,30 @@ fn a_wildcard_is_an_exception_of_the_manifest_and_is_marked() {
     refused(&["docs/*"], "6m", "x", Code::GrantIncomplete, "at most 5m");
 }
 
+#[test]
+fn prompts_and_resources_are_granted_one_by_one() {
+    let mut request = asked(&["docs/search", "prompt:docs/greet", "resource:docs/file:///guide"], "5m", "x");
+    request.constraints = vec![with("who", Some("prompt:docs/greet"), r#"{"constraint_type":"exact","value":"ada"}"#)];
+    let granted = ask(&request).unwrap();
+    let [docs] = granted.details.as_slice() else { panic!("one server") };
+    assert!(!granted.wildcard && docs.tools["search"].is_empty() && docs.prompts["greet"].contains_key("who"));
+    assert_eq!(docs.covers_resource("file:///guide"), Ok(()));
+    assert!(docs.covers_resource("file:///guide/../secret").is_err() && docs.covers_resource("file:///").is_err());
+    // A wildcard of tools is none of resources; what is declared is not what is exposed.
+    let undeclared = "[[need]]\nresource = \"docs/file:///other\"\nreason = \"x\"\nlongest = \"5m\"\n";
+    refused(&["resource:docs/file:///other"], "5m", "x", Code::ScopeUndeclared, undeclared);
+    refused(&["resource:docs/*"], "5m", "x", Code::ScopeUndeclared, "wildcard = true");
+    refused(&["prompt:docs/other"], "5m", "x", Code::ScopeUndeclared, "prompt = \"docs/other\"");
+    refused(&["prompt:docs/hidden"], "5m", "x", Code::Unknown, "not exposed");
+    refused(&["resource:tickets/file:///all"], "5m", "x", Code::Unknown, "not exposed");
+    refused(&["prompt:docs/greet"], "6m", "x", Code::GrantIncomplete, "at most 5m");
+    let alone = Asked {
+        constraints: vec![with("x", None, r#"{"constraint_type":"wildcard"}"#)],
+        ..asked(&["resource:docs/file:///guide"], "5m", "x")
+    };
+    assert_eq!(ask(&alone).unwrap_err().code, Code::RequestInvalid);
+}
+
 fn with(argument: &str, tool: Option<&str>, constraint: &str) -> Where {
     Where {
         tool: tool.map(ToOwned::to_owned),
@@ -157,6 +199,8 @@ fn a_run_never_leaves_its_ceiling() {
     for wider in [
         asked(&["tickets/read_ticket"], "10m", "x"),
         asked(&["docs/search"], "5m", "x"),
+        asked(&["prompt:docs/greet"], "5m", "x"),
+        asked(&["resource:docs/file:///guide"], "5m", "x"),
         Asked { duration: "11m".into(), ..wide.clone() },
         Asked { constraints: vec![with("id", None, r#"{"constraint_type":"range","max":10}"#)], ..wide.clone() },
     ] {
