@@ -9,7 +9,7 @@ use crate::remit::run;
 const CHANGES: usize = 200;
 
 /// Plays the demo; its home is in a directory with a short name, because sockets lie below it.
-fn play() -> (tempfile::TempDir, PathBuf, Value) {
+pub(crate) fn play() -> (tempfile::TempDir, PathBuf, Value) {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().join("d");
     std::fs::create_dir(&home).unwrap();

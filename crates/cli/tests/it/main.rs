@@ -14,4 +14,7 @@ mod log_verify;
 #[cfg(test)]
 mod remit;
 #[cfg(test)]
+#[cfg(feature = "demo")]
+mod replay;
+#[cfg(test)]
 mod up;
