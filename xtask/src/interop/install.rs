@@ -12,6 +12,7 @@ use super::process;
 
 /// How long all of one registry's packages may take together.
 const INSTALL_MAX: Duration = Duration::from_mins(5);
+const SETTLE_MAX: Duration = Duration::from_mins(2);
 
 /// Why a package is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,12 @@ pub(crate) fn all<'a>(dir: &Path, npm: bool, packages: &[&'a Package]) -> Vec<(&
             }
         },
     }
+}
+
+/// Waits until what was installed is on the disk: hundreds of megabytes on their way there hold up a log that answers
+/// within a quarter of a second or not at all.
+pub(crate) fn settle() -> io::Result<()> {
+    process::run(&mut Command::new("sync"), "", SETTLE_MAX).map(drop)
 }
 
 /// Without the packages' own scripts: nothing of theirs is run before it is put behind the gateway.

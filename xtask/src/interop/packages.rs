@@ -99,6 +99,9 @@ impl Packages {
         for package in absent.iter().filter(|package| found.lack(&[package.group]).is_none()) {
             say(&format!("  {} {} installed", package.name, package.version));
         }
+        if !absent.is_empty() {
+            install::settle()?;
+        }
         found.programs();
         Ok(found)
     }

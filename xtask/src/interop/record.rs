@@ -142,12 +142,7 @@ fn text(event: &Value, pointer: &str) -> String {
 fn lacks(row: &Row, server: &Server, own: &[&Asked]) -> Vec<String> {
     let calls: Vec<&Asked> = own.iter().filter(|asked| asked.operation == "tools/call").copied().collect();
     if row.steps.is_empty() {
-        let fault = match (own.is_empty(), calls.is_empty()) {
-            (true, _) => "log: the client never came to the gateway",
-            (_, false) => "log: a tool was called",
-            (false, true) => return Vec::new(),
-        };
-        return vec![fault.to_owned()];
+        return no_such_revision(own, &calls).map(ToOwned::to_owned).into_iter().collect();
     }
     let mut faults = Vec::new();
     let answered = |asked: &&&Asked| asked.verdict == "permit" && asked.status.as_deref() == Some("ok");
@@ -162,6 +157,16 @@ fn lacks(row: &Row, server: &Server, own: &[&Asked]) -> Vec<String> {
     faults.extend(wrong_revision(row, server, own, &calls));
     faults.extend(row.steps.iter().enumerate().filter_map(|(index, step)| lack(row, server, own, (index, step))));
     faults
+}
+
+/// Nothing is called, because the server itself was asked in this revision and answered with an error.
+fn no_such_revision(own: &[&Asked], calls: &[&Asked]) -> Option<&'static str> {
+    let told = |asked: &&&Asked| asked.verdict == "permit" && asked.status.as_deref() == Some("rpc_error");
+    match own.iter().filter(told).find(|asked| asked.revision == MODERN) {
+        None => Some("log: the server was not asked in this revision"),
+        Some(_) if !calls.is_empty() => Some("log: a tool was called"),
+        Some(_) => None,
+    }
 }
 
 fn answers_due(row: &Row) -> usize {
