@@ -7,9 +7,12 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use aws_lc_rs::{
@@ -19,6 +22,7 @@ use aws_lc_rs::{
 use zeroize::Zeroizing;
 
 use crate::{
+    disk::{Disk, Posix, ensure_dir, remove_if_there, replace},
     durable,
     key::{KeyError, load_or_create},
 };
@@ -81,29 +85,47 @@ struct SubjectKey {
 }
 
 /// An open vault. One process has it, the one that has the log beside it.
-pub struct Vault {
+pub struct Vault<D: Disk = Posix> {
+    disk: D,
     dir: PathBuf,
     wrap: LessSafeKey,
     names: hmac::Key,
     keys: Mutex<BTreeMap<String, Arc<SubjectKey>>>,
+    /// Set while a name of a key may not be durable, because making one has failed.
+    unsure: AtomicBool,
 }
 
 impl Vault {
     /// Opens the vault in this directory, and finishes destructions that a crash has interrupted.
-    #[expect(clippy::needless_pass_by_value, reason = "the vault takes the key over, and wipes it")]
     pub fn open(dir: &Path, kek: Kek) -> Result<Self, VaultError> {
+        durable::create_dir(dir)?;
+        Self::open_on(Posix, dir, kek)
+    }
+}
+
+impl<D: Disk> Vault<D> {
+    /// The same on any disk; the directory must be there.
+    #[expect(clippy::needless_pass_by_value, reason = "the vault takes the key over, and wipes it")]
+    pub fn open_on(disk: D, dir: &Path, kek: Kek) -> Result<Self, VaultError> {
         let derive = |label: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, kek.0.as_ref()), label);
         let vault = Self {
+            disk,
             dir: dir.to_owned(),
             wrap: aead_key(derive(b"remit-vault wrap").as_ref())?,
             names: hmac::Key::new(hmac::HMAC_SHA256, derive(b"remit-vault name").as_ref()),
             keys: Mutex::default(),
+            unsure: true.into(),
         };
-        durable::create_dir(&vault.dir.join("keys"))?;
-        durable::create_dir(&vault.dir.join("erased"))?;
-        for tombstone in fs::read_dir(vault.dir.join("erased"))? {
-            let name = fs::read_to_string(tombstone?.path())?;
-            vault.finish_destruction(&name)?;
+        let erased = vault.dir.join("erased");
+        for dir in [&vault.dir.join("keys"), &erased] {
+            ensure_dir(&vault.disk, dir)?;
+        }
+        // Also where they are there: whoever made them may have ended before their names were durable.
+        vault.disk.sync_dir(&vault.dir)?;
+        vault.disk.sync_dir(&erased)?;
+        for tombstone in vault.disk.list(&erased)? {
+            let name = vault.disk.read(&erased.join(tombstone.name))?;
+            vault.finish_destruction(&String::from_utf8_lossy(&name))?;
         }
         Ok(vault)
     }
@@ -133,7 +155,7 @@ impl Vault {
         let name = self.name(subject)?;
         let (header, body) = blob.split_at_checked(BLOB_HEADER_BYTES).ok_or(VaultError::Corrupt)?;
         let (id, nonce) = parse_header(header).ok_or(VaultError::Corrupt)?;
-        if self.tombstone(&id).exists() {
+        if self.is_there(&self.tombstone(&id))? {
             return Err(VaultError::Erased);
         }
         let key = self.key(&name, false)?;
@@ -158,8 +180,9 @@ impl Vault {
             Ok(None) => return Ok(()),
             Err(error) => return Err(error),
         };
-        durable::write(&self.tombstone(&id), name.as_bytes(), 0o600)?;
+        // First: if what follows fails, it is not known which of the two holds, and nothing more is sealed under it.
         keys.remove(&name);
+        self.write(&self.tombstone(&id), name.as_bytes())?;
         self.finish_destruction(&name)
     }
 
@@ -167,6 +190,14 @@ impl Vault {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(key) = keys.get(name) {
             return Ok(Arc::clone(key));
+        }
+        if make {
+            // A destruction that failed half-way: nothing is sealed under what may be gone tomorrow.
+            self.finish_destruction(name)?;
+            if self.unsure.load(Ordering::SeqCst) {
+                self.disk.sync_dir(&self.dir.join("keys"))?;
+                self.unsure.store(false, Ordering::SeqCst);
+            }
         }
         let key = match self.read_key(name)? {
             Some(key) => key,
@@ -198,12 +229,14 @@ impl Vault {
         let tag = tag.map_err(|_| VaultError::NoRandomness)?;
         file.extend_from_slice(&wrapped);
         file.extend_from_slice(tag.as_ref());
-        durable::write(&self.key_file(name), &file, 0o600)?;
+        self.unsure.store(true, Ordering::SeqCst);
+        self.write(&self.key_file(name), &file)?;
+        self.unsure.store(false, Ordering::SeqCst);
         Ok(SubjectKey { id, key: aead_key(secret.as_ref())? })
     }
 
     fn read_key(&self, name: &str) -> Result<Option<SubjectKey>, VaultError> {
-        let file = match fs::read(self.key_file(name)) {
+        let file = match self.disk.read(&self.key_file(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             result => result?,
         };
@@ -219,15 +252,41 @@ impl Vault {
     /// Overwrites and removes a key whose tombstone is durable. A key made after that destruction stays.
     fn finish_destruction(&self, name: &str) -> Result<(), VaultError> {
         let path = self.key_file(name);
-        match self.read_key(name)? {
-            Some(key) if self.tombstone(&key.id).exists() => {}
-            _ => return Ok(()),
+        let file = match self.disk.read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            result => result?,
+        };
+        // By the header alone: whoever is here with another key-encryption key must not destroy, nor fail to.
+        let header = file.get(..BLOB_HEADER_BYTES).and_then(parse_header);
+        let destroyed = match header {
+            Some((id, _)) => self.is_there(&self.tombstone(&id))?,
+            // Overwritten, and not removed yet when the process ended.
+            None => file.iter().all(|byte| *byte == 0),
+        };
+        if !destroyed {
+            return Ok(());
         }
-        let file = fs::OpenOptions::new().write(true).open(&path)?;
-        io::Write::write_all(&mut &file, &[0; BLOB_HEADER_BYTES + 32 + TAG_BYTES])?;
-        file.sync_all()?;
-        durable::remove(&path)?;
-        Ok(())
+        // A tombstone that is seen need not be durable yet.
+        self.disk.sync_dir(&self.dir.join("erased"))?;
+        let file = self.disk.open(&path, true)?;
+        self.disk.write_at(&file, &[0; BLOB_HEADER_BYTES + 32 + TAG_BYTES], 0)?;
+        self.disk.sync(&file)?;
+        remove_if_there(&self.disk, &path)?;
+        Ok(self.disk.sync_dir(&self.dir.join("keys"))?)
+    }
+
+    /// Writes a whole file, name and all. One at a time, under the lock of the keys.
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), VaultError> {
+        replace(&self.disk, path, &self.dir.join("unfinished"), bytes)?;
+        Ok(self.disk.sync_dir(path.parent().unwrap_or(path))?)
+    }
+
+    fn is_there(&self, path: &Path) -> Result<bool, VaultError> {
+        match self.disk.open(path, false) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn name(&self, subject: &str) -> Result<String, VaultError> {
@@ -272,6 +331,8 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn vault(dir: &Path) -> Vault {

@@ -6,5 +6,6 @@ pub mod model;
 pub mod random;
 pub mod render;
 pub mod value;
+pub mod vault;
 pub mod world;
 pub mod worlds;

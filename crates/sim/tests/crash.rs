@@ -3,6 +3,7 @@
 use remit_sim::{
     crash::{Control, Counts, run},
     disk::Lie,
+    vault,
 };
 
 /// Seeds of the short form; the long one is a command.
@@ -54,4 +55,21 @@ fn a_recycled_segment_with_its_old_header_is_found() {
 #[test]
 fn a_flipped_bit_in_the_last_acknowledged_group_is_found() {
     check(Control::Flip);
+}
+
+/// What is sealed is sealed under a durable key: otherwise a receipt would be for something that nobody can open.
+#[test]
+fn no_key_is_lost_and_none_comes_back_in_any_seed() {
+    let looked = (0..SEEDS).map(|seed| match vault::run(seed, Lie::None) {
+        Ok(looked) => looked,
+        Err(lost) => panic!("seed {seed}: {lost}"),
+    });
+    assert!(looked.sum::<u64>() > 10 * SEEDS);
+}
+
+#[test]
+fn a_vault_that_never_syncs_is_found() {
+    for lie in [Lie::NoSync, Lie::NoDirSync] {
+        assert!((0..CONTROL_SEEDS).any(|seed| vault::run(seed, lie).is_err()), "{lie:?}");
+    }
 }

@@ -153,7 +153,7 @@ fn commit(threads: &Threads<Moody>, reserved: bool) -> Commit {
 
 /// Waits far beyond the deadline: what answers must be the log, and not the wait itself.
 fn answer(commit: Commit) -> Result<Receipt, Unavailable> {
-    log::wait(commit, 100 * DEADLINE)
+    log::wait(commit, 10 * DEADLINE)
 }
 
 fn commit_wait(threads: &Threads<Moody>) -> Result<Receipt, Unavailable> {
