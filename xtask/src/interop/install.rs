@@ -59,30 +59,31 @@ fn by_npm(dir: &Path, packages: &[&Package], end: Instant) -> Result<(), Failure
     let mut npm = Command::new("npm");
     npm.current_dir(dir).args(["install", "--prefix"]).arg(dir);
     npm.args(["--ignore-scripts", "--save-exact", "--no-audit", "--no-fund", "--loglevel=error"]);
+    // Its own patience with a network that is not there is minutes.
+    npm.args(["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=60000"]);
     npm.args(packages.iter().map(|package| format!("{}@{}", package.name, package.version)));
-    must(&mut npm, end)
+    must("npm", &mut npm, end)
 }
 
 fn by_pip(dir: &Path, packages: &[&Package], end: Instant) -> Result<(), Failure> {
     let python = environment(dir).join("bin/python");
     // An environment whose making was broken off has a python and no pip.
     if !environment(dir).join("bin/pip").exists() {
-        must(Command::new("python3").args(["-m", "venv"]).arg(environment(dir)), end)?;
+        must("python3", Command::new("python3").args(["-m", "venv"]).arg(environment(dir)), end)?;
     }
     let mut pip = Command::new(python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1"]);
     pip.args(packages.iter().map(|package| format!("{}=={}", package.name, package.version)));
-    must(&mut pip, end)
+    must("pip", &mut pip, end)
 }
 
-fn must(command: &mut Command, end: Instant) -> Result<(), Failure> {
-    let program = command.get_program().to_string_lossy().into_owned();
+fn must(program: &str, command: &mut Command, end: Instant) -> Result<(), Failure> {
     match process::run(command, "", end.saturating_duration_since(Instant::now())) {
         Ok(output) if output.good => Ok(()),
-        Ok(output) => Err(failure(&format!("{}\n{}", output.out, output.err))),
+        Ok(output) => Err(failure(program, &format!("{}\n{}", output.out, output.err))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failure::NotHere(format!("no {program} here"))),
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-            Err(Failure::NotHere(format!("its registry is not reachable here in {} s", INSTALL_MAX.as_secs())))
+            Err(Failure::NotHere(format!("{program} reached no registry in {} s", INSTALL_MAX.as_secs())))
         }
         Err(error) => Err(Failure::Broken(format!("{program}: {error}"))),
     }
@@ -112,9 +113,9 @@ const UNREACHABLE: &[&str] = &[
 /// What a python without the means to make an environment says.
 const NO_ENVIRONMENT: &str = "ensurepip is not";
 
-fn failure(said: &str) -> Failure {
+fn failure(program: &str, said: &str) -> Failure {
     if let Some(word) = UNREACHABLE.iter().find(|word| said.contains(**word)) {
-        return Failure::NotHere(format!("its registry is not reachable here ({word})"));
+        return Failure::NotHere(format!("{program} reaches no registry here ({word})"));
     }
     if said.contains(NO_ENVIRONMENT) {
         return Failure::NotHere("python3 cannot make environments here".into());
@@ -137,7 +138,7 @@ mod tests {
              distribution found for mcp==2.3.0",
             "The virtual environment was not created successfully because ensurepip is not\navailable.",
         ] {
-            assert!(matches!(failure(said), Failure::NotHere(_)), "{said}");
+            assert!(matches!(failure("npm", said), Failure::NotHere(_)), "{said}");
         }
         for (said, named) in [
             ("npm error code E404\nnpm error 404 Not Found", "E404"),
@@ -146,7 +147,7 @@ mod tests {
             ("ERROR: No matching distribution found for mcp==99.3.0", "mcp==99.3.0"),
             ("", "nothing"),
         ] {
-            assert!(matches!(failure(said), Failure::Broken(why) if why.contains(named)), "{said}");
+            assert!(matches!(failure("npm", said), Failure::Broken(why) if why.contains(named)), "{said}");
         }
     }
 
@@ -154,9 +155,9 @@ mod tests {
     fn a_machine_without_a_client_is_excused_and_a_client_that_fails_is_not() {
         let end = Instant::now() + Duration::from_secs(10);
         let not_here = Failure::NotHere("no no-such-client here".into());
-        assert_eq!(must(&mut Command::new("no-such-client"), end), Err(not_here));
-        assert!(matches!(must(&mut Command::new("false"), end), Err(Failure::Broken(_))));
+        assert_eq!(must("no-such-client", &mut Command::new("no-such-client"), end), Err(not_here));
+        assert!(matches!(must("npm", &mut Command::new("false"), end), Err(Failure::Broken(_))));
         let mut slow = Command::new("sleep");
-        assert!(matches!(must(slow.arg("60"), Instant::now()), Err(Failure::NotHere(_))));
+        assert!(matches!(must("npm", slow.arg("60"), Instant::now()), Err(Failure::NotHere(_))));
     }
 }

@@ -56,7 +56,9 @@ impl Tally {
 
 /// Prints everything that was found.
 pub(crate) fn print(rows: &[Row], figures: Option<&Figures>, not_run: &[String]) {
-    say(&format!("\n{:<14} {:<17} {:<7} {:<7} spoke", "client", "server", "era", "result"));
+    if !rows.is_empty() {
+        say(&format!("\n{:<14} {:<17} {:<7} {:<7} spoke", "client", "server", "era", "result"));
+    }
     for row in rows {
         let result = if row.faults.is_empty() { "passed" } else { "FAILED" };
         let spoke = if row.steps.is_empty() { "none: the server has no such revision" } else { &row.revision };
