@@ -47,3 +47,6 @@ impl Permit {
         self.receipt.index()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,12 @@ impl TestClock {
         let ms = i64::try_from(by.as_millis()).unwrap();
         self.0.fetch_add(ms, Ordering::SeqCst);
     }
+
+    /// The same; gives the time that it is then, in seconds.
+    pub fn advanced(&self, by: Duration) -> i64 {
+        self.advance(by);
+        self.now_s()
+    }
 }
 
 impl Clock for TestClock {
@@ -85,7 +91,15 @@ impl Authority {
 
     /// A signed bundle.
     pub fn note(&self, version: u64, bundle: &Bundle) -> String {
-        let not_after = self.clock.now_s() + 30 * 86_400;
+        Self::until(version, bundle, self.clock.now_s() + 30 * 86_400)
+    }
+
+    /// A signed bundle whose time is over.
+    pub fn ended(&self, version: u64, bundle: &Bundle) -> String {
+        Self::until(version, bundle, self.clock.now_s())
+    }
+
+    fn until(version: u64, bundle: &Bundle, not_after: i64) -> String {
         let domain = TrustDomain::new(DOMAIN).unwrap();
         sign(&Versioned::write(&domain, version, not_after, bundle).unwrap(), &root())
     }

@@ -1,1 +1,82 @@
-//! x
+//! The authority goes away, or says what it must not: the last good bundle stays, and what is too old decides nothing.
+
+use std::time::Duration;
+
+use remit_core::bundle::PolicyFile;
+use remit_core::event::Kind;
+
+use crate::world::World;
+
+const READ: &str = r#"{"read_ticket":{}}"#;
+const TICKET: &str = r#"{"id":42}"#;
+
+async fn refused_because(world: &World, why: &str) {
+    let refused =
+        async || world.of(Kind::Bundle).last().is_some_and(|e| e.text("what") == "refused" && e.text("why") == why);
+    world.until(why, refused).await;
+}
+
+/// Break: take over a bundle whose signature, version, end or content is not good, or say nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_that_is_not_good_changes_nothing() {
+    let mut world = World::new().await;
+    let run = world.run("r1", READ);
+    world.publish(5, |_| {}).await;
+    let mut open = world.bundle.clone();
+    let text = "permit (principal, action, resource);".to_owned();
+    open.floor = vec![PolicyFile { name: "open".into(), text }];
+    let mut broken = world.bundle.clone();
+    broken.floor.push(PolicyFile { name: "broken".into(), text: "permit (principal".into() });
+    let good = world.authority.note(6, &open);
+    for (announced, note, why) in [
+        (6, world.authority.forged(6, &open), "signature"),
+        (7, good.replacen("support", "Support", 1), "signature"),
+        (8, world.authority.note(4, &open), "older"),
+        (9, world.authority.note(9, &broken), "policy"),
+        (10, world.authority.ended(10, &open), "ended"),
+    ] {
+        world.authority.serve(announced, note);
+        refused_because(&world, why).await;
+        assert_eq!(world.health().await.1["bundle"], 5, "{why}");
+        assert_eq!(run.refusal("read_ticket", TICKET).await, "ok");
+        assert_eq!(run.refusal("export_customers", "{}").await.split(' ').next(), Some("-32602"), "{why}");
+    }
+    world.publish(11, |_| {}).await;
+}
+
+/// Break: keep the highest version in memory alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_bundle_is_refused_after_a_restart_too() {
+    let mut world = World::new().await;
+    let run = world.run("r1", READ);
+    world.publish(5, |_| {}).await;
+    world.stop(true).await;
+    world.authority.serve(9, world.authority.note(4, &world.bundle));
+    world.start_again().await;
+    refused_because(&world, "older").await;
+    let run = crate::client::Run { addr: world.addr(), ..run };
+    let reply = run.send(run.tool("read_ticket", TICKET)).await;
+    assert_eq!((reply.status.as_u16(), reply.header("retry-after")), (503, "1"));
+    assert_eq!(crate::client::code_of(&reply.json().await), "policy_stale");
+    world.publish(10, |_| {}).await;
+    world.ready().await;
+    assert_eq!(run.refusal("read_ticket", TICKET).await, "ok");
+}
+
+/// Break: go on for ever with what was heard last, or stop at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_news_for_too_long_decides_nothing() {
+    let world = World::new().await;
+    let run = world.run("r1", READ);
+    assert_eq!(run.refusal("read_ticket", TICKET).await, "ok");
+    world.authority.set_down(true);
+    world.clock.advance(Duration::from_secs(50));
+    assert_eq!(run.refusal("read_ticket", TICKET).await, "ok");
+    world.clock.advance(Duration::from_secs(15));
+    let entries = world.log().len();
+    assert_eq!(run.refusal("read_ticket", TICKET).await, "policy_stale");
+    assert_eq!((world.health().await.0, world.log().len(), world.ledger().len()), (503, entries, 2));
+    world.authority.set_down(false);
+    world.ready().await;
+    assert_eq!(run.refusal("read_ticket", TICKET).await, "ok");
+}

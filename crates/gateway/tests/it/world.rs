@@ -304,8 +304,8 @@ impl World {
     /// Starts a gateway on a copy of the home as it is now: what a backup would bring back.
     pub async fn restored(&mut self) {
         let copy = tempfile::tempdir().unwrap();
+        self.stop(true).await;
         copy_dir(self.home.path(), copy.path());
-        self.stop(false).await;
         self.config.home = copy.path().to_owned();
         self.home = copy;
         self.restart().await;
