@@ -33,7 +33,7 @@ use crate::upstream::{Reply, UpstreamError};
 
 /// The gateway's own request has an id of its own: it is the only one on its connection.
 const ID: u64 = 1;
-const NO_LIST: UpstreamError = UpstreamError::Malformed("it does not list its tools");
+const NO_LIST: UpstreamError = UpstreamError::Malformed("it lists no tools in the protocol revision of this client");
 
 /// Sees to it that the tools of the call's server are known, where a known caller calls one of them.
 ///
