@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    disk::{Disk, ensure_dir},
+    disk::{Disk, ensure_dir, list_if_there},
     epoch,
     error::{Damage, ReadError, at},
     log::OpenError,
@@ -182,15 +182,23 @@ pub(crate) fn retire<D: Disk>(store: &Store<D>) -> Result<(), ReadError> {
     store.disk.sync_dir(&store.dir).map_err(at(&store.dir))
 }
 
-/// The next bundle must not be there: it would mean that an older checkpoint was put back beside newer tiles.
+/// After a clean end the right edge is exactly that of the checkpoint. Where a tile there is wider, an older checkpoint was
+/// put back beside newer tiles: whatever is larger than this tree has, at its right edge, a full tile or another partial one.
 fn check_nothing_beyond<D: Disk>(store: &Store<D>, size: u64) -> Result<(), ReadError> {
-    let next = size.div_ceil(TILE_WIDTH);
+    let edge = Tile { level: None, index: size / TILE_WIDTH, width: size % TILE_WIDTH };
     for level in [None, Some(0)] {
-        let path = store.dir.join(Tile { level, index: next, width: TILE_WIDTH }.path());
-        match store.disk.open(&path, false) {
-            Ok(_) => return Err(ReadError::damaged(&path, Damage::Beyond { size })),
+        let full = store.dir.join(Tile { level, width: TILE_WIDTH, ..edge }.path());
+        match store.disk.open(&full, false) {
+            Ok(_) => return Err(ReadError::damaged(&full, Damage::Beyond { size })),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(at(&path)(error)),
+            Err(error) => return Err(at(&full)(error)),
+        }
+        let partial = store.dir.join(Tile { level, width: 1, ..edge }.path());
+        let dir = partial.parent().unwrap_or(&partial);
+        for name in list_if_there(&store.disk, dir).map_err(at(dir))? {
+            if edge.width == 0 || name.name != edge.width.to_string() {
+                return Err(ReadError::damaged(&dir.join(name.name), Damage::Beyond { size }));
+            }
         }
     }
     Ok(())

@@ -308,6 +308,18 @@ mod tests {
         }
     }
 
+    /// Nor does a group that was moved or repeated within its segment.
+    #[test]
+    fn a_frame_is_valid_at_its_own_offset_alone() {
+        let header = header(1, 1);
+        let (bytes, ends) = segment(&header, 2);
+        let (at, seed) = (ends[0], header.seed());
+        assert!(frame(&bytes[at..], seed, at as u64).is_some());
+        for other in [HEADER_BYTES, at - 8, at + 8, ends[1]] {
+            assert_eq!(frame(&bytes[at..], seed, other as u64), None, "{other}");
+        }
+    }
+
     #[test]
     fn frames_of_an_earlier_life_are_never_read() {
         let (old, _) = segment(&header(1, 1), 3);

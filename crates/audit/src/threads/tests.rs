@@ -130,6 +130,15 @@ impl Disk for Moody {
     }
 }
 
+/// A test that fails must end: the log's threads are waited for when it is dropped.
+struct Well(Moody);
+
+impl Drop for Well {
+    fn drop(&mut self) {
+        self.0.is(Mood::Fine);
+    }
+}
+
 fn start(disk: &Moody, dir: &Path) -> (Threads<Moody>, Opened) {
     let config = Config {
         segment_bytes: 16 << 10,
@@ -168,6 +177,7 @@ fn a_disk_that_hangs_costs_its_callers_the_deadline_and_no_more() {
         let dir = tempfile::tempdir().unwrap();
         let disk = Moody::new();
         let (threads, _) = start(&disk, dir.path());
+        let _well = Well(disk.clone());
         commit_wait(&threads).unwrap();
         disk.is(Mood::Hangs(step));
         let mut late = 0;
