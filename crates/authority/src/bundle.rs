@@ -20,6 +20,8 @@ use crate::config::BUNDLE_SECONDS;
 use crate::error::AuthorityError;
 use crate::store::LastBundle;
 
+const _: () = assert!(BUNDLE_BYTES_MAX <= note::NOTE_BYTES_MAX, "what is issued can be opened");
+
 /// A bundle as gateways get it.
 #[derive(Debug, Clone)]
 pub(crate) struct Published {
@@ -86,13 +88,16 @@ impl State {
     fn write(&self, bundle: &Bundle, version: u64, not_after: i64) -> Result<Published, AuthorityError> {
         let domain = &self.config.trust_domain;
         let text = Versioned::write(domain, version, not_after, bundle)
-            .filter(|text| text.len() <= BUNDLE_BYTES_MAX.min(note::NOTE_BYTES_MAX))
             .ok_or_else(|| AuthorityError::Bundle("larger than a bundle may be".into()))?;
+        let note = note::sign(&text, &self.root);
+        if note.len() > BUNDLE_BYTES_MAX {
+            return Err(AuthorityError::Bundle(format!("with its signature larger than {BUNDLE_BYTES_MAX} bytes")));
+        }
         // What is compiled is what was written, read back: exactly what a gateway will see.
         let versioned = Versioned::read(&text, domain).map_err(invalid)?;
         let digest = sha256_text(&versioned.digest);
         policy::compile(versioned, domain.clone()).map_err(invalid)?;
-        Ok(Published { version, not_after, digest, note: note::sign(&text, &self.root).into() })
+        Ok(Published { version, not_after, digest, note: note.into() })
     }
 }
 

@@ -1,9 +1,9 @@
-//! `DPoP` at the token endpoint (RFC 9449 section 5), and the proofs that the authority makes for runs whose keys it holds.
+//! The proofs (RFC 9449) that the authority makes for runs whose keys it holds.
 
-use remit_core::dpop::{PROOF_JTI_BYTES_MAX, PROOF_WINDOW_S};
+use remit_core::dpop::PROOF_TYPE;
 use remit_core::hash::{b64, sha256};
-use remit_core::jws::{Jwk, Unverified};
-use serde::{Deserialize, Serialize};
+use remit_core::jws::Jwk;
+use serde::Serialize;
 
 use crate::error::AuthorityError;
 use crate::random;
@@ -16,51 +16,22 @@ struct Header<'a> {
     jwk: &'a Jwk,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Payload {
-    htm: String,
-    htu: String,
+#[derive(Serialize)]
+struct Payload<'a> {
+    htm: &'a str,
+    htu: &'a str,
     iat: i64,
     jti: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    ath: Option<String>,
-}
-
-/// A verified proof: the key that made it, and the id by which it is seen only once.
-#[derive(Debug)]
-pub(crate) struct Proven {
-    pub(crate) key: Jwk,
-    pub(crate) jti: String,
-    /// When it was made.
-    pub(crate) made: i64,
-}
-
-/// Verifies a proof for `POST` to the token endpoint, where there is no access token yet. All but the replay check.
-pub(crate) fn verify(proof: &str, url: &str, now: i64) -> Option<Proven> {
-    let jws = Unverified::parse(proof)?;
-    let key = jws.header.jwk.clone()?;
-    if jws.header.typ.as_deref() != Some("dpop+jwt") {
-        return None;
-    }
-    let payload: Payload = serde_json::from_slice(&jws.verify(&key)?).ok()?;
-    let fresh = now.saturating_sub(payload.iat).saturating_abs() <= PROOF_WINDOW_S;
-    let named = !payload.jti.is_empty() && payload.jti.len() <= PROOF_JTI_BYTES_MAX;
-    let here = payload.htm == "POST" && payload.htu == url;
-    (fresh && named && here).then_some(Proven { key, jti: payload.jti, made: payload.iat })
+    ath: String,
 }
 
 /// A proof for one request with a token.
 pub(crate) fn make(key: &PrivateKey, method: &str, url: &str, token: &str, now: i64) -> Result<String, AuthorityError> {
-    let header = Header { typ: "dpop+jwt", alg: "EdDSA", jwk: key.public() };
+    let header = Header { typ: PROOF_TYPE, alg: "EdDSA", jwk: key.public() };
     // RFC 9449 section 4.2: without query and fragment.
     let url = url.split(['?', '#']).next().unwrap_or(url);
-    let payload = Payload {
-        htm: method.to_owned(),
-        htu: url.to_owned(),
-        iat: now,
-        jti: random::jti()?,
-        ath: Some(b64(&sha256(&[token.as_bytes()]))),
-    };
+    let ath = b64(&sha256(&[token.as_bytes()]));
+    let payload = Payload { htm: method, htu: url, iat: now, jti: random::jti()?, ath };
     key.sign(&header, &payload)
 }
 
@@ -77,8 +48,7 @@ mod tests {
         let request = Request { method: "POST", url, token: "token" };
         let proven = dpop::verify(&proof, request, 1_000).unwrap();
         assert_eq!(proven.jkt, key.public().thumbprint());
-        assert!(verify(&proof, url, 1_000).is_some());
-        assert!(verify(&proof, "https://as.example/token", 1_000).is_none());
-        assert!(verify(&proof, url, 1_061).is_none());
+        // It goes with a token, and the token endpoint is asked for one.
+        assert_eq!(dpop::verify_bare(&proof, "POST", url, 1_000), Err(dpop::ProofError::OtherRequest));
     }
 }

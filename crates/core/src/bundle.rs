@@ -28,8 +28,8 @@ use crate::jws::Jwk;
 use crate::registry::{Agent, Server};
 use crate::revoked::Revocation;
 
-/// Largest bundle, in bytes.
-pub const BUNDLE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Largest bundle with its signature, in bytes: the largest note that is read.
+pub const BUNDLE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most entries in one page of the feed.
 pub const FEED_PAGE_MAX: usize = 1_000;
 

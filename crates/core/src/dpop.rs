@@ -3,10 +3,12 @@
 use serde::Deserialize;
 
 use crate::hash::{b64, sha256};
-use crate::jws::Unverified;
+use crate::jws::{Jwk, Unverified};
 
 /// How far a proof's `iat` may be from the clock, in seconds, either way.
 pub const PROOF_WINDOW_S: i64 = 60;
+/// The `typ` of a proof.
+pub const PROOF_TYPE: &str = "dpop+jwt";
 /// Longest `jti` of a proof, in bytes.
 pub const PROOF_JTI_BYTES_MAX: usize = 128;
 
@@ -44,20 +46,44 @@ pub enum ProofError {
     Stale,
 }
 
+/// A verified proof that goes with no access token, such as one for the token endpoint (RFC 9449 section 5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bare {
+    /// The key that signed it.
+    pub key: Jwk,
+    /// The proof's own id.
+    pub jti: String,
+    /// When it was made, in seconds since 1970.
+    pub made: i64,
+}
+
 #[derive(Deserialize)]
 struct Payload {
     htm: String,
     htu: String,
     iat: i64,
     jti: String,
-    ath: String,
+    #[serde(default)]
+    ath: Option<String>,
 }
 
 /// Verifies a `DPoP` header's value for `request` (RFC 9449 section 4.3, all but the replay check).
 pub fn verify(proof: &str, request: Request<'_>, now: i64) -> Result<Proof, ProofError> {
+    let ath = b64(&sha256(&[request.token.as_bytes()]));
+    let (key, payload) = check(proof, (request.method, request.url, Some(&ath)), now)?;
+    Ok(Proof { jti: payload.jti, jkt: key.thumbprint() })
+}
+
+/// The same where there is no access token yet.
+pub fn verify_bare(proof: &str, method: &str, url: &str, now: i64) -> Result<Bare, ProofError> {
+    let (key, payload) = check(proof, (method, url, None), now)?;
+    Ok(Bare { key, jti: payload.jti, made: payload.iat })
+}
+
+fn check(proof: &str, on: (&str, &str, Option<&str>), now: i64) -> Result<(Jwk, Payload), ProofError> {
     let jws = Unverified::parse(proof).ok_or(ProofError::Malformed)?;
     let key = jws.header.jwk.clone().ok_or(ProofError::Malformed)?;
-    if jws.header.typ.as_deref() != Some("dpop+jwt") {
+    if jws.header.typ.as_deref() != Some(PROOF_TYPE) {
         return Err(ProofError::Malformed);
     }
     let payload = jws.verify(&key).ok_or(ProofError::Malformed)?;
@@ -65,14 +91,13 @@ pub fn verify(proof: &str, request: Request<'_>, now: i64) -> Result<Proof, Proo
     if payload.jti.is_empty() || payload.jti.len() > PROOF_JTI_BYTES_MAX {
         return Err(ProofError::Malformed);
     }
-    let ath = b64(&sha256(&[request.token.as_bytes()]));
-    if payload.htm != request.method || payload.htu != request.url || payload.ath != ath {
+    if (payload.htm.as_str(), payload.htu.as_str(), payload.ath.as_deref()) != on {
         return Err(ProofError::OtherRequest);
     }
     if now.saturating_sub(payload.iat).saturating_abs() > PROOF_WINDOW_S {
         return Err(ProofError::Stale);
     }
-    Ok(Proof { jti: payload.jti, jkt: key.thumbprint() })
+    Ok((key, payload))
 }
 
 #[cfg(test)]
@@ -110,6 +135,9 @@ mod tests {
         check(&proof("dpop+jwt", "POST", "https://gw.example/mcp/x", NOW, "token"), Err(ProofError::OtherRequest));
         check(&proof("dpop+jwt", "POST", REQUEST.url, NOW, "another"), Err(ProofError::OtherRequest));
         check(&proof("jwt", "POST", REQUEST.url, NOW, "token"), Err(ProofError::Malformed));
+        // Where there is no token, nothing of one is proved; else all is checked alike.
+        let bare = |proof: &str, url| verify_bare(proof, REQUEST.method, url, NOW).map(|bare| bare.made);
+        assert_eq!(bare(&good(NOW), REQUEST.url), Err(ProofError::OtherRequest));
         let mut forged = good(NOW);
         forged.replace_range(forged.len() - 4.., "AAAA");
         check(&forged, Err(ProofError::Malformed));

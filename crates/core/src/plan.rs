@@ -18,15 +18,14 @@ use crate::policy::{Compiled, Exposed};
 use crate::registry::Agent;
 use crate::rejection::Code;
 
-/// What was found, and by what.
+/// What was found, and by what. Only [`plan`] makes one: whoever could write one down could decide by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// What may happen.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
     /// Ids of the determining policies, or of those that could not be evaluated.
-    pub policies: BTreeSet<String>,
+    pub(crate) policies: BTreeSet<String>,
     /// The argument or the limit that the outcome is about.
-    pub about: Option<String>,
+    pub(crate) about: Option<String>,
 }
 
 /// What may happen.
@@ -41,6 +40,11 @@ pub enum Outcome {
 }
 
 impl Plan {
+    /// What may happen.
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
     pub(crate) fn forbid(code: Code) -> Self {
         Self { outcome: Outcome::Forbid(code), policies: BTreeSet::new(), about: None }
     }

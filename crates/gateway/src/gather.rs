@@ -7,7 +7,7 @@ use remit_core::plan::{Outcome, Plan};
 ///
 /// Nobody can be asked yet, so a pending call stays pending: no evidence, no permit.
 pub fn evidence(plan: &Plan) -> Evidence {
-    match plan.outcome {
+    match plan.outcome() {
         Outcome::Permit | Outcome::Forbid(_) | Outcome::Pending(_) => Evidence::default(),
     }
 }

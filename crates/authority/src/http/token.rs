@@ -7,7 +7,7 @@ use axum::extract::Form;
 use axum::extract::rejection::FormRejection;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use remit_core::dpop::PROOF_WINDOW_S;
+use remit_core::dpop::{self, PROOF_WINDOW_S};
 use remit_core::grant::Detail;
 use remit_core::id::RunId;
 use remit_core::rejection::{Code, Rejection};
@@ -18,7 +18,6 @@ use crate::assertion::{self, ASSERTION_TYPE};
 use crate::authority::State;
 use crate::error::AuthorityError;
 use crate::mint::{Minted, Refusal, Wanted};
-use crate::proof;
 
 /// Most resources in one request.
 const RESOURCES_MAX: usize = 32;
@@ -114,7 +113,7 @@ fn possession(state: &State, headers: &HeaderMap, jkt: &str) -> Result<bool, Ref
     let text = proof.to_str().map_err(|_| bad())?;
     let now = state.config.clock.now();
     let url = format!("{}/token", state.config.issuer);
-    let proven = proof::verify(text, &url, now).ok_or_else(bad)?;
+    let proven = dpop::verify_bare(text, "POST", &url, now).map_err(|_| bad())?;
     let until = now.saturating_add(PROOF_WINDOW_S.saturating_mul(2));
     let same = proofs.next().is_none() && proven.key.thumbprint() == jkt;
     if same && state.first_use(format!("p {jkt} {}", proven.jti), proven.made, until) {
