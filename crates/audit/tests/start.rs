@@ -96,6 +96,19 @@ fn a_tree_that_is_not_the_signed_one_does_not_start() {
         assert_eq!(refused(home.path()), Damage::Missing, "{file}");
         replace(&path, &good);
     }
+    // Another tree of the same size, whole in itself: nothing but the signed root tells it apart.
+    let other = tempfile::tempdir().unwrap();
+    let log = open(other.path()).unwrap();
+    for i in 0..40 {
+        log.commit_wait(Entry { leaf: format!("fake {i}").into_bytes(), sealed: b"sealed".to_vec() }).unwrap();
+    }
+    let fake = log.dir().to_owned();
+    log.close().unwrap();
+    let files = ["tile/0/000.p/40", "tile/entries/000.p/40", "sealed/000"];
+    let good = files.map(|file| fs::read(dir.join(file)).unwrap());
+    files.iter().for_each(|file| replace(&dir.join(file), &fs::read(fake.join(file)).unwrap()));
+    assert!(matches!(refused(home.path()), Damage::Root { size: 40, .. }));
+    files.iter().zip(&good).for_each(|(file, good)| replace(&dir.join(file), good));
     assert_eq!(open(home.path()).unwrap().size(), 40);
 }
 

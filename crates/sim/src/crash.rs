@@ -127,12 +127,14 @@ impl Oracle {
     /// Random work until a fault ends it.
     fn work(&mut self, parts: &mut Parts<SimDisk>) -> Result<(), String> {
         for _ in 0..self.random.up_to(60) {
-            let done = match self.random.up_to(8) {
+            let done = match self.random.up_to(9) {
                 0 => parts.publisher.publish().is_ok() || self.random.once_in(2),
                 1 => {
                     let done = parts.publisher.publish().and_then(|()| parts.publisher.recycle());
                     done.is_ok() || self.random.once_in(2)
                 }
+                // Also between two publications, when the newest entries are in segments only.
+                2 => parts.publisher.recycle().is_ok() || self.random.once_in(2),
                 _ => self.commit(parts)?,
             };
             // A full disk ends nothing; a failed commit ends the process, and the next life begins.
