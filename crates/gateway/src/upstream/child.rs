@@ -15,10 +15,10 @@ use tokio::time::{Instant, sleep, timeout};
 use super::process::{Process, Program, Surroundings, drain, read_line, start};
 use super::rewrite::{inbound, renamed};
 use super::routes::{Answer, Pending, Routes};
-use super::{Deadlines, REPLY_BYTES_MAX, UpstreamError};
-use crate::mcp::envelope::{Envelope, Notification, Request};
+use super::{Deadlines, REPLY_BYTES_MAX, UpstreamError, own_answer};
+use crate::mcp::envelope::{Envelope, Notification};
 use crate::mcp::method::{Class, Kind, Side, classify};
-use crate::mcp::{Era, Id, reply};
+use crate::mcp::{Era, Id};
 use crate::sse::Frame;
 
 /// Most messages that wait to be written to a child, in messages.
@@ -237,15 +237,6 @@ fn noted(pending: &Pending, message: Result<String, UpstreamError>) {
         Ok(message) => pending.note(message),
         Err(error) => tracing::debug!(%error, "a child's notification is dropped"),
     }
-}
-
-/// The gateway answers an upstream's questions itself: they never reach the user or the model unasked.
-fn own_answer(request: &Request<'_>) -> String {
-    let answer = match &*request.method {
-        "ping" => reply::result(&request.id, "{}"),
-        _ => reply::error(Some(&request.id), -32601, "this client does not offer it", None),
-    };
-    String::from_utf8_lossy(&answer).into_owned()
 }
 
 fn line(mut message: String) -> Bytes {

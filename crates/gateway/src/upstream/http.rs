@@ -1,5 +1,6 @@
 //! An upstream over Streamable HTTP. Redirects are never followed: a credential goes where it was registered to go.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -12,8 +13,10 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::aside::{self, Aside};
 use super::{Deadlines, Frames, Outgoing, REPLY_BYTES_MAX, Reply, UpstreamError};
 use crate::mcp::headers::returned;
 use crate::sse::Splitter;
@@ -26,8 +29,10 @@ const POOL_PER_HOST_MAX: usize = 64;
 /// The client of all HTTP upstreams.
 #[derive(Debug, Clone)]
 pub struct HttpUpstreams {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    deadlines: Deadlines,
+    pub(super) client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    pub(super) deadlines: Deadlines,
+    /// Places for what the gateway itself says.
+    pub(super) asides: Arc<Semaphore>,
 }
 
 impl HttpUpstreams {
@@ -43,13 +48,14 @@ impl HttpUpstreams {
             .pool_idle_timeout(POOL_IDLE)
             .pool_max_idle_per_host(POOL_PER_HOST_MAX)
             .build(tls);
-        Self { client, deadlines }
+        Self { client, deadlines, asides: aside::places() }
     }
 
     /// Sends one message and waits until its answer begins. Dropping this, or the reply's stream, cancels the request.
     pub(crate) async fn send(&self, url: &Uri, outgoing: Outgoing) -> Result<Reply, UpstreamError> {
         let standing = outgoing.standing;
         let end = (!standing).then(|| Instant::now() + self.deadlines.total);
+        let mut aside = Aside::of(self, url, &outgoing);
         let mut request = http::Request::new(Full::new(outgoing.body));
         *request.uri_mut() = url.clone();
         *request.method_mut() = outgoing.method;
@@ -57,20 +63,28 @@ impl HttpUpstreams {
         let response = timeout(self.deadlines.first_byte, self.client.request(request))
             .await
             .map_err(|_| UpstreamError::Timeout)?
-            .map_err(|error| if error.is_connect() { UpstreamError::Unreachable } else { UpstreamError::Closed })?;
-        self.reply(response, end).await
+            .map_err(|error| if error.is_connect() { UpstreamError::Unreachable } else { UpstreamError::Closed })
+            .inspect_err(|_| done(&mut aside))?;
+        self.reply(response, end, aside).await
     }
 
-    async fn reply(&self, response: Response<Incoming>, end: Option<Instant>) -> Result<Reply, UpstreamError> {
+    async fn reply(
+        &self,
+        response: Response<Incoming>,
+        end: Option<Instant>,
+        mut aside: Option<Aside>,
+    ) -> Result<Reply, UpstreamError> {
         let (parts, body) = response.into_parts();
         let headers = returned(&parts.headers);
         let body = Body { incoming: body, idle: end.map(|_| self.deadlines.idle), end };
         let kind = media_type(&parts.headers);
-        match parts.status {
+        let answer = match parts.status {
             status if status.is_redirection() => Err(UpstreamError::Malformed("a redirect")),
             StatusCode::ACCEPTED | StatusCode::NO_CONTENT => Ok(Reply::Accepted),
             _ if parts.headers.contains_key(CONTENT_ENCODING) => Err(UpstreamError::Malformed("an encoded body")),
-            StatusCode::OK if kind == "text/event-stream" => Ok(Reply::Stream { headers, frames: frames(body) }),
+            StatusCode::OK if kind == "text/event-stream" => {
+                return Ok(Reply::Stream { headers, frames: frames(body, aside) });
+            }
             status if kind == "application/json" => {
                 Ok(Reply::Json { status, headers, body: body.whole(&parts.headers).await? })
             }
@@ -81,7 +95,15 @@ impl HttpUpstreams {
             status if status.is_success() => Err(UpstreamError::Malformed("neither JSON nor a stream")),
             // An error page is not an answer, and its words are nobody's business.
             status => Ok(Reply::Json { status, headers: HeaderMap::new(), body: Bytes::new() }),
-        }
+        };
+        done(&mut aside);
+        answer
+    }
+}
+
+fn done(aside: &mut Option<Aside>) {
+    if let Some(aside) = aside {
+        aside.done();
     }
 }
 
@@ -131,12 +153,15 @@ impl Body {
 }
 
 /// The frames of a body; it ends after the first error.
-fn frames(body: Body) -> Frames {
-    Box::pin(stream::unfold(Some((body, Splitter::default())), async |state| {
-        let (mut body, mut splitter) = state?;
+fn frames(body: Body, aside: Option<Aside>) -> Frames {
+    Box::pin(stream::unfold(Some((body, Splitter::default(), aside)), async |state| {
+        let (mut body, mut splitter, mut aside) = state?;
         loop {
             if let Some(frame) = splitter.pop() {
-                return Some((Ok(frame), Some((body, splitter))));
+                if let Some(aside) = &mut aside {
+                    aside.heard(&frame);
+                }
+                return Some((Ok(frame), Some((body, splitter, aside))));
             }
             let piece = match body.piece().await {
                 Ok(Some(piece)) => piece,

@@ -10,8 +10,11 @@ use ::http::{HeaderMap, Method, StatusCode, Uri};
 use bytes::Bytes;
 use futures_util::Stream;
 
+use crate::mcp::envelope::Request;
+use crate::mcp::reply;
 use crate::sse::{Frame, SseError};
 
+mod aside;
 mod call;
 mod child;
 pub mod http;
@@ -161,6 +164,15 @@ impl Default for Deadlines {
             total: Duration::from_mins(15),
         }
     }
+}
+
+/// The gateway answers an upstream's questions itself: they never reach the user or the model unasked.
+fn own_answer(request: &Request<'_>) -> String {
+    let answer = match &*request.method {
+        "ping" => reply::result(&request.id, "{}"),
+        _ => reply::error(Some(&request.id), -32601, "this client does not offer it", None),
+    };
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use remit_core::event::Kind;
 use serde_json::json;
 
 use crate::client::code_of;
-use crate::world::World;
+use crate::stub::{self, Stub};
+use crate::world::{Setup, World, http_server};
 
 const READ: &str = r#"{"read_ticket":{}}"#;
 
@@ -26,4 +27,47 @@ async fn an_allowed_call_is_recorded_before_and_after_its_effect() {
     let ledger = world.ledger();
     assert_eq!(ledger.len(), 1);
     assert_eq!((ledger[0].tool.as_str(), &ledger[0].arguments), ("read_ticket", &json!({"id": 41})));
+}
+
+/// Break: reply before the outcome is durable, where the answer is one message.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_waits_for_its_outcome() {
+    let stub = Stub::start(crate::bytes::TOOLS, |heard| async move {
+        stub::json(format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{"content":[]}}}}"#, heard.id()))
+    })
+    .await;
+    let (world, run) = crate::bytes::raw(&stub).await;
+    for _ in 0..5 {
+        assert_eq!(code_of(&run.send(crate::bytes::echo(&run, "{}")).await.json().await), "ok");
+        assert_eq!(world.outcome(), "ok", "{}", world.story());
+    }
+}
+
+/// Break: decide tools alone, and let prompts and resources pass.
+#[tokio::test(flavor = "multi_thread")]
+async fn prompts_and_resources_are_decided_like_tools() {
+    let stub = Stub::start("[]", |heard| async move {
+        stub::json(format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{"resultType":"complete"}}}}"#, heard.id()))
+    })
+    .await;
+    let mut server = http_server("raw", &stub.url, "[]");
+    server.prompts = ["greet", "part"].map(|name| remit_core::id::ToolName::new(name).unwrap()).into();
+    server.resources = true;
+    let world = World::with(Setup { servers: vec![server], ..Setup::default() }).await;
+    let grant = r#"{},"prompts":{"greet":{}},"resources":[{"constraint_type":"exact","value":"file:///a"}]"#;
+    let run = world.run_at("raw", "r1", grant);
+    for (method, params, expected) in [
+        ("prompts/get", r#"{"name":"greet"}"#, "ok"),
+        ("prompts/get", r#"{"name":"part"}"#, "-32602 Unknown prompt: part"),
+        ("prompts/get", r#"{"name":"other"}"#, "-32602 Unknown prompt: other"),
+        ("resources/read", r#"{"uri":"file:///a"}"#, "ok"),
+        ("resources/read", r#"{"uri":"file:///b"}"#, "-32602 Resource not found"),
+    ] {
+        let heard = stub.of(method).len();
+        let answer = run.send(run.modern("raw", method, params)).await.json().await;
+        assert_eq!(code_of(&answer), expected, "{params}\n{}", world.story());
+        assert_eq!(stub.of(method).len() - heard, usize::from(expected == "ok"), "{params}");
+        let intent = world.last(Kind::CallIntent);
+        assert_eq!(intent.text("decision/verdict"), if expected == "ok" { "permit" } else { "forbid" });
+    }
 }

@@ -6,17 +6,43 @@ use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::client::{Ask, LEGACY, MODERN, Run};
-use crate::world::{Setup, World};
+use crate::stub::{self, Stub};
+use crate::world::{Setup, World, http_server};
 
 const READ: &str = r#"{"read_ticket":{}}"#;
 
 async fn check(world: &World, run: &Run, what: &str, ask: Ask, status: u16, code: i64) {
+    let entries = world.log().len();
     let reply = run.send(ask).await;
     assert_eq!(reply.status, status, "{what}");
     let text = reply.text().await;
     let answer: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     assert_eq!(answer["error"]["code"].as_i64().unwrap_or(0), code, "{what}: {text}");
     assert!(world.ledger().is_empty(), "{what}");
+    // The upstream may refuse the same: what is refused here does not come so far.
+    let sent = world.log().iter().skip(entries).any(|e| e.text("decision/verdict") == "permit");
+    assert!(!sent || status == 200, "{what}\n{}", world.story());
+}
+
+const MIRRORED: &str =
+    r#"[{"name":"echo","inputSchema":{"type":"object","properties":{"t":{"type":"string","x-mcp-header":"Region"}}}}]"#;
+
+/// Break: believe a header that repeats an argument, where the argument says otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_that_repeat_arguments_must_equal_them() {
+    let stub = Stub::start(MIRRORED, |heard| async move {
+        stub::json(format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{"content":[]}}}}"#, heard.id()))
+    })
+    .await;
+    let servers = vec![http_server("raw", &stub.url, MIRRORED)];
+    let world = World::with(Setup { servers, ..Setup::default() }).await;
+    let run = world.run_at("raw", "r1", r#"{"echo":{}}"#);
+    let call = || run.modern("raw", "tools/call", r#"{"name":"echo","arguments":{"t":"eu"}}"#);
+    for (what, ask) in [("differs", call().set("mcp-param-region", "us")), ("is missing", call())] {
+        check(&world, &run, what, ask, 400, -32020).await;
+    }
+    assert_eq!(run.send(call().set("mcp-param-region", "eu")).await.status, 200, "{}", world.story());
+    assert_eq!(stub.of("tools/call").len(), 1);
 }
 
 /// Break: believe a header, or route by one, where the body says otherwise.

@@ -1,10 +1,14 @@
 //! The legacy era: sessions belong to a run, GET and DELETE exist, and a cancelled call ends.
 
+use std::sync::Arc;
+
 use http::Method;
 use remit_core::event::Kind;
 use ticketdesk::Outcome;
+use tokio::sync::mpsc;
 
 use crate::client::{Ask, LEGACY, Run, code_of};
+use crate::stub::{self, Stub};
 use crate::world::World;
 
 const TOOLS: &str = r#"{"watch_ticket":{},"read_ticket":{}}"#;
@@ -121,4 +125,77 @@ async fn what_answers_a_notification_is_not_relayed() {
     assert!(reply.status.is_success(), "{}", world.story());
     assert_eq!(reply.text().await, "");
     assert_eq!(world.last(Kind::CallOutcome).text("status"), "ok");
+}
+
+/// A stub of the legacy era whose streams are fed by the test, and a run in a session with it.
+async fn fed() -> (Arc<Stub>, mpsc::Receiver<mpsc::Sender<String>>, World, Run) {
+    let (out, feeds) = mpsc::channel(8);
+    let stub = Stub::start(crate::bytes::TOOLS, move |heard| {
+        let out = out.clone();
+        async move {
+            if heard.named() != "tools/call" {
+                return stub::with(202, "", "");
+            }
+            let (response, sender) = Stub::stream();
+            out.send(sender).await.unwrap();
+            response
+        }
+    })
+    .await;
+    let (world, run) = crate::bytes::raw(&stub).await;
+    (stub, feeds, world, run)
+}
+
+const NOTICE: &str = "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{}}\n\n";
+
+/// Break: drop an upstream's questions without an answer, or let one of them through to the client.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstreams_questions_are_answered_by_the_gateway() {
+    let (stub, mut feeds, world, run) = fed().await;
+    let body = call("5", "echo", "{}");
+    let asking = tokio::spawn(run.legacy("raw", None, &body).send(run.addr));
+    let feed = feeds.recv().await.unwrap();
+    for method in ["sampling/createMessage", "elicitation/create", "roots/list", "ping"] {
+        let canary = "upstream-words";
+        let ask = format!(r#"{{"jsonrpc":"2.0","id":"q-{method}","method":"{method}","params":{{"x":"{canary}"}}}}"#);
+        feed.send(format!("data: {ask}\n\n")).await.unwrap();
+        let id = format!("q-{method}");
+        let answer = || {
+            let heard = stub.heard.lock().unwrap();
+            heard.iter().find(|heard| heard.json()["id"] == id.as_str()).cloned()
+        };
+        world.until("answered", async || answer().is_some()).await;
+        let code = answer().unwrap().json()["error"]["code"].as_i64();
+        assert_eq!(code, (method != "ping").then_some(-32601), "{method}");
+        assert_eq!(answer().unwrap().headers["mcp-protocol-version"], LEGACY);
+    }
+    feed.send("data: {\"jsonrpc\":\"2.0\",\"id\":5,\"result\":{}}\n\n".into()).await.unwrap();
+    let text = asking.await.unwrap().text().await;
+    assert!(text.contains("result") && !text.contains("upstream-words"), "{text}");
+    world.outcome_is("ok").await;
+    assert!(stub.of("notifications/cancelled").is_empty(), "an answered call is not cancelled");
+}
+
+/// Break: leave a legacy upstream at work for nobody: there the end of a connection ends nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_legacy_upstream_is_told_that_nobody_waits() {
+    let (stub, mut feeds, world, run) = fed().await;
+    for (how, status) in [("leaves", "cancelled"), ("is revoked", "revoked")] {
+        let body = call("\"same\"", "echo", "{}");
+        let asking = tokio::spawn(run.legacy("raw", None, &body).send(run.addr));
+        let feed = feeds.recv().await.unwrap();
+        let mut reply = asking.await.unwrap();
+        feed.send(NOTICE.into()).await.unwrap();
+        assert!(reply.message().await.is_some());
+        let before = stub.of("notifications/cancelled").len();
+        if status == "revoked" {
+            world.authority.revoke(remit_core::revoked::Kind::Run, "r1");
+            while reply.event().await.is_some() {}
+        }
+        drop(reply);
+        world.outcome_is(status).await;
+        world.until(how, async || stub.of("notifications/cancelled").len() == before + 1).await;
+        assert_eq!(stub.of("notifications/cancelled")[before].json()["params"]["requestId"], "same");
+        feed.closed().await;
+    }
 }

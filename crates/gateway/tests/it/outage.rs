@@ -63,6 +63,20 @@ async fn an_older_bundle_is_refused_after_a_restart_too() {
     assert_eq!(run.refusal("read_ticket", TICKET).await, "ok");
 }
 
+/// Break: send, or wait, where nothing can be recorded.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_recorded_is_not_sent() {
+    let world = World::new().await;
+    let run = world.run("r1", READ);
+    assert_eq!(run.refusal("read_ticket", TICKET).await, "ok");
+    // The log is gone, and the gateway goes on.
+    std::sync::Arc::clone(world.gateway()).close().await;
+    let reply = run.send(run.tool("read_ticket", TICKET)).await;
+    assert_eq!((reply.status.as_u16(), reply.header("retry-after")), (503, "1"));
+    assert_eq!(crate::client::code_of(&reply.json().await), "audit_unavailable");
+    assert_eq!((world.ledger().len(), world.health().await.0), (1, 503));
+}
+
 /// Break: go on for ever with what was heard last, or stop at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_news_for_too_long_decides_nothing() {

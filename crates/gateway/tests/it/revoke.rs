@@ -84,8 +84,11 @@ async fn a_lockdown_is_for_everybody_until_it_is_lifted() {
     let run = world.run("r1", TOOLS);
     let mut watching = run.send(run.watch(30)).await;
     let _first = watching.event().await.unwrap();
+    let began = tokio::time::Instant::now();
     world.revoke(Kind::Lockdown, "tickets/watch_ticket").await;
     while watching.event().await.is_some() {}
+    assert!(began.elapsed() < LATE, "{:?}", began.elapsed());
+    assert_eq!(world.outcome(), "revoked", "{}", world.story());
     assert_eq!(run.refusal("watch_ticket", r#"{"id":41}"#).await, "locked_down");
     assert_eq!(run.refusal("read_ticket", r#"{"id":42}"#).await, "ok");
     world.revoke(Kind::Lockdown, "tickets").await;

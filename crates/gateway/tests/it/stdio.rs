@@ -83,10 +83,7 @@ async fn a_root_has_its_own_child_and_equal_ids_do_not_cross() {
     // The later one asks, the sooner it is answered.
     let asks = [(&one, "a", 0.4), (&child, "b", 0.2), (&two, "c", 0.3), (&one, "d", 0.0)].map(|(run, text, s)| {
         let ask = call(run, "where", &format!(r#"{{"text":"{text}","s":{s}}}"#));
-        let body: Value = serde_json::from_slice(&ask.body).unwrap();
-        let from = format!("\"id\":{}", body["id"]);
-        let same = String::from_utf8(ask.body.clone()).unwrap().replacen(&from, "\"id\":\"same\"", 1);
-        async move { run.send(ask.body(same)).await.json().await }
+        async move { run.send(same(ask)).await.json().await }
     });
     let answers = futures_util::future::join_all(asks).await;
     let pid = |n: usize| answers[n]["result"]["is"][1].clone();
@@ -94,6 +91,39 @@ async fn a_root_has_its_own_child_and_equal_ids_do_not_cross() {
         assert_eq!((&answer["id"], &answer["result"]["is"][0]), (&"same".into(), &text.into()), "{answer}");
     }
     assert!(pid(0) == pid(1) && pid(0) == pid(3) && pid(0) != pid(2), "{answers:?}");
+}
+
+/// The request under an id that others use too.
+fn same(ask: Ask) -> Ask {
+    let body: Value = serde_json::from_slice(&ask.body).unwrap();
+    let from = format!("\"id\":{}", body["id"]);
+    let same = String::from_utf8(ask.body.clone()).unwrap().replacen(&from, "\"id\":\"same\"", 1);
+    ask.body(same)
+}
+
+/// Break: cancel by the id alone at a child that several runs share.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_cancels_only_its_own_call_at_a_shared_child() {
+    let world = world().await;
+    let one = world.run_at("proc", "r1", GRANT);
+    let child = spawned(&world, &one, "r1-child");
+    assert_eq!(is(&one, "where", r#"{"text":"warm"}"#).await[0], "warm");
+    let mine = tokio::spawn(same(call(&one, "where", r#"{"text":"mine","s":1.5}"#)).send(world.addr()));
+    let theirs = tokio::spawn(same(call(&child, "never", "{}")).send(world.addr()));
+    let asked = async || {
+        let heard = is(&one, "heard", "{}").await;
+        let named = |name: &str| heard.as_array().unwrap().iter().any(|m| m["params"]["name"] == name);
+        named("never") && heard.as_array().unwrap().iter().any(|m| m["params"]["arguments"]["text"] == "mine")
+    };
+    world.until("asked", asked).await;
+    let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"same"}}"#;
+    let cancel = Ask::post("/mcp/proc", cancel)
+        .set("mcp-protocol-version", crate::client::MODERN)
+        .set("mcp-method", "notifications/cancelled");
+    assert_eq!(child.send(child.authorize(cancel)).await.status, 202, "{}", world.story());
+    theirs.await.unwrap();
+    let answer = mine.await.unwrap().json().await;
+    assert_eq!(answer["result"]["is"][0], "mine", "{answer}\n{}", world.story());
 }
 
 /// Break: give a child the gateway's environment.

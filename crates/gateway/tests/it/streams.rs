@@ -93,6 +93,18 @@ async fn a_client_that_leaves_ends_the_upstream_call() {
     world.until("cancelled", async || world.ledger().iter().any(|e| e.outcome == Outcome::Cancelled)).await;
 }
 
+/// Break: notice that nobody listens only when there is something to say.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_a_silent_stream_ends_the_upstream_call() {
+    let (stub, mut feeds) = fed().await;
+    let (world, run) = raw(&stub).await;
+    let asking = tokio::spawn(echo(&run, "{}").send(run.addr));
+    let feed = feeds.recv().await.unwrap();
+    drop(asking.await.unwrap());
+    world.outcome_is("cancelled").await;
+    tokio::time::timeout(PATIENCE, feed.closed()).await.unwrap();
+}
+
 /// Counts down when a call that hangs is dropped.
 struct Down(Arc<AtomicUsize>);
 
