@@ -92,3 +92,28 @@ pub(crate) fn root(home: &Home, trust_domain: &str) -> Result<Signer, AuthorityE
     };
     Signer::from_seed(&format!("{trust_domain}/root"), &seed).map_err(|_| AuthorityError::Crypto)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_key_is_known_before_it_signs_and_an_old_one_until_its_last_token_is_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path());
+        remit_audit::durable::create_dir(&home.keys()).unwrap();
+        let mut keys = Keys::load(&home, vec![]).unwrap();
+        let first = keys.make(&home, 1_000).unwrap();
+        assert_eq!(first.signs_from, 1_000);
+        keys = Keys::load(&home, vec![first.clone()]).unwrap();
+        let second = keys.make(&home, 2_000).unwrap();
+        keys = Keys::load(&home, vec![first.clone(), second.clone()]).unwrap();
+        let signs = |now| keys.signer(now).unwrap().0.kid.clone();
+        let takes_over = 2_000 + ROTATION_LEAD_S;
+        assert_eq!((signs(takes_over - 1), signs(takes_over)), (first.key.kid.clone(), second.key.kid));
+        assert_eq!(keys.public().len(), 2);
+        // The last token of the first key was minted the moment before.
+        assert_eq!(keys.retirable(takes_over + TOKEN_SECONDS_MAX), []);
+        assert_eq!(keys.retirable(takes_over + TOKEN_SECONDS_MAX + 1), [first.key]);
+    }
+}

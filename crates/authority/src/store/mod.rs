@@ -88,3 +88,31 @@ fn private(path: &Path) -> std::io::Result<()> {
     let file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     file.set_permissions(std::fs::Permissions::from_mode(0o600))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    /// Without these, what was answered could be gone after a power cut, or be read by others.
+    #[test]
+    fn the_database_is_durable_and_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("authority.db");
+        let store = Store::open(&path).unwrap();
+        let pragma = |name: &str| {
+            let value = store
+                .connection
+                .query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, rusqlite::types::Value>(0));
+            format!("{:?}", value.unwrap())
+        };
+        assert_eq!(pragma("journal_mode"), "Text(\"wal\")");
+        for (name, value) in [("synchronous", 2), ("foreign_keys", 1), ("trusted_schema", 0), ("secure_delete", 1)] {
+            assert_eq!(pragma(name), format!("Integer({value})"), "{name}");
+        }
+        for file in std::fs::read_dir(dir.path()).unwrap() {
+            let mode = file.unwrap().metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+}

@@ -168,6 +168,23 @@ async fn the_bundle_compiles_and_its_version_only_rises() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rolling_back_is_a_new_version_with_old_content() {
+    let world = World::start().await;
+    let first = bundle(&world).await;
+    let more = world.path("policies/floor/more.cedar");
+    super::common::put(&more, "forbid(principal, action, resource);");
+    let issued: Issued = world.admin(AdminAsk::Reload {}).await.unwrap();
+    assert_eq!((issued.version, bundle(&world).await.bundle.floor.len()), (first.version + 1, 2));
+    std::fs::remove_file(more).unwrap();
+    world.admin::<Issued>(AdminAsk::Reload {}).await.unwrap();
+    let back = bundle(&world).await;
+    assert_eq!((back.version, &back.bundle), (first.version + 2, &first.bundle));
+    // Nothing new is no new version.
+    world.admin::<Issued>(AdminAsk::Reload {}).await.unwrap();
+    assert_eq!(bundle(&world).await.version, back.version);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bundle_that_does_not_compile_is_refused_and_the_last_good_one_stays() {
     let world = World::start().await;
     let good = bundle(&world).await;
