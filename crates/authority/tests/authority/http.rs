@@ -65,7 +65,10 @@ async fn a_run_gets_a_bound_token_of_exactly_what_it_was_granted() {
     let (world, requested) = furnished(&key).await;
     let assertion = key.assertion(&requested, "a1");
     let proof = key.proof(TOKEN_URL, NOW, "p1");
+    let entries = async || world.admin::<Status>(AdminAsk::Status {}).await.unwrap().log_size;
+    let before = entries().await;
     let (status, answer) = world.token(&form(&assertion, &[("resource", TICKETS)]), Some(&proof)).await;
+    assert_eq!(entries().await, before + 1, "the token has its entry");
     assert_eq!((status, &answer["token_type"]), (200, &Value::from("DPoP")), "{answer}");
     assert_eq!(answer["expires_in"], 600);
     let claims = claims(&bundle(&world).await, answer["access_token"].as_str().unwrap());
@@ -79,6 +82,7 @@ async fn a_run_gets_a_bound_token_of_exactly_what_it_was_granted() {
     // The same assertion, or the same proof, is not accepted a second time.
     let (status, answer) = world.token(&form(&assertion, &[]), Some(&key.proof(TOKEN_URL, NOW, "p2"))).await;
     assert_eq!((status, &answer["error"]), (401, &Value::from("invalid_client")));
+    assert_eq!(entries().await, before + 1);
     let again = key.assertion(&requested, "a2");
     let (status, answer) = world.token(&form(&again, &[]), Some(&proof)).await;
     assert_eq!((status, &answer["error"]), (400, &Value::from("invalid_dpop_proof")));
