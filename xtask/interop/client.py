@@ -10,24 +10,23 @@ false}; or {"refused": text} where the connection itself failed.
 
 import asyncio
 import json
-import subprocess
 import sys
 
 import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from asked import before, cause
+
 CALL_MAX_S = 30
 
 
 async def call(client, asked):
-    if "first" in asked:
-        subprocess.run(asked["first"], check=True, timeout=CALL_MAX_S, stdout=sys.stderr)
-    await asyncio.sleep(asked.get("pause_s", 0))
+    await before(asked)
     try:
         result = await client.call_tool(asked["tool"], asked["arguments"], read_timeout_seconds=CALL_MAX_S)
     except Exception as error:  # whatever a caller sees of a refusal is what is asked about
-        return {"text": f"{type(error).__name__}: {error}", "error": True}
+        return {"text": cause(error), "error": True}
     text = "\n".join(getattr(block, "text", "") for block in result.content)
     return {"text": text, "error": bool(result.is_error)}
 
@@ -40,19 +39,12 @@ async def converse(url, mode, asked):
             return {"revision": client.protocol_version, "tools": tools, "calls": calls}
 
 
-def first_cause(error):
-    """What really happened: task groups wrap it."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return f"{type(error).__name__}: {error}"
-
-
 def main():
     url, mode = sys.argv[1:]
     try:
         said = asyncio.run(converse(url, mode, json.load(sys.stdin)))
     except Exception as error:
-        said = {"refused": first_cause(error)}
+        said = {"refused": cause(error)}
     print(json.dumps(said))
 
 

@@ -108,7 +108,8 @@ fn judge(client: Client, server: &Server, steps: &[Step], tools: &[String], answ
             Expected::Answered => !answer.error && answer.text.contains(server.allowed.1),
             // As of a tool that does not exist: it names no code.
             Expected::Refused("unknown") => answer.error && answer.text.contains("Unknown tool"),
-            // The transport's answer, which clients put into words of their own.
+            // Answers of the transport, which clients put into words of their own.
+            Expected::Refused("insufficient_scope") => answer.error && answer.text.contains(client.says_forbidden()),
             Expected::Refused("revoked") => answer.error && answer.text.contains(client.says_unauthorized()),
             Expected::Refused(words) | Expected::NotCalled(words) => answer.error && answer.text.contains(words),
         };

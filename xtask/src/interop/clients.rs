@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 
 use super::home::Home;
-use super::packages::{Group, Packages};
+use super::packages::{CURRENT, Group, OF_JUNE, OF_MARCH, Packages};
 use super::servers::{Call, Server};
 
 /// What was revoked is refused everywhere by then, in seconds.
@@ -42,16 +42,23 @@ impl Era {
 pub(crate) enum Client {
     Inspector,
     Python,
+    /// Of the time when the newest revision was 2025-06-18.
+    PythonOfJune,
+    /// Of the time when the newest revision was 2025-03-26.
+    PythonOfMarch,
     Claude,
 }
 
 impl Client {
-    pub(crate) const ALL: &[Self] = &[Self::Inspector, Self::Python, Self::Claude];
+    pub(crate) const ALL: &[Self] =
+        &[Self::Inspector, Self::Python, Self::PythonOfJune, Self::PythonOfMarch, Self::Claude];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Inspector => "Inspector CLI",
-            Self::Python => "mcp (PyPI)",
+            Self::Python => "mcp 2.3",
+            Self::PythonOfJune => "mcp 1.22",
+            Self::PythonOfMarch => "mcp 1.9",
             Self::Claude => "Claude Code",
         }
     }
@@ -60,6 +67,8 @@ impl Client {
         match self {
             Self::Inspector => &[Group::Node, Group::Inspector],
             Self::Python => &[Group::Mcp],
+            Self::PythonOfJune => &[Group::McpOfJune],
+            Self::PythonOfMarch => &[Group::McpOfMarch],
             // The model behind it is played by a Python program.
             Self::Claude => &[Group::Claude, Group::Mcp],
         }
@@ -70,6 +79,16 @@ impl Client {
         match self {
             Self::Claude => &[Era::Auto],
             Self::Inspector | Self::Python => Era::ALL,
+            Self::PythonOfJune | Self::PythonOfMarch => &[Era::Legacy],
+        }
+    }
+
+    /// What it speaks in the legacy era.
+    pub(crate) fn legacy_revision(self) -> &'static str {
+        match self {
+            Self::PythonOfJune => "2025-06-18",
+            Self::PythonOfMarch => "2025-03-26",
+            Self::Inspector | Self::Python | Self::Claude => "2025-11-25",
         }
     }
 
@@ -78,7 +97,7 @@ impl Client {
         match self {
             Self::Inspector => Some("not found on server"),
             Self::Claude => Some("No such tool available"),
-            Self::Python => None,
+            Self::Python | Self::PythonOfJune | Self::PythonOfMarch => None,
         }
     }
 
@@ -88,12 +107,22 @@ impl Client {
             Self::Inspector => "auth_required",
             Self::Claude => "rejected the credential",
             Self::Python => "(revoked, decision",
+            Self::PythonOfJune | Self::PythonOfMarch => "401 Unauthorized",
+        }
+    }
+
+    /// What the client shows of an answer with status 403. An older one shows nothing of what the gateway said.
+    pub(crate) fn says_forbidden(self) -> &'static str {
+        match self {
+            Self::Inspector | Self::Claude => "Insufficient scope",
+            Self::Python => "(insufficient_scope, decision",
+            Self::PythonOfJune | Self::PythonOfMarch => "403 Forbidden",
         }
     }
 
     /// Whether each call is made on a connection of its own: then that is what is refused to a revoked run.
     pub(crate) fn connects_for_each_call(self) -> bool {
-        self == Self::Inspector
+        matches!(self, Self::Inspector | Self::PythonOfJune | Self::PythonOfMarch)
     }
 
     /// Whether it tells the gateway which use of a tool by its model a call is.
@@ -136,7 +165,9 @@ pub(crate) struct Answer {
 pub(crate) fn converse(client: Client, task: &Task<'_>) -> io::Result<Said> {
     match client {
         Client::Inspector => inspector::converse(task),
-        Client::Python => python::converse(task),
+        Client::Python => python::converse(task, "client.py", CURRENT),
+        Client::PythonOfJune => python::converse(task, "older_client.py", OF_JUNE),
+        Client::PythonOfMarch => python::converse(task, "older_client.py", OF_MARCH),
         Client::Claude => claude::converse(task),
     }
 }

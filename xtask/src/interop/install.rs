@@ -3,11 +3,11 @@
 //! **Invariant:** only a machine that lacks a client, or cannot reach a registry, is excused; all else is a failure.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::packages::Package;
+use super::packages::{Package, Registry};
 use super::process;
 
 /// How long all of one registry's packages may take together.
@@ -23,26 +23,24 @@ pub(crate) enum Failure {
     Broken(String),
 }
 
-/// The Python environment of a directory of packages.
-pub(crate) fn environment(dir: &Path) -> PathBuf {
-    dir.join("venv")
-}
-
 /// Installs packages of one registry at once; where that fails, one by one, so that each failure has its name.
-pub(crate) fn all<'a>(dir: &Path, npm: bool, packages: &[&'a Package]) -> Vec<(&'a Package, Failure)> {
+pub(crate) fn all<'a>(dir: &Path, from: Registry, packages: &[&'a Package]) -> Vec<(&'a Package, Failure)> {
     let end = Instant::now() + INSTALL_MAX;
-    let install = if npm { by_npm } else { by_pip };
+    let install = |packages: &[&Package]| match from {
+        Registry::Npm => by_npm(dir, packages, end),
+        Registry::PyPi(environment) => by_pip(&dir.join(environment), packages, end),
+    };
     match packages {
         [] => Vec::new(),
-        [package] => install(dir, packages, end).err().map(|failure| (*package, failure)).into_iter().collect(),
-        _ => match install(dir, packages, end) {
+        [package] => install(packages).err().map(|failure| (*package, failure)).into_iter().collect(),
+        _ => match install(packages) {
             Ok(()) => Vec::new(),
             // The next one would only wait as long for the same network.
             Err(Failure::NotHere(why)) => {
                 packages.iter().map(|package| (*package, Failure::NotHere(why.clone()))).collect()
             }
             Err(Failure::Broken(_)) => {
-                packages.iter().filter_map(|package| Some((*package, install(dir, &[package], end).err()?))).collect()
+                packages.iter().filter_map(|package| Some((*package, install(&[package]).err()?))).collect()
             }
         },
     }
@@ -65,13 +63,12 @@ fn by_npm(dir: &Path, packages: &[&Package], end: Instant) -> Result<(), Failure
     must("npm", &mut npm, end)
 }
 
-fn by_pip(dir: &Path, packages: &[&Package], end: Instant) -> Result<(), Failure> {
-    let python = environment(dir).join("bin/python");
+fn by_pip(environment: &Path, packages: &[&Package], end: Instant) -> Result<(), Failure> {
     // An environment whose making was broken off has a python and no pip.
-    if !environment(dir).join("bin/pip").exists() {
-        must("python3", Command::new("python3").args(["-m", "venv"]).arg(environment(dir)), end)?;
+    if !environment.join("bin/pip").exists() {
+        must("python3", Command::new("python3").args(["-m", "venv"]).arg(environment), end)?;
     }
-    let mut pip = Command::new(python);
+    let mut pip = Command::new(environment.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1"]);
     pip.args(packages.iter().map(|package| format!("{}=={}", package.name, package.version)));
     must("pip", &mut pip, end)

@@ -22,15 +22,31 @@ pub(crate) enum Group {
     Filesystem,
     Claude,
     Mcp,
+    McpOfJune,
+    McpOfMarch,
     Time,
     Git,
 }
+
+/// Where a package comes from, and for one of Python in which of our environments it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Registry {
+    Npm,
+    PyPi(&'static str),
+}
+
+/// The environment of everything that is current, and those of older releases.
+pub(crate) const CURRENT: &str = "venv";
+pub(crate) const OF_JUNE: &str = "venv-mcp-1.22";
+pub(crate) const OF_MARCH: &str = "venv-mcp-1.9";
+const REGISTRIES: &[Registry] =
+    &[Registry::Npm, Registry::PyPi(CURRENT), Registry::PyPi(OF_JUNE), Registry::PyPi(OF_MARCH)];
 
 /// One package: from which registry, its name and exact version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Package {
     group: Group,
-    pub(crate) npm: bool,
+    pub(crate) from: Registry,
     pub(crate) name: String,
     pub(crate) version: &'static str,
 }
@@ -38,8 +54,9 @@ pub(crate) struct Package {
 /// Inspector and the servers need a Node that is newer than many machines have; it and Claude Code are programs of their
 /// own for each platform, so that nothing has to be run to install them.
 fn wanted() -> Vec<Package> {
-    let npm = |group, name: &str, version| Package { group, npm: true, name: name.to_owned(), version };
-    let pypi = |group, name: &str, version| Package { group, npm: false, name: name.to_owned(), version };
+    let package = |from, group, name: &str, version| Package { group, from, name: name.to_owned(), version };
+    let npm = |group, name: &str, version| package(Registry::Npm, group, name, version);
+    let pypi = |group, name: &str, version| package(Registry::PyPi(CURRENT), group, name, version);
     vec![
         npm(Group::Node, &node_package(), "22.23.3"),
         npm(Group::Inspector, "@modelcontextprotocol/inspector", "2.12.0"),
@@ -49,6 +66,10 @@ fn wanted() -> Vec<Package> {
         pypi(Group::Mcp, "mcp", "2.3.0"),
         pypi(Group::Time, "mcp-server-time", "2026.10.19"),
         pypi(Group::Git, "mcp-server-git", "2026.10.19"),
+        package(Registry::PyPi(OF_JUNE), Group::McpOfJune, "mcp", "1.22.0"),
+        package(Registry::PyPi(OF_MARCH), Group::McpOfMarch, "mcp", "1.9.4"),
+        // With what came later it does not load.
+        package(Registry::PyPi(OF_MARCH), Group::McpOfMarch, "pydantic", "2.11.7"),
     ]
 }
 
@@ -90,9 +111,9 @@ impl Packages {
         for package in &there {
             say(&format!("  {} {} is there", package.name, package.version));
         }
-        for npm in [true, false] {
-            let batch: Vec<&Package> = absent.iter().filter(|package| package.npm == npm).collect();
-            for (package, failure) in install::all(&found.dir, npm, &batch) {
+        for from in REGISTRIES {
+            let batch: Vec<&Package> = absent.iter().filter(|package| package.from == *from).collect();
+            for (package, failure) in install::all(&found.dir, *from, &batch) {
                 found.miss(package, failure);
             }
         }
@@ -141,9 +162,14 @@ impl Packages {
         self.dir.join("node_modules").join(path)
     }
 
-    /// A program of the Python environment.
+    /// A program of the Python environment of what is current.
     pub(crate) fn python(&self, program: &str) -> PathBuf {
-        install::environment(&self.dir).join("bin").join(program)
+        self.of_environment(CURRENT, program)
+    }
+
+    /// A program of a Python environment.
+    pub(crate) fn of_environment(&self, environment: &str, program: &str) -> PathBuf {
+        self.dir.join(environment).join("bin").join(program)
     }
 
     pub(crate) fn claude(&self) -> PathBuf {
@@ -151,14 +177,18 @@ impl Packages {
     }
 
     fn has(&self, package: &Package) -> bool {
-        let found = if package.npm {
-            let text = std::fs::read_to_string(self.module(&package.name).join("package.json")).unwrap_or_default();
-            let manifest: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-            manifest.get("version").and_then(|version| version.as_str()).map(ToOwned::to_owned)
-        } else {
-            let program = format!("import importlib.metadata as m; print(m.version('{}'))", package.name);
-            let asked = process::run(Command::new(self.python("python")).args(["-c", &program]), "", ASK_MAX);
-            asked.ok().map(|output| output.out.trim().to_owned())
+        let found = match package.from {
+            Registry::Npm => {
+                let text = std::fs::read_to_string(self.module(&package.name).join("package.json")).unwrap_or_default();
+                let manifest: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+                manifest.get("version").and_then(|version| version.as_str()).map(ToOwned::to_owned)
+            }
+            Registry::PyPi(environment) => {
+                let program = format!("import importlib.metadata as m; print(m.version('{}'))", package.name);
+                let mut python = Command::new(self.of_environment(environment, "python"));
+                let asked = process::run(python.args(["-c", &program]), "", ASK_MAX);
+                asked.ok().map(|output| output.out.trim().to_owned())
+            }
         };
         found.as_deref() == Some(package.version)
     }

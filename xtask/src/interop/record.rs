@@ -182,7 +182,8 @@ fn wrong_revision(row: &Row, server: &Server, own: &[&Asked], calls: &[&Asked]) 
     };
     // A client that chooses for itself asks first in the one way, then in the other.
     let spoken = if row.era == Era::Auto { calls } else { own };
-    let wrong = spoken.iter().find(|asked| (asked.revision == MODERN) != modern)?;
+    let right = if modern { MODERN } else { row.client.legacy_revision() };
+    let wrong = spoken.iter().find(|asked| asked.revision != right)?;
     Some(format!("log: it spoke {} in {}", wrong.revision, wrong.operation))
 }
 

@@ -12,7 +12,7 @@ use super::{Answer, Era, Said, Task};
 const TASK_MAX: Duration = Duration::from_mins(2);
 const MODERN: &str = "2026-07-28";
 
-pub(super) fn converse(task: &Task<'_>) -> io::Result<Said> {
+pub(super) fn converse(task: &Task<'_>, program: &str, environment: &str) -> io::Result<Said> {
     let mode = if task.era == Era::Modern { MODERN } else { task.era.name() };
     let call = |(index, call): (usize, &super::Call)| match task.before(index) {
         Some((first, pause_s)) => {
@@ -22,11 +22,11 @@ pub(super) fn converse(task: &Task<'_>) -> io::Result<Said> {
     };
     let calls: Vec<Value> = task.calls.iter().enumerate().map(call).collect();
     let asked = json!({ "headers": task.home.headers(task.server, task.run)?, "calls": calls });
-    let mut command = Command::new(task.packages.python("python"));
-    command.arg(task.root.join("xtask/interop/client.py")).args([&task.home.url(task.server), mode]);
+    let mut command = Command::new(task.packages.of_environment(environment, "python"));
+    command.arg("-B").arg(task.root.join("xtask/interop").join(program)).args([&task.home.url(task.server), mode]);
     let output = process::run(&mut command, &asked.to_string(), TASK_MAX)?;
     let said: Value = serde_json::from_str(&output.out)
-        .map_err(|_| io::Error::other(format!("client.py says: {}", output.last_line())))?;
+        .map_err(|_| io::Error::other(format!("{program} says: {}", output.last_line())))?;
     if let Some(why) = said.get("refused").and_then(Value::as_str) {
         return Ok(Said::Refused(why.to_owned()));
     }
