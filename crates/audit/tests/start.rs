@@ -19,7 +19,7 @@ const KEY: [u8; 32] = [1; 32];
 
 fn open(home: &Path) -> Result<Log, OpenError> {
     // Nothing is published before the log is closed: what is not, lies in the segments.
-    let publish_every = Duration::from_secs(3_600);
+    let publish_every = Duration::from_hours(1);
     let config =
         Config { segment_bytes: 64 << 10, reserve_bytes: 0, publish_every, ..Config::new(home, "example.org", "gw1") };
     Log::open(config, LogKey::from_seed(KEY)).map(|(log, _)| log)
@@ -106,9 +106,13 @@ fn a_tree_that_is_not_the_signed_one_does_not_start() {
     log.close().unwrap();
     let files = ["tile/0/000.p/40", "tile/entries/000.p/40", "sealed/000"];
     let good = files.map(|file| fs::read(dir.join(file)).unwrap());
-    files.iter().for_each(|file| replace(&dir.join(file), &fs::read(fake.join(file)).unwrap()));
+    for file in files {
+        replace(&dir.join(file), &fs::read(fake.join(file)).unwrap());
+    }
     assert!(matches!(refused(home.path()), Damage::Root { size: 40, .. }));
-    files.iter().zip(&good).for_each(|(file, good)| replace(&dir.join(file), good));
+    for (file, good) in files.iter().zip(&good) {
+        replace(&dir.join(file), good);
+    }
     assert_eq!(open(home.path()).unwrap().size(), 40);
 }
 
