@@ -44,6 +44,7 @@ pub enum Target {
 }
 
 /// What is sent to an upstream.
+#[derive(Clone)]
 pub struct Outgoing {
     /// The message; empty for GET and DELETE.
     pub body: Bytes,

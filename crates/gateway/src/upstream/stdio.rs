@@ -97,7 +97,11 @@ impl Children {
         outgoing: Outgoing,
     ) -> Result<Reply, UpstreamError> {
         let child = self.child(key, program)?;
-        child.send(scope, outgoing).await
+        match child.send(scope, outgoing.clone()).await {
+            // It was reaped after it was chosen; nothing was sent to it.
+            Err(UpstreamError::Busy) if child.was_stopped() => self.child(key, program)?.send(scope, outgoing).await,
+            answer => answer,
+        }
     }
 
     /// How many run.

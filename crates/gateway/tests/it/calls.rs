@@ -71,3 +71,29 @@ async fn prompts_and_resources_are_decided_like_tools() {
         assert_eq!(intent.text("decision/verdict"), if expected == "ok" { "permit" } else { "forbid" });
     }
 }
+
+/// Break: put a step of a call's life somewhere else than into the one function that shows all of them.
+#[test]
+fn the_life_of_a_call_is_one_short_function() {
+    const LINES_MAX: usize = 45;
+    let text = include_str!("../../src/handle.rs");
+    let body = text.split(") -> Result<Response, Rejection> {\n").nth(1).unwrap();
+    let body = body.split("\n}\n").next().unwrap();
+    assert!(body.lines().count() <= LINES_MAX, "{} lines", body.lines().count());
+    let steps = [
+        ".present(",
+        "identify(",
+        "plan(",
+        "evidence(",
+        "decide(",
+        ".intent(",
+        "Permit::new(",
+        ".raise(",
+        "send(",
+        "relay(",
+    ];
+    let mut rest = body;
+    for step in steps {
+        rest = rest.split_once(step).unwrap_or_else(|| panic!("{step} is not where it should be")).1;
+    }
+}

@@ -38,6 +38,7 @@ async fn a_child_that_fails_is_started_again_after_a_while() {
     let world = world();
     let first = world.text("a", "pid", json!({})).await;
     let exit = tool(json!(1), "exit", json!({}));
+    let began = tokio::time::Instant::now();
     assert_eq!(world.send("a", &exit).await.map(|_| ()), Err(UpstreamError::Closed));
     let pid = tool(json!(2), "pid", json!({}));
     assert_eq!(world.send("a", &pid).await.map(|_| ()), Err(UpstreamError::Busy), "not at once");
@@ -48,6 +49,7 @@ async fn a_child_that_fails_is_started_again_after_a_while() {
         }
     };
     assert_ne!(first, second);
+    assert!(began.elapsed() >= limits().backoff, "{:?}", began.elapsed());
     let missing = Program { command: "/nowhere/server".into(), ..world.program.clone() };
     let reply = world.children.send(&key("b"), &missing, "run", post(&pid)).await;
     assert_eq!(reply.map(|_| ()), Err(UpstreamError::Unreachable));
@@ -71,9 +73,9 @@ async fn the_whole_group_ends() {
 
 #[tokio::test]
 async fn idle_children_are_reaped_and_busy_ones_are_not() {
-    let world = world_of(ChildLimits { idle: Duration::from_millis(400), ..limits() }, deadlines(), &[]);
+    let world = world_of(ChildLimits { idle: Duration::from_millis(1200), ..limits() }, deadlines(), &[]);
     let pid = world.text("a", "pid", json!({})).await;
-    assert_eq!(world.text("a", "sleep", json!({"s": 1.2})).await, "slept", "longer than the idle time");
+    assert_eq!(world.text("a", "sleep", json!({"s": 2.5})).await, "slept", "longer than the idle time");
     assert_eq!(world.text("a", "pid", json!({})).await, pid);
     gone(&pid[0]).await;
     assert_eq!(world.children.running(), 0);
