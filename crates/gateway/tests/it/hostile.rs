@@ -119,6 +119,19 @@ async fn size_is_limited() {
     assert_eq!(run.send(long).await.status, 400);
 }
 
+/// Break: let a result come by another request, or an answer to a server's question pass, where neither is granted.
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_and_answers_to_questions_are_off() {
+    let world = World::new().await;
+    let run = world.run("r1", READ);
+    for member in [r#""task":{"ttl":1000}"#, r#""inputResponses":{"q":{"action":"accept"}}"#] {
+        let ask = run.tool("read_ticket", r#"{"id":42}"#);
+        let body = String::from_utf8(ask.body.clone()).unwrap();
+        let body = body.replacen(r#""name":"#, &format!(r#"{member},"name":"#), 1);
+        check(&world, &run, member, ask.body(body), 400, -32602).await;
+    }
+}
+
 /// Break: answer a web page, or a request for another host.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_and_rebound_names_get_nowhere() {
