@@ -10,8 +10,8 @@ use crate::{say, tidy};
 
 const FORMAT: &[&str] = &["fmt", "--all", "--check"];
 const LINTS: &[&str] = &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
-const NEXTEST: &[&str] = &["nextest", "run", "--workspace", "--locked"];
-const TEST: &[&str] = &["test", "--workspace", "--lib", "--bins", "--tests", "--locked"];
+const NEXTEST: &[&str] = &["nextest", "run", "--workspace", "--locked", "--no-fail-fast"];
+const TEST: &[&str] = &["test", "--workspace", "--lib", "--bins", "--tests", "--locked", "--no-fail-fast"];
 const DOC_TESTS: &[&str] = &["test", "--workspace", "--doc", "--locked"];
 /// Without the advisories: they need the network, and change without a change of ours.
 const DENY: &[&str] = &["deny", "check", "bans", "licenses", "sources"];

@@ -48,8 +48,9 @@ pub(crate) fn run(serve: &Serve, context: &Context) -> Result<Exit, CliError> {
         let stop = Stop::on_signals()?;
         match serve.command {
             Command::Authority { .. } => {
+                let urls = authority::Urls::configured(context)?;
                 let listener = bind(config.authority.listen).await?;
-                let opened = authority::open(context, &authority::Urls::configured(context)?)?;
+                let opened = authority::open(context, &urls)?;
                 context.out.remark(format!(
                     "authority at http://{}, for {}",
                     config.authority.listen,
@@ -58,8 +59,9 @@ pub(crate) fn run(serve: &Serve, context: &Context) -> Result<Exit, CliError> {
                 authority::serve(opened, listener, stop.wait()).await?;
             }
             Command::Gateway { .. } => {
+                let told = gateway::config(context)?;
                 let listener = bind(config.gateway.listen).await?;
-                let opened = gateway::open(gateway::config(context)?).await?;
+                let opened = gateway::open(told).await?;
                 context.out.remark(format!("gateway at http://{}", config.gateway.listen));
                 gateway::serve(opened, listener, stop.wait()).await?;
             }
