@@ -86,7 +86,8 @@ async fn list(
 ) -> Result<String, Rejection> {
     let (body, asked) = message(asked, cursor).ok_or_else(Gateway::broken)?;
     let action = Action::Method("tools/list".into());
-    let call = Call::new(server.clone(), action.clone(), body, 0..0).map_err(|_| Gateway::broken())?;
+    let mut call = Call::new(server.clone(), action.clone(), body, 0..0).map_err(|_| Gateway::broken())?;
+    asked.revision.as_str().clone_into(&mut call.revision);
     let Some(Presented::Token(token)) = &asked.presented else { return Err(Gateway::broken()) };
     let claims = Arc::clone(token.claims());
     let now = gw.clock.now_s();

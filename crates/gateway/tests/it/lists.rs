@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use remit_core::event::Kind;
 use serde_json::Value;
 
 use crate::bytes::{TOOLS, echo, raw};
-use crate::client::{Run, code_of};
+use crate::client::{MODERN, Run, code_of};
 use crate::stub::{self, Stub};
 use crate::world::{Setup, World};
 
@@ -21,6 +22,20 @@ const FLOOR: &str = r#"
 @id("sometimes") forbid (principal, action == Action::"tickets/delete_ticket", resource) when { context.input.id == 41 };
 @id("ask") @gate("approval") forbid (principal, action == Action::"tickets/issue_refund", resource) unless { context.evidence.approved };
 "#;
+
+/// Break: leave out of the gateway's own question in which revision it was asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_on_behalf_of_a_run_is_recorded_like_the_rest() {
+    let world = World::new().await;
+    let run = world.run("r1", r#"{"read_ticket":{}}"#);
+    assert_eq!(run.refusal("read_ticket", r#"{"id":42}"#).await, "ok");
+    let asked = world.of(Kind::Method);
+    let words: Vec<[&str; 2]> = asked
+        .iter()
+        .map(|entry| ["operation", "version"].map(|name| entry.node.text(&["api", name]).unwrap_or("none")))
+        .collect();
+    assert_eq!(words, [["tools/list", MODERN]], "{}", world.story());
+}
 
 /// Break: show what is granted without asking policy, or hide what waits for a gate.
 #[tokio::test(flavor = "multi_thread")]
