@@ -7,6 +7,7 @@ use super::clients::{self, Answer, Client, Era, Said, Task};
 use super::home::Home;
 use super::packages::Packages;
 use super::servers::{Call, Server};
+use crate::say;
 
 /// What must come of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,31 +50,66 @@ fn incompatible(server: &Server, era: Era) -> bool {
     era == Era::Modern && !server.modern
 }
 
+/// What the gateway and the authority answer while the disk is slower than their log waits for it, and its status.
+const NOT_RECORDED: &[&str] = &["audit_unavailable", "503"];
+
+type Parts<'a> = (Client, &'a Server, Era);
+
 /// Everything of a cell but what the log says of it.
-pub(crate) fn run(
+///
+/// A refusal because the disk is busy says "try again", so that is done, once and aloud: how long a log waits is not what
+/// is asked about here, and a machine that builds at the same time is no fault of a client or a server.
+pub(crate) fn run(root: &Path, around: (&Home, &Packages), parts: Parts<'_>) -> Row {
+    let row = attempt(root, around, parts, "");
+    let busy = |fault: &String| NOT_RECORDED.iter().any(|words| fault.contains(words));
+    if !row.faults.iter().any(busy) {
+        return row;
+    }
+    say(&format!("again, because the disk was busy: {} {} {}", row.client.name(), row.server, row.era.name()));
+    attempt(root, around, parts, "-again")
+}
+
+fn attempt(root: &Path, around: (&Home, &Packages), (client, server, era): Parts<'_>, suffix: &str) -> Row {
+    let name = format!("{:?}-{}-{}{suffix}", client, server.name, era.name()).to_lowercase();
+    let steps = if incompatible(server, era) { Vec::new() } else { steps(client, server) };
+    let (run, shown, faults) = match converse(root, around, (client, server, era), (&name, &steps)) {
+        Ok((run, said)) => {
+            let (shown, faults) = found(client, server, &steps, &said);
+            (run, shown, faults)
+        }
+        Err(error) => (String::new(), Vec::new(), vec![error.to_string()]),
+    };
+    Row { client, server: server.name, era, revision: String::new(), run, steps, shown, faults }
+}
+
+/// The run's id, and what its client saw.
+fn converse(
     root: &Path,
     (home, packages): (&Home, &Packages),
-    (client, server, era): (Client, &Server, Era),
-) -> io::Result<Row> {
-    let scratch = home.scratch.join(format!("{:?}-{}-{}", client, server.name, era.name()).to_lowercase());
+    (client, server, era): Parts<'_>,
+    (name, steps): (&str, &[Step]),
+) -> io::Result<(String, Said)> {
+    let scratch = home.scratch.join(name);
     std::fs::create_dir_all(&scratch)?;
     let run = home.request(server, &format!("{} asks {}", client.name(), server.name))?;
-    let mut steps = steps(client, server);
-    if incompatible(server, era) {
-        steps.clear();
-    }
     let calls: Vec<Call> = steps.iter().map(|step| step.call.clone()).collect();
     let task = Task { root, home, packages, server, era, run: &run, calls: &calls, scratch: &scratch };
     let said = clients::converse(client, &task)?;
-    let (shown, faults) = match (&said, incompatible(server, era)) {
-        (Said::Refused(why), true) => (vec![("other revision", why.clone())], Vec::new()),
+    Ok((run, said))
+}
+
+type Shown = Vec<(&'static str, String)>;
+
+/// How refusals were shown, and what was wrong. Without a step there was nothing to be said but that it cannot be.
+fn found(client: Client, server: &Server, steps: &[Step], said: &Said) -> (Shown, Vec<String>) {
+    match (said, steps.is_empty()) {
+        (Said::Refused(why), true) => (vec![("other revision", short(why))], Vec::new()),
         (Said::Talked { .. }, true) => (Vec::new(), vec!["it spoke a revision that the server does not have".into()]),
-        (Said::Refused(why), false) => (Vec::new(), vec![format!("no connection: {why}")]),
+        (Said::Refused(why), false) => (Vec::new(), vec![format!("no connection: {}", short(why))]),
         (Said::Talked { tools, answers }, false) => {
-            (shown(&steps, answers), judge(client, server, &steps, tools, answers))
+            (shown(steps, answers), judge(client, server, steps, tools, answers))
         }
-    };
-    Ok(Row { client, server: server.name, era, revision: String::new(), run, steps, shown, faults })
+    }
 }
 
 /// The calls in turn. The run is revoked before the last one.
@@ -120,7 +156,7 @@ fn judge(client: Client, server: &Server, steps: &[Step], tools: &[String], answ
     faults
 }
 
-fn shown(steps: &[Step], answers: &[Answer]) -> Vec<(&'static str, String)> {
+fn shown(steps: &[Step], answers: &[Answer]) -> Shown {
     let refused = steps.iter().zip(answers).filter(|(step, _)| step.expected != Expected::Answered);
     refused.map(|(step, answer)| (step.title, short(&answer.text))).collect()
 }

@@ -129,7 +129,7 @@ fn talk(
 }
 
 /// A few at a time, and their rows in order.
-fn at_once<C: Copy + Sync>(cells: &[C], run: &(impl Fn(C) -> io::Result<Row> + Sync)) -> io::Result<Vec<Row>> {
+fn at_once<C: Copy + Sync>(cells: &[C], run: &(impl Fn(C) -> Row + Sync)) -> io::Result<Vec<Row>> {
     let end = Instant::now() + TALK_MAX;
     let next = Mutex::new(cells.iter().enumerate());
     let done = Mutex::new(Vec::new());
@@ -152,5 +152,5 @@ fn at_once<C: Copy + Sync>(cells: &[C], run: &(impl Fn(C) -> io::Result<Row> + S
         return Err(io::Error::other(format!("{} of {} cells in time", done.len(), cells.len())));
     }
     done.sort_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, row)| row).collect()
+    Ok(done.into_iter().map(|(_, row)| row).collect())
 }

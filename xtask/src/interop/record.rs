@@ -14,6 +14,9 @@ use super::servers::Server;
 
 /// The revision without a handshake.
 const MODERN: &str = "2026-07-28";
+/// How what was permitted may end where client, gateway and server understand each other. What a server does not offer it
+/// answers with an error, and a client that leaves ends its streams.
+const ENDINGS: &[&str] = &["ok", "rpc_error", "cancelled", "revoked"];
 /// Entries of a full bundle.
 const BUNDLE_ENTRIES: usize = 256;
 
@@ -153,6 +156,10 @@ fn lacks(row: &Row, server: &Server, own: &[&Asked]) -> Vec<String> {
     let (made, good) = (calls.iter().filter(answered).count(), answers_due(row));
     if (permitted, made) != (good, good) {
         faults.push(format!("log: {good} calls were to be answered; {permitted} were permitted, {made} ended well"));
+    }
+    let lost = |asked: &&&Asked| asked.status.as_deref().is_some_and(|status| !ENDINGS.contains(&status));
+    for asked in own.iter().filter(lost) {
+        faults.push(format!("log: {} ended as {}", asked.operation, asked.status.as_deref().unwrap_or_default()));
     }
     faults.extend(wrong_revision(row, server, own, &calls));
     faults.extend(row.steps.iter().enumerate().filter_map(|(index, step)| lack(row, server, own, (index, step))));
