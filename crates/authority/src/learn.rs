@@ -1,7 +1,8 @@
 //! What a server says of its tools, turned into what is registered of them.
 //!
-//! A server's hints are its own words: an absent hint means the worst, and a name or an argument that sounds harmful
-//! counts for more than a hint that says otherwise. A person who has reviewed the tool can override all of it.
+//! A server's hints are its own words: an absent hint means the worst, a name or an argument that sounds harmful counts
+//! for more than a hint that says otherwise, and no hint makes what it returns trusted. A person who has reviewed the
+//! tool can override all of it.
 
 use std::collections::BTreeMap;
 
@@ -98,7 +99,7 @@ fn one(index: usize, raw: &RawValue) -> Result<ToolRecord, LearnError> {
     let roles = roles(&definition.input);
     Ok(ToolRecord {
         tier: tier(definition.name.as_str(), &definition.annotations, &roles),
-        returns: returns(&definition.annotations),
+        returns: RETURNS,
         roles,
         definition: raw.get().to_owned(),
         pin,
@@ -166,12 +167,8 @@ fn tier(name: &str, hints: &Hints, roles: &BTreeMap<String, Role>) -> ToolTier {
     hinted.max(named)
 }
 
-/// Nothing is known of how sensitive it is, so it counts as the worst until a reviewer says otherwise.
-fn returns(hints: &Hints) -> Label {
-    let trust = if hints.open_world == Some(false) { Trust::Internal } else { Trust::Untrusted };
-    let sensitivity = Sensitivity::Regulated;
-    Label { trust, sensitivity }
-}
+/// What a tool returns counts as the worst until a reviewer says otherwise: no server vouches for its own words.
+const RETURNS: Label = Label { trust: Trust::Untrusted, sensitivity: Sensitivity::Regulated };
 
 const ROLES: &[(Role, &[&str])] = &[
     (Role::Credential, &["password", "passwd", "secret", "token", "credential", "credentials", "apikey", "key"]),
@@ -278,9 +275,9 @@ mod tests {
     fn an_absent_hint_means_the_worst_and_a_name_only_raises() {
         check("ping", "{}", ToolTier::T3, Trust::Untrusted);
         check("ping", r#"{"readOnlyHint":true}"#, ToolTier::T1, Trust::Untrusted);
-        check("ping", r#"{"readOnlyHint":true,"openWorldHint":false}"#, ToolTier::T0, Trust::Internal);
+        check("ping", r#"{"readOnlyHint":true,"openWorldHint":false}"#, ToolTier::T0, Trust::Untrusted);
         check("ping", r#"{"destructiveHint":false}"#, ToolTier::T2, Trust::Untrusted);
-        check("deleteAll", r#"{"readOnlyHint":true,"openWorldHint":false}"#, ToolTier::T3, Trust::Internal);
+        check("deleteAll", r#"{"readOnlyHint":true,"openWorldHint":false}"#, ToolTier::T3, Trust::Untrusted);
         check("reply_to_customer", r#"{"readOnlyHint":true}"#, ToolTier::T2, Trust::Untrusted);
     }
 
