@@ -3,6 +3,8 @@
 //! **Invariant:** the database never holds what the log does not. Whatever lies between the two after a crash, a
 //! failed write or the loss of the database is applied again at start, before anything else is done.
 
+use std::time::Duration;
+
 use remit_audit::checkpoint::Checkpoint;
 use remit_audit::vault::{Kek, Vault, VaultError};
 use remit_audit::{Config as LogConfig, Entry, Log, LogKey, Opened, durable};
@@ -17,6 +19,8 @@ use crate::store::{Applied, Store};
 
 /// The name under which the authority's log is kept.
 pub(crate) const INSTANCE: &str = "authority";
+/// People and tokens wait here, not calls: a disk that is busy for a moment must not fail a revocation.
+const COMMIT_DEADLINE: Duration = Duration::from_secs(5);
 const AAD: &[u8] = b"remit.authority.change/v1";
 const RESTORE: &str = "restore the database that belongs to this log, or begin with an empty home";
 
@@ -37,7 +41,8 @@ impl Journal {
         durable::create_dir(&keys).map_err(AuthorityError::at(&keys))?;
         let kek = Kek::load_or_create(&keys.join("vault.key"))?;
         let vault = Vault::open(&home.vault(), kek)?;
-        let log_config = LogConfig::new(home.log(), config.trust_domain.as_str(), INSTANCE);
+        let mut log_config = LogConfig::new(home.log(), config.trust_domain.as_str(), INSTANCE);
+        log_config.commit_deadline = COMMIT_DEADLINE;
         let (log, opened) = Log::open(log_config, LogKey::load_or_create(&keys.join("log.key"))?)?;
         let store = Store::open(&home.database())?;
         let applied = position(&store, &opened, log.size())?;
