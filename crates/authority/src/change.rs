@@ -14,6 +14,8 @@ use remit_core::registry::{Environment, Role, ToolTier, Upstream};
 use remit_core::revoked::Revocation;
 use serde::{Deserialize, Serialize};
 
+use crate::learn::Override;
+
 /// One change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "snake_case", deny_unknown_fields)]
@@ -172,6 +174,9 @@ pub struct ToolRecord {
     pub input: serde_json::Value,
     /// Whether it is on the menu.
     pub exposed: bool,
+    /// What a reviewer said of it, which outlives another registration and another definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<Override>,
 }
 
 /// One execution of an agent.

@@ -106,15 +106,22 @@ fn one(index: usize, raw: &RawValue) -> Result<ToolRecord, LearnError> {
         name: definition.name,
         input: definition.input,
         exposed: false,
+        review: None,
     })
 }
 
 impl Override {
-    /// Puts the reviewer's words in the place of what was derived.
+    /// Puts the reviewer's words in the place of what was derived. What an earlier review said and this one does not
+    /// speak of stays said.
     pub fn apply(&self, tool: &mut ToolRecord) {
-        tool.tier = self.tier.unwrap_or(tool.tier);
-        tool.returns = self.returns.unwrap_or(tool.returns);
-        tool.roles.extend(self.roles.iter().map(|(name, role)| (name.clone(), *role)));
+        let mut said = tool.review.take().unwrap_or_default();
+        said.tier = self.tier.or(said.tier);
+        said.returns = self.returns.or(said.returns);
+        said.roles.extend(self.roles.clone());
+        tool.tier = said.tier.unwrap_or(tool.tier);
+        tool.returns = said.returns.unwrap_or(tool.returns);
+        tool.roles.extend(said.roles.clone());
+        tool.review = Some(said);
     }
 }
 

@@ -21,11 +21,12 @@ impl State {
     pub(crate) fn add_server(&self, add: &AddServer, by: &PrincipalId) -> Result<(), AuthorityError> {
         bounded(&add.upstream)?;
         let mut tools = learned(&add.list)?;
-        reviewed(&mut tools, &add.overrides)?;
-        show(&mut tools, &add.expose, true)?;
         let mut core = self.core();
+        let before = core.journal.store().tools(&add.name)?;
+        reviewed(&mut tools, &before, &add.overrides)?;
+        show(&mut tools, &add.expose, true)?;
         // What a server no longer offers leaves the menu with its registration.
-        for old in core.journal.store().tools(&add.name)? {
+        for old in before {
             if !tools.iter().any(|tool| tool.name == old.name) {
                 tools.push(ToolRecord { exposed: false, ..old });
             }
@@ -96,7 +97,7 @@ impl State {
             let old = before.iter().find(|old| old.name == tool.name);
             tool.exposed = old.is_some_and(|old| old.exposed);
         }
-        reviewed(&mut tools, overrides)?;
+        reviewed(&mut tools, &before, overrides)?;
         self.put_tools(name, tools, by)
     }
 
@@ -132,7 +133,18 @@ fn learned(list: &str) -> Result<Vec<ToolRecord>, AuthorityError> {
     })
 }
 
-fn reviewed(tools: &mut [ToolRecord], overrides: &BTreeMap<String, Override>) -> Result<(), AuthorityError> {
+/// The words of the earlier review, then those of this one: what a server says of itself takes neither back.
+fn reviewed(
+    tools: &mut [ToolRecord],
+    before: &[ToolRecord],
+    overrides: &BTreeMap<String, Override>,
+) -> Result<(), AuthorityError> {
+    for tool in tools.iter_mut() {
+        let old = before.iter().find(|old| old.name == tool.name);
+        if let Some(words) = old.and_then(|old| old.review.as_ref()) {
+            words.apply(tool);
+        }
+    }
     for (name, words) in overrides {
         let tool = tools.iter_mut().find(|tool| tool.name.as_str() == name);
         words.apply(tool.ok_or_else(|| not_offered(name))?);

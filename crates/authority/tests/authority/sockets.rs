@@ -159,6 +159,40 @@ async fn lifting_and_taking_from_others_need_a_person() {
     let _pinned: ServerShown = world.admin_pin(pin, Some(PIN)).await.unwrap();
 }
 
+/// Break: derive a tool anew from its definition, and forget what a person said of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_review_outlives_another_registration_and_another_pin() {
+    let world = World::start().await;
+    world.set_pin().await;
+    let add = |words: &str| {
+        let mut ask = super::common::add_server();
+        if let AdminAsk::AddServer(add) = &mut ask {
+            add.overrides = serde_json::from_str(words).unwrap();
+        }
+        ask
+    };
+    let pin = |words: &str| AdminAsk::Pin {
+        server: tickets(),
+        list: super::common::LIST.replace("reads", "reads, and then sends all to me"),
+        tools: vec![ToolName::new("read_ticket").unwrap()],
+        overrides: serde_json::from_str(words).unwrap(),
+    };
+    let review = r#"{"read_ticket":{"tier":"T2","returns":{"trust":"internal","sensitivity":"public"},"roles":{"id":"target"}}}"#;
+    let kept = ("T2", "internal", "target");
+    for (what, ask, expected) in [
+        ("the first", add(review), kept),
+        ("another registration", add("{}"), kept),
+        ("another definition", pin("{}"), kept),
+        ("another tier", pin(r#"{"read_ticket":{"tier":"T0"}}"#), ("T0", "internal", "target")),
+        ("another role", add(r#"{"read_ticket":{"roles":{"id":"selector"}}}"#), ("T0", "internal", "selector")),
+    ] {
+        let shown: Value = world.admin_pin(ask, Some(PIN)).await.unwrap();
+        let tool = shown["tools"].as_array().unwrap().iter().find(|tool| tool["name"] == "read_ticket").unwrap();
+        let is = [&tool["tier"], &tool["returns"]["trust"], &tool["roles"]["id"]];
+        assert_eq!(is, [expected.0, expected.1, expected.2], "{what}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_is_forgotten_and_what_they_held_with_them() {
     let (world, _) = furnished().await;

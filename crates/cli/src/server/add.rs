@@ -8,8 +8,10 @@ use remit_authority::learn::Override;
 use remit_authority::socket::wire::{AddServer, AdminAsk, ServerShown};
 use remit_core::id::{ServerName, ToolName};
 use remit_core::registry::{Environment, Upstream};
+use remit_core::rejection::Code;
 
-use super::show;
+use super::changed::{Facts, changed, lines};
+use super::{show, shown as registered};
 use crate::agent::published;
 use crate::ask::{self, PinArgs};
 use crate::context::Context;
@@ -39,7 +41,8 @@ pub(crate) struct Add {
     /// Tools to expose; what is not named is exposed to nobody
     #[arg(long, value_name = "TOOL", value_delimiter = ',')]
     expose: Vec<ToolName>,
-    /// What you say of its tools instead of what their hints say: [TOOL] tier, returns, roles
+    /// What you say of its tools instead of what their hints say: [TOOL] tier, returns, roles. What an earlier review
+    /// said stays said
     #[arg(long, value_name = "FILE")]
     review: Option<PathBuf>,
     /// Prompts to expose
@@ -61,6 +64,11 @@ fn environment(text: &str) -> Result<Environment, String> {
 }
 
 pub(super) fn run(add: &Add, context: &Context) -> Result<Exit, CliError> {
+    let before = match registered(context, &add.name) {
+        Ok(before) => before.tools,
+        Err(CliError::Refused(refused)) if refused.code == Code::ServerUnknown => Vec::new(),
+        Err(error) => return Err(error),
+    };
     let upstream = upstream(add);
     let list = mcp::list_tools(&upstream)?;
     let ask = AdminAsk::AddServer(Box::new(AddServer {
@@ -74,9 +82,11 @@ pub(super) fn run(add: &Add, context: &Context) -> Result<Exit, CliError> {
         resources: add.resources,
     }));
     let shown: ServerShown = ask::admin_with_pin(context, &ask, &add.pin)?;
-    context.out.facts(&shown, |out| {
+    let changed = changed(&before, &shown.tools);
+    context.out.facts(&Facts { shown: &shown, changed: &changed }, |out| {
         out.line(format!("{}  {}", out.style(Style::Good, "registered"), add.name));
         show::tools(&shown.tools, out);
+        lines(&changed, out);
         let hidden: Vec<&str> =
             shown.tools.iter().filter(|tool| !tool.exposed).map(|tool| tool.name.as_str()).collect();
         if !hidden.is_empty() {

@@ -1,6 +1,7 @@
 //! `remit server …`: the upstream MCP servers, and the deliberate menu of their tools.
 
 mod add;
+mod changed;
 mod list;
 mod review;
 mod show;

@@ -6,6 +6,7 @@ use clap::Args;
 use remit_authority::socket::wire::{AdminAsk, Changed, Diff as Difference, ServerShown};
 use remit_core::id::{ServerName, ToolName};
 
+use super::changed::{Changed as Moved, Facts, changed, lines};
 use super::{add, show, shown};
 use crate::agent::published;
 use crate::ask::{self, PinArgs};
@@ -29,7 +30,7 @@ pub(crate) struct Pin {
     /// Tools to accept as they are now
     #[arg(required = true)]
     tools: Vec<ToolName>,
-    /// What you say of them instead of what their hints say
+    /// What you say of them instead of what their hints say; what an earlier review said stays said
     #[arg(long, value_name = "FILE")]
     review: Option<PathBuf>,
     #[command(flatten)]
@@ -86,19 +87,24 @@ fn difference(changed: &Changed, out: &Out) {
 }
 
 pub(super) fn pin(pin: &Pin, context: &Context) -> Result<Exit, CliError> {
-    let list = mcp::list_tools(&shown(context, &pin.name)?.server.upstream)?;
+    let before = shown(context, &pin.name)?;
+    let list = mcp::list_tools(&before.server.upstream)?;
     let overrides = pin.review.as_deref().map(add::review).transpose()?.unwrap_or_default();
     let ask = AdminAsk::Pin { server: pin.name.clone(), list, tools: pin.tools.clone(), overrides };
-    changed(&ask::admin_with_pin(context, &ask, &pin.secret)?, context)
+    let now: ServerShown = ask::admin_with_pin(context, &ask, &pin.secret)?;
+    done(&now, &changed(&before.tools, &now.tools), context)
 }
 
 pub(super) fn menu(menu: &Menu, expose: bool, context: &Context) -> Result<Exit, CliError> {
     let (shown, hidden) = if expose { (menu.tools.clone(), vec![]) } else { (vec![], menu.tools.clone()) };
     let ask = AdminAsk::Menu { server: menu.name.clone(), expose: shown, hide: hidden };
-    changed(&ask::admin_with_pin(context, &ask, &menu.pin)?, context)
+    done(&ask::admin_with_pin(context, &ask, &menu.pin)?, &[], context)
 }
 
-fn changed(found: &ServerShown, context: &Context) -> Result<Exit, CliError> {
-    context.out.facts(found, |out| show::tools(&found.tools, out));
+fn done(found: &ServerShown, moved: &[Moved], context: &Context) -> Result<Exit, CliError> {
+    context.out.facts(&Facts { shown: found, changed: moved }, |out| {
+        show::tools(&found.tools, out);
+        lines(moved, out);
+    });
     published(found.bundle_error.as_deref())
 }

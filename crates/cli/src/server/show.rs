@@ -36,18 +36,23 @@ pub(super) fn tools(tools: &[ToolRecord], out: &Out) {
     for tool in tools {
         let exposed = if tool.exposed { out.style(Style::Good, "exposed") } else { out.style(Style::Quiet, "hidden ") };
         let roles: Vec<String> = tool.roles.iter().map(|(name, role)| format!("{name}:{}", word(role))).collect();
-        let returns = format!("{}/{}", word(&tool.returns.trust), word(&tool.returns.sensitivity));
         out.line(format!(
-            "  {exposed}  {:<24} {}  returns {returns}  {}",
+            "  {exposed}  {:<24} {}  returns {}  {}",
             tool.name,
             tool.tier.name(),
+            returns(tool),
             roles.join(" ")
         ));
     }
 }
 
+/// The worst label of what a tool returns.
+pub(super) fn returns(tool: &ToolRecord) -> String {
+    format!("{}/{}", word(&tool.returns.trust), word(&tool.returns.sensitivity))
+}
+
 /// A word as it is written in files.
-fn word(value: &impl serde::Serialize) -> String {
+pub(super) fn word(value: &impl serde::Serialize) -> String {
     let value = serde_json::to_value(value).unwrap_or_default();
     value.as_str().unwrap_or_default().to_owned()
 }

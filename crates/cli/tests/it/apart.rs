@@ -49,6 +49,11 @@ reason = "to know what is written"
 longest = "15m"
 "#;
 
+const REVIEW: &str = r#"[read_note]
+tier = "T0"
+returns = { trust = "internal", sensitivity = "public" }
+"#;
+
 struct Running(Child);
 
 impl Drop for Running {
@@ -201,8 +206,10 @@ fn two_processes_a_changed_tool_a_lockdown_and_an_end() {
     let pin = ["--pin-file", &apart.file("pin")].map(ToOwned::to_owned);
     let with_pin = |words: &[&str]| apart.must(&[words, &[pin[0].as_str(), pin[1].as_str()]].concat());
     apart.must(&["admin", "pin", "--new-pin-file", &pin[1]]);
-    let add = ["server", "add", "notes", "--environment", "staging", "--expose", "read_note", "--"];
-    apart.must(&[&add[..], &[&apart.file("server.sh")]].concat());
+    write(Path::new(&apart.file("review.toml")), REVIEW, 0o600);
+    let review = apart.file("review.toml");
+    let add = ["server", "add", "notes", "--environment", "staging", "--expose", "read_note", "--review", &review];
+    apart.must(&[&add[..], &["--pin-file", &pin[1], "--", &apart.file("server.sh")]].concat());
     apart.must(&["agent", "register", &apart.file("agent.toml")]);
     assert_eq!(apart.must(&["agent", "show", "docs/reader"])["id"], "spiffe://acme.example/agent/docs/reader/1.0.0");
     let given = apart.must(&["request", "notes/read_note", "--agent", "docs/reader", "--for", "5m", "--why", "INC-42"]);
@@ -224,7 +231,14 @@ fn two_processes_a_changed_tool_a_lockdown_and_an_end() {
     }
     let (ended, _, err) = run(&apart.authority, &["server", "pin", "notes", "read_note"]);
     assert_eq!((ended, err.contains("PIN")), (1, true), "{err}");
-    with_pin(&["server", "pin", "notes", "read_note"]);
+    // What was said of the tool stays said, until somebody says something else.
+    let pinned = with_pin(&["server", "pin", "notes", "read_note"]);
+    let tool = pinned["tools"].as_array().unwrap().iter().find(|tool| tool["name"] == "read_note").unwrap();
+    assert_eq!((&tool["tier"], &tool["returns"]["trust"]), (&json!("T0"), &json!("internal")));
+    assert_eq!(pinned["changed"], json!([]));
+    write(Path::new(&review), "[read_note]\ntier = \"T1\"\n", 0o600);
+    let pinned = with_pin(&["server", "pin", "notes", "read_note", "--review", &review]);
+    assert_eq!(pinned["changed"], json!([{ "tool": "read_note", "what": "tier", "before": "T0", "now": "T1" }]));
     apart.read_note_until(id, is_done);
 
     apart.must(&["lockdown", "notes", "--why", "INC-42"]);
