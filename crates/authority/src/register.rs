@@ -33,7 +33,7 @@ impl State {
             Some(same) => Some(same),
             None => store.agent_named(&name)?,
         };
-        let wider = before.map_or_else(Vec::new, |old| widened(&old.manifest, &manifest));
+        let wider = before.map_or_else(|| at_stake(&manifest), |old| widened(&old.manifest, &manifest));
         let record =
             AgentRecord { id, widened: !wider.is_empty(), manifest, at: self.config.clock.now(), by: String::new() };
         Ok((record, wider))
@@ -62,6 +62,17 @@ fn bounded(manifest: &Manifest) -> Result<(), AuthorityError> {
 fn refused(message: String) -> AuthorityError {
     let help = "mend agent.toml, then: remit agent register agent.toml";
     AuthorityError::Refused(Rejection::new(Code::RequestInvalid, message, help))
+}
+
+/// What a person must have seen of an agent that is new. One that stays in staging and names what it needs is registered
+/// at once: control fits the stakes.
+fn at_stake(new: &Manifest) -> Vec<String> {
+    let wildcards = new.needs.iter().filter(|need| need.target.is_wildcard());
+    let mut stakes: Vec<String> = wildcards.map(|need| format!("need `{}`", need.target)).collect();
+    let production = new.agent.environment == Environment::Production;
+    stakes.extend(new.agent.bearer.then(|| "`bearer = true`".to_owned()));
+    stakes.extend(production.then(|| "`environment = \"production\"`".to_owned()));
+    stakes
 }
 
 /// What the new manifest allows and the old one did not.
@@ -117,6 +128,17 @@ mod tests {
     fn check(from: &str, to: &str, wider: &[&str]) {
         let [old, new] = [OLD.to_owned(), OLD.replace(from, to)].map(|text| Manifest::parse(&text).unwrap());
         assert_eq!(widened(&old, &new), wider, "{from} → {to}");
+    }
+
+    #[test]
+    fn a_new_agent_needs_a_person_for_what_is_at_stake() {
+        let stakes = |text: &str| at_stake(&Manifest::parse(text).unwrap());
+        assert_eq!(stakes(OLD), ["need `docs/*`"]);
+        let named = OLD.replace("docs/*", "docs/search").replace("wildcard = true", "");
+        assert_eq!(stakes(&named), [""; 0]);
+        assert_eq!(stakes(&named.replace("purpose", "bearer = true\npurpose")), ["`bearer = true`"]);
+        let production = named.replace("purpose", "environment = \"production\"\npurpose");
+        assert_eq!(stakes(&production), ["`environment = \"production\"`"]);
     }
 
     #[test]

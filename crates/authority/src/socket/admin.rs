@@ -36,6 +36,12 @@ fn outside(state: &State, peer: Option<Peer>) -> Result<Peer, AuthorityError> {
             tracing::warn!(pid = peer.pid, %run, "a run's process came to the admin socket");
             Err(refused(format!("this comes from inside the run `{run}`")))
         }
+        Some((peer, Some(Place::Marked(_)))) => {
+            tracing::warn!(pid = peer.pid, "what a run started came to the admin socket");
+            let message = "this comes from inside a run: REMIT_RUN is set for it, or for a process that started it";
+            let help = "ask from a terminal that was not started inside a run, with: env -u REMIT_RUN remit …";
+            Err(AuthorityError::Refused(Rejection::new(Code::AdminRequired, message, help)))
+        }
         _ => Err(refused("it cannot be seen which process asks".into())),
     }
 }
@@ -96,7 +102,8 @@ impl Admin<'_> {
     fn servers(&self, ask: AdminAsk) -> Reply {
         match ask {
             AdminAsk::AddServer(add) => {
-                if self.state.core().journal.store().server(&add.name)?.is_some() {
+                let again = self.state.core().journal.store().server(&add.name)?.is_some();
+                if again || !add.expose.is_empty() {
                     self.person()?;
                 }
                 self.state.add_server(&add, &self.by)?;
@@ -167,6 +174,10 @@ impl Admin<'_> {
                 })?)
             }
         };
+        // A name that the asker is not is somebody else's word in the log, and somebody else's revocation.
+        if request.principal.as_ref().is_some_and(|name| *name != user(self.peer)) {
+            self.person()?;
+        }
         reply(self.state.launch(request, &user(self.peer), process)?)
     }
 

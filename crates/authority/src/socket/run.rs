@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use remit_core::id::{GrantId, RunId, ServerName};
 use remit_core::rejection::{Code, Rejection};
 
-use super::peer::{self, Peer, Place};
+use super::peer::{self, Peer};
 use super::wire::{Line, RunAsk, RunStatus, TokenGiven};
 use super::{line, not_a_request, reply};
 use crate::authority::State;
@@ -26,13 +26,12 @@ pub(super) fn answer(state: &State, run: &RunId, peer: Option<Peer>, text: &[u8]
     line(answered)
 }
 
-/// The run's own processes, and those outside every run; never another run's.
+/// The run's own processes, and those outside every run; never another run's, and never one that cannot be placed.
 fn own(state: &State, run: &RunId, peer: Option<Peer>) -> Result<(), AuthorityError> {
     let live = state.core().journal.store().live_runs(state.config.clock.now())?;
     let place = peer.and_then(|peer| peer::place(peer.pid, &live));
     match place {
-        Some(Place::Outside) => Ok(()),
-        Some(Place::Within(within)) if within == *run => Ok(()),
+        Some(place) if place.may_ask(run) => Ok(()),
         _ => Err(refused(
             Code::InsufficientScope,
             "this socket is another run's".into(),

@@ -114,12 +114,13 @@ impl World {
 
     pub(crate) async fn set_pin(&self) {
         let ask = AdminAsk::SetPin { new: PIN.into() };
-        let _done: Value = self.admin(ask).await.unwrap();
+        let _done: Value = self.admin_pin(ask, Some(PIN)).await.unwrap();
     }
 
-    /// Registers the server and the agent of the tests.
+    /// Registers the server and the agent of the tests, as the person who has the PIN.
     pub(crate) async fn furnish(&self) {
-        let _shown: ServerShown = self.admin(add_server()).await.unwrap();
+        self.set_pin().await;
+        let _shown: ServerShown = self.admin_pin(add_server(), Some(PIN)).await.unwrap();
         self.register(MANIFEST).await.unwrap();
     }
 

@@ -89,14 +89,12 @@ struct Agent {
 }
 
 impl Agent {
-    fn start() -> Self {
-        let process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "inside::child", "--ignored", "--nocapture"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Self { process }
+    /// With a mark, as whoever launches an agent by hand sets it, or without.
+    fn start(mark: Option<&str>) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "inside::child", "--ignored", "--nocapture"]).env_remove("REMIT_RUN");
+        let process = command.envs(mark.map(|mark| ("REMIT_RUN", mark)));
+        Self { process: process.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap() }
     }
 
     /// Tells it where the sockets are, and reads what it found.
@@ -160,7 +158,7 @@ fn child() {
         say(&format!("other-{what}"), client::run(&other, ask));
     }
     if generation == 0 {
-        for line in Agent::start().says(&home, &own, &other, 1) {
+        for line in Agent::start(None).says(&home, &own, &other, 1) {
             println!("\nAGENT {line}");
         }
     }
@@ -180,29 +178,12 @@ async fn state(world: &World) -> Vec<Value> {
     state
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_process_of_a_run_is_refused_everything_but_its_own() {
-    let world = World::start().await;
-    world.furnish().await;
-    world.set_pin().await;
-    let other = world.request(&["tickets/read_ticket"], None).await.unwrap();
-    let agent = Agent::start();
-    let request = Request {
-        agent: "support/triage".into(),
-        asked: asked(&["tickets/read_ticket"]),
-        principal: None,
-        pid: Some(agent.process.id().try_into().unwrap()),
-        key: None,
-        golden: true,
-    };
-    let own: Requested = world.admin(AdminAsk::Request(Box::new(request.clone()))).await.unwrap();
-    // A process that the asking one has not started is not its to name.
-    let stranger = Request { pid: Some(1), ..request };
-    let refused = world.admin::<Requested>(AdminAsk::Request(Box::new(stranger))).await;
-    assert!(matches!(refused, Err(ClientError::Refused(r)) if r.code == Code::AdminRequired));
-    let before = state(&world).await;
+/// A process, and a child that it starts without the mark, each try everything: nothing changes, and nothing is told.
+async fn check(world: &World, agent: Agent, own: &Requested, other: &Requested) {
+    let before = state(world).await;
     let (home, socket, run) = (world.dir.path().to_owned(), own.socket.clone(), other.run.id.clone());
-    let said = tokio::task::spawn_blocking(move || agent.says(&home, &socket, &other.socket, 0)).await.unwrap();
+    let others = other.socket.clone();
+    let said = tokio::task::spawn_blocking(move || agent.says(&home, &socket, &others, 0)).await.unwrap();
     for generation in 0..=1 {
         let mut expected = Vec::new();
         for verb in every(&run).iter().map(verb) {
@@ -225,6 +206,39 @@ async fn a_process_of_a_run_is_refused_everything_but_its_own() {
         let found: Vec<String> = said.iter().filter(|line| line.starts_with(&of)).cloned().collect();
         assert_eq!(found, expected);
     }
-    assert_eq!(state(&world).await, before);
+    assert_eq!(state(world).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_of_a_run_is_refused_everything_but_its_own() {
+    let world = World::start().await;
+    world.furnish().await;
+    let other = world.request(&["tickets/read_ticket"], None).await.unwrap();
+    let agent = Agent::start(None);
+    let request = Request {
+        agent: "support/triage".into(),
+        asked: asked(&["tickets/read_ticket"]),
+        principal: None,
+        pid: Some(agent.process.id().try_into().unwrap()),
+        key: None,
+        golden: true,
+    };
+    let own: Requested = world.admin(AdminAsk::Request(Box::new(request.clone()))).await.unwrap();
+    // A process that the asking one has not started is not its to name.
+    let stranger = Request { pid: Some(1), ..request };
+    let refused = world.admin::<Requested>(AdminAsk::Request(Box::new(stranger))).await;
+    assert!(matches!(refused, Err(ClientError::Refused(r)) if r.code == Code::AdminRequired));
+    check(&world, agent, &own, &other).await;
     world.admin_pin::<Value>(AdminAsk::RotateKeys {}, Some(PIN)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_was_started_with_a_runs_name_is_refused_the_same() {
+    let world = World::start().await;
+    world.furnish().await;
+    let other = world.request(&["tickets/read_ticket"], None).await.unwrap();
+    let own = world.request(&["tickets/read_ticket"], None).await.unwrap();
+    for mark in [own.run.id.to_string(), own.socket.display().to_string()] {
+        check(&world, Agent::start(Some(&mark)), &own, &other).await;
+    }
 }

@@ -58,7 +58,7 @@ async fn a_run_gets_headers_for_one_request_and_never_its_key() {
         assert!(run::<Value>(requested.socket.clone(), ask).await.is_err(), "{url}");
     }
     let keys = std::fs::read_dir(world.path("keys")).unwrap().count();
-    assert_eq!(keys, 4, "log, vault, root and one signing key: no run's");
+    assert_eq!(keys, 5, "log, vault, root, one signing key and the PIN's hash: no run's");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,8 +113,12 @@ async fn a_run_ends_by_itself_and_its_socket_with_it() {
 async fn bearer_is_for_those_whose_manifest_says_so() {
     let world = World::start().await;
     let manifest = super::common::MANIFEST.replace("purpose", "bearer = true\npurpose");
-    let _shown: ServerShown = world.admin(super::common::add_server()).await.unwrap();
-    world.register(&manifest).await.unwrap();
+    world.set_pin().await;
+    let add = super::common::add_server;
+    refused(world.admin::<ServerShown>(add()).await, Code::AdminRequired);
+    let _shown: ServerShown = world.admin_pin(add(), Some(PIN)).await.unwrap();
+    refused(world.register(&manifest).await.map(|_| ()), Code::AdminRequired);
+    let _new: Value = world.admin_pin(AdminAsk::RegisterAgent { manifest }, Some(PIN)).await.unwrap();
     let requested = world.request(&["tickets/read_ticket"], None).await.unwrap();
     let ask = RunAsk::Headers { url: format!("{GATEWAY}/mcp/tickets"), method: "POST".into(), grant: None };
     let headers: BTreeMap<String, String> = run(requested.socket, ask).await.unwrap();
@@ -130,15 +134,14 @@ async fn lifting_and_taking_from_others_need_a_person() {
     assert_eq!(status.locked, ["tickets/reply"]);
     let lift = || revoke(Kind::Lift, "tickets/reply");
     refused(world.admin::<Revocation>(lift()).await, Code::AdminRequired);
-    world.set_pin().await;
-    refused(world.admin::<Revocation>(lift()).await, Code::AdminRequired);
     let _lifted: Revocation = world.admin_pin(lift(), Some(PIN)).await.unwrap();
     // One's own run goes without; another's, or everybody's, does not.
     let mut ask = super::common::request(&["tickets/reply"], None);
     if let AdminAsk::Request(request) = &mut ask {
         request.principal = Some("somebody else".into());
     }
-    let other: Requested = world.admin(ask).await.unwrap();
+    refused(world.admin::<Requested>(ask.clone()).await, Code::AdminRequired);
+    let other: Requested = world.admin_pin(ask, Some(PIN)).await.unwrap();
     refused(world.admin::<Revocation>(revoke(Kind::Run, other.run.id.as_str())).await, Code::AdminRequired);
     refused(world.admin::<Revocation>(revoke(Kind::Team, "support")).await, Code::AdminRequired);
     refused(world.admin::<Value>(AdminAsk::End { run: other.run.id }).await, Code::AdminRequired);
@@ -201,7 +204,7 @@ async fn a_person_is_forgotten_and_what_they_held_with_them() {
     if let AdminAsk::Request(request) = &mut ask {
         request.principal = Some("Ada Example".into());
     }
-    let theirs: Requested = world.admin(ask).await.unwrap();
+    let theirs: Requested = world.admin_pin(ask, Some(PIN)).await.unwrap();
     let erase = || AdminAsk::Erase { principal: "Ada Example".into(), ground: "erasure-request".into() };
     refused(world.admin::<Value>(erase()).await, Code::AdminRequired);
     let forgotten: String = world.admin_pin(erase(), Some(PIN)).await.unwrap();
