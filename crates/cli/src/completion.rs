@@ -22,6 +22,6 @@ pub(crate) fn run(completion: &Completion, out: &Out) -> Exit {
     };
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut crate::cli::Cli::command(), "remit", &mut script);
-    out.line(String::from_utf8_lossy(&script).trim_end());
+    out.raw(String::from_utf8_lossy(&script).trim_end());
     Exit::Fine
 }

@@ -7,6 +7,8 @@ use std::process::{ExitCode, Termination};
 
 use remit_core::rejection::{Code, Rejection};
 
+use crate::out::visible;
+
 /// How a command ended. The numbers are stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Exit {
@@ -121,9 +123,29 @@ impl From<Rejection> for CliError {
     }
 }
 
-impl miette::Diagnostic for CliError {
+/// An error in words that a terminal does not obey.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+struct Shown {
+    message: String,
+    help: String,
+}
+
+impl Shown {
+    fn of(error: &CliError) -> Self {
+        let text = |text: &str| match error {
+            // Worded elsewhere: one line, whatever is in it.
+            CliError::Refused(_) => visible(text).into_owned(),
+            // Worded here, sometimes in several lines, around what others word.
+            CliError::Failed { .. } => text.split('\n').map(visible).collect::<Vec<_>>().join("\n"),
+        };
+        Self { message: text(&error.to_string()), help: text(error.help_text()) }
+    }
+}
+
+impl miette::Diagnostic for Shown {
     fn help<'a>(&'a self) -> Option<Box<dyn Display + 'a>> {
-        Some(Box::new(self.help_text()))
+        Some(Box::new(&self.help))
     }
 }
 
@@ -143,7 +165,9 @@ impl Display for Drawn<'_> {
         let theme =
             if self.colour { miette::GraphicalTheme::unicode() } else { miette::GraphicalTheme::unicode_nocolor() };
         let mut text = String::new();
-        miette::GraphicalReportHandler::new_themed(theme).with_width(WIDTH).render_report(&mut text, self.error)?;
+        miette::GraphicalReportHandler::new_themed(theme)
+            .with_width(WIDTH)
+            .render_report(&mut text, &Shown::of(self.error))?;
         f.write_str(text.trim_end())
     }
 }

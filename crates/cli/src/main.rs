@@ -89,7 +89,7 @@ fn usage(error: &clap::Error) -> Exit {
 
 fn refuse(error: &CliError, json: bool, env: &Env) -> Exit {
     if json {
-        Out::new(json, env).line(error.json());
+        Out::new(json, env).object(&error.json(), |_| ());
     } else {
         let colour = out::colours_on_stderr(env);
         drop(writeln!(std::io::stderr(), "{}", Drawn { error, colour }));

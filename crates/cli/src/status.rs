@@ -9,7 +9,7 @@ use crate::ask;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::health::{self, Health};
-use crate::out::{Out, Style};
+use crate::out::{Out, Style, quoted};
 use crate::time::{now, span};
 
 #[derive(Debug, Args)]
@@ -83,5 +83,5 @@ fn line(grant: &Grant, out: &Out) {
     let tools: Vec<String> = grant.details.iter().flat_map(|detail| detail.tools.keys().cloned()).collect();
     let kind = if grant.ceiling { "ceiling" } else { "grant" };
     let left = span(grant.until.saturating_sub(now()));
-    out.line(format!("  {kind} {}  {}  {left} left, because \"{}\"", grant.id, tools.join(", "), grant.why));
+    out.line(format!("  {kind} {}  {}  {left} left, because {}", grant.id, tools.join(", "), quoted(&grant.why)));
 }

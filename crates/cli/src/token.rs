@@ -45,6 +45,6 @@ pub(crate) fn run(token: &Token, context: &Context) -> Result<Exit, CliError> {
         grant: token.grant.clone(),
     };
     let headers: BTreeMap<String, String> = ask::run(context, &socket, &ask)?;
-    context.out.line(serde_json::to_string(&headers).unwrap_or_default());
+    context.out.raw(&serde_json::to_string(&headers).unwrap_or_default());
     Ok(Exit::Fine)
 }

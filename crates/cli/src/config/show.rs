@@ -22,8 +22,10 @@ pub(crate) fn run(loaded: &Loaded, out: &Out) -> Exit {
         for key in KEYS {
             let (of, name) = key.name.split_once('.').unwrap_or(("", key.name));
             if of != section {
-                let gap = if section.is_empty() { "" } else { "\n" };
-                out.line(format!("{gap}[{of}]"));
+                if !section.is_empty() {
+                    out.line("");
+                }
+                out.line(format!("[{of}]"));
                 section = of;
             }
             let line = match loaded.values.get(key.name) {

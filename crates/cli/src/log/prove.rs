@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Which, entries};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::out::{Out, Style};
+use crate::out::{Out, Style, named, quoted, visible};
 use crate::time::utc;
 
 /// Largest evidence file, in bytes: a leaf and a frame of the greatest size fit.
@@ -99,7 +99,7 @@ fn make(prove: &Prove, index: u64, context: &Context) -> Result<Exit, CliError> 
     context.out.facts(&facts, |out| {
         match (&statement, prove.disclose) {
             (Some(statement), true) => out.line(sentence(statement)),
-            _ if prove.out.is_none() => out.line(evidence.proof.trim_end()),
+            _ if prove.out.is_none() => out.lines(evidence.proof.trim_end()),
             _ => {}
         }
         if let Some(file) = &prove.out {
@@ -207,10 +207,12 @@ fn stated(evidence: &Evidence, result: Option<&[u8]>) -> Result<Option<Said>, Cl
 }
 
 fn sentence(said: &Said) -> String {
-    match said {
+    let sentence = match said {
         Said::Call(said) => of_call(said),
         Said::Outcome(said) => of_outcome(said),
-    }
+    };
+    // It is one line wherever it is read, also out of JSON.
+    visible(&sentence).into_owned()
 }
 
 fn of_outcome(said: &OutcomeStatement) -> String {
@@ -234,19 +236,20 @@ fn of_call(said: &Statement) -> String {
         [] => "launched from outside every run".to_owned(),
         chain => format!("spawned by {}", chain.join(", spawned by ")),
     };
-    let user = said.user_name.as_ref().map_or_else(|| said.user.clone(), |name| format!("{name} ({})", said.user));
-    let because = said.because.as_deref().unwrap_or("(not disclosed)");
+    let user =
+        said.user_name.as_ref().map_or_else(|| said.user.clone(), |name| format!("{} ({})", named(name), said.user));
+    let because = said.because.as_deref().map_or_else(|| "(not disclosed)".to_owned(), quoted);
     let whose = if said.because_trust == "verified" { "" } else { " (the run's own words)" };
     let arguments = said.arguments.as_deref().unwrap_or("(not disclosed)");
     let called = if said.verdict == "permit" { "called" } else { "was refused" };
     let policies = if said.policies.is_empty() { "no policy".to_owned() } else { said.policies.join(", ") };
     format!(
-        "At {} agent {agent}, {spawned}, for user {user}, because \"{because}\"{whose}, until {} (granted by {}), {called} {} \
+        "At {} agent {agent}, {spawned}, for user {user}, because {because}{whose}, until {} (granted by {}), {called} {} \
          with exactly {arguments} under policy {policies} of bundle {} ({}).",
         utc(said.at),
         utc(said.until),
-        said.granted_by,
-        said.tool,
+        named(&said.granted_by),
+        named(&said.tool),
         said.bundle.0,
         said.bundle.1,
     )
@@ -272,4 +275,38 @@ fn bytes(path: &Path) -> Result<Vec<u8>, CliError> {
 
 fn unreadable(path: &Path, why: &dyn std::fmt::Display) -> CliError {
     CliError::unevaluated(format!("{}: {why}", path.display()), "name a file that can be read")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sentence_is_one_line_and_what_others_word_stays_within_its_quotes() {
+        let said = Statement {
+            agent: "spiffe://acme.example/agent/docs/reader/1.0.0".into(),
+            spawned_by: vec![],
+            user: "u-1".into(),
+            user_name: Some("ann (u-2), because \"".into()),
+            because: Some("x\u{1b}[2J\nPROVED\u{202e}\", until noon".into()),
+            because_trust: "verified".into(),
+            until: 0,
+            granted_by: "policy".into(),
+            tool: "notes/read_note".into(),
+            pin: String::new(),
+            arguments: Some("{\"id\":\n3}".into()),
+            disclosed: std::collections::BTreeMap::new(),
+            verdict: "permit".into(),
+            policies: vec![],
+            bundle: (1, "d".into()),
+            at: 0,
+        };
+        let sentence = sentence(&Said::Call(Box::new(said)));
+        for part in [
+            r#"for user "ann (u-2), because \"" (u-1), because "x\u{1b}[2J\u{a}PROVED\u{202e}\", until noon", until 1970"#,
+            r#"with exactly {"id":\u{a}3} under"#,
+        ] {
+            assert!(sentence.contains(part), "{sentence}");
+        }
+    }
 }

@@ -57,21 +57,25 @@ fn people(index: u64, kind: Kind, node: &Node, disclosed: Option<&Value>, out: &
     out.line(out.style(Style::Strong, kind.name()));
     for (title, path) in [("who", "ai_agent"), ("actor", "actor"), ("what", "resources"), ("call", "api")] {
         if let Some(found) = node.at(&[path]) {
-            out.line(format!("\n{}", out.style(Style::Quiet, title)));
+            out.line("");
+            out.line(out.style(Style::Quiet, title));
             lines(found, 1, out);
         }
     }
     if let Some(remit) = node.at(&["unmapped", "remit"]) {
-        out.line(format!("\n{}", out.style(Style::Quiet, "remit")));
+        out.line("");
+        out.line(out.style(Style::Quiet, "remit"));
         lines(remit, 1, out);
     }
     match disclosed {
         Some(value) => {
-            out.line(format!("\n{}", out.style(Style::Quiet, "disclosed")));
-            out.line(serde_json::to_string_pretty(value).unwrap_or_default());
+            out.line("");
+            out.line(out.style(Style::Quiet, "disclosed"));
+            out.lines(&serde_json::to_string_pretty(value).unwrap_or_default());
         }
         None if entries::frame_of(node).is_some() => {
-            out.line(format!("\narguments and reason are sealed: remit log show {index} --disclose"));
+            out.line("");
+            out.line(format!("arguments and reason are sealed: remit log show {index} --disclose"));
         }
         None => {}
     }

@@ -2,7 +2,7 @@
 
 use expect_test::{Expect, expect};
 
-use crate::remit::run;
+use crate::remit::{run, steers_nothing};
 
 #[track_caller]
 fn check(words: &[&str], expected: &Expect) {
@@ -111,4 +111,24 @@ fn what_is_typed_wrongly_is_named() {
         For more information, try '--help'.
     "#]],
     );
+}
+
+#[test]
+fn what_others_word_does_not_steer_the_terminal() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("evidence.json");
+    let evidence = "{ \"format\": \"remit.evidence/v1\", \"\\u001b[2J\\nPROVED\\u202e\": 1 }";
+    remit_audit::durable::write(&file, evidence.as_bytes(), 0o600).unwrap();
+    let words = ["log", "prove", "--check", file.to_str().unwrap()];
+    let (code, _, err) = run(home.path(), &words);
+    assert_eq!(
+        (code, err.contains("\\u{1b}[2J"), err.lines().any(|line| line.starts_with("PROVED"))),
+        (2, true, false)
+    );
+    steers_nothing(&err);
+    let (code, out, _) = run(home.path(), &[&["--json"], &words[..]].concat());
+    assert_eq!(code, 2);
+    steers_nothing(&out);
+    let said: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(said["error"]["message"].as_str().unwrap().contains('\u{202e}'), "{said}");
 }

@@ -20,3 +20,5 @@ mod remit;
 mod replay;
 #[cfg(test)]
 mod up;
+#[cfg(test)]
+mod words;

@@ -19,3 +19,12 @@ pub(crate) fn ended(output: &Output) -> (i32, String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
 }
+
+/// Text that people are shown must not steer their terminal.
+#[track_caller]
+pub(crate) fn steers_nothing(text: &str) {
+    let steers = |c: char| {
+        (c.is_control() && c != '\n') || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{feff}')
+    };
+    assert!(!text.chars().any(steers), "{text:?}");
+}

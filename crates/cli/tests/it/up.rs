@@ -10,9 +10,9 @@ use serde_json::Value;
 use crate::remit::{remit, run};
 
 /// A running `remit up`; it is killed with this value.
-struct Up {
-    child: Child,
-    said: Value,
+pub(crate) struct Up {
+    pub(crate) child: Child,
+    pub(crate) said: Value,
 }
 
 impl Drop for Up {
@@ -22,7 +22,7 @@ impl Drop for Up {
     }
 }
 
-fn up(home: &Path, words: &[&str]) -> Up {
+pub(crate) fn up(home: &Path, words: &[&str]) -> Up {
     let mut command = remit(home);
     command.args(["--json", "up"]).args(words).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -32,9 +32,9 @@ fn up(home: &Path, words: &[&str]) -> Up {
     Up { child, said }
 }
 
-const ANY_PORT: [&str; 4] = ["--listen-authority", "127.0.0.1:0", "--listen-gateway", "127.0.0.1:0"];
+pub(crate) const ANY_PORT: [&str; 4] = ["--listen-authority", "127.0.0.1:0", "--listen-gateway", "127.0.0.1:0"];
 
-fn term(up: &mut Up) -> i32 {
+pub(crate) fn term(up: &mut Up) -> i32 {
     let pid = rustix::process::Pid::from_child(&up.child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     up.child.wait().unwrap().code().unwrap()
