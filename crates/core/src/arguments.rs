@@ -40,7 +40,8 @@ pub struct Declared {
 pub enum Invalid {
     /// Not an object.
     NotAnObject,
-    /// The named argument is not declared.
+    /// The named argument is not declared, or differs only in case from one that is: a reader without regard to case
+    /// would let it stand for that one.
     Undeclared(String),
     /// The named argument must be there and is not.
     Missing(String),
@@ -94,7 +95,7 @@ impl Declared {
         let (mut typed, mut inexact) = (BTreeMap::new(), Vec::new());
         for (name, value) in members {
             match self.types.get(name.as_ref()) {
-                None if self.open => {}
+                None if self.open && !self.resembles(name) => {}
                 None => return Err(Invalid::Undeclared(name.clone().into_owned())),
                 Some(Type::Opaque) => {}
                 Some(_) if *value == Value::Null => {}
@@ -112,6 +113,17 @@ impl Declared {
             None => Ok((typed, inexact)),
         }
     }
+
+    /// Whether a reader without regard to case would take the name for a declared one.
+    fn resembles(&self, name: &str) -> bool {
+        let folded = folded(name);
+        self.types.keys().any(|declared| self::folded(declared) == folded)
+    }
+}
+
+/// The name without regard to case, as the least exact readers compare it: `ſ` as `s`, and the Kelvin sign as `k`.
+fn folded(name: &str) -> String {
+    name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 enum Misfit {
@@ -205,6 +217,11 @@ mod tests {
         check(required, r#"{"id":null}"#, Err(Invalid::Missing("id".into())));
         check(required, r#"{"id":1e3}"#, Err(Invalid::Inexact("id".into())));
         check(r#"{"type":"object"}"#, r#"{"x":1}"#, Ok((&[], &[])));
+        let open = r#"{"properties":{"amount":{"type":"integer"},"kind":{"type":"string"},"is":{}},"additionalProperties":true}"#;
+        check(open, r#"{"amount":1,"amounts":2,"Other":3}"#, Ok((&["amount"], &[])));
+        for lookalike in ["AMOUNT", "Amount", "\u{212a}ind", "I\u{17f}", "IS"] {
+            check(open, &format!(r#"{{"amount":1,"{lookalike}":99999}}"#), Err(Invalid::Undeclared(lookalike.into())));
+        }
         check(r#"{"type":"object","additionalProperties":false}"#, r#"{"x":1}"#, Err(Invalid::Undeclared("x".into())));
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ServerName, ToolName};
+use crate::method::{opens_something, params_in};
 
 /// Largest request body, in bytes.
 pub const CALL_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -23,7 +24,7 @@ pub enum Action {
     GetPrompt(ToolName),
     /// `resources/read`
     ReadResource(String),
-    /// Any other method: allowed where a decided one is.
+    /// Any other method: decided by what it opens, if anything ([`crate::method`]).
     Method(String),
 }
 
@@ -76,12 +77,19 @@ pub struct CallTooLarge;
 
 impl Call {
     /// A call whose arguments are the bytes of `body` in `arguments`; an empty range stands for `{}`.
+    ///
+    /// The arguments of a method that opens something are its parameters, whatever the range says: it is decided by
+    /// what they name, and by nothing where they cannot be found.
     pub fn new(
         server: ServerName,
         action: Action,
         body: Vec<u8>,
         arguments: Range<usize>,
     ) -> Result<Self, CallTooLarge> {
+        let arguments = match &action {
+            Action::Method(name) if opens_something(name) => params_in(&body).unwrap_or(0..0),
+            _ => arguments,
+        };
         let within = body.get(arguments.clone()).is_some_and(|a| a.len() <= ARGS_BYTES_MAX);
         if !within || body.len() > CALL_BYTES_MAX {
             return Err(CallTooLarge);

@@ -21,6 +21,7 @@ pub mod json;
 pub mod jws;
 pub mod label;
 pub mod manifest;
+pub mod method;
 pub mod number;
 pub mod pin;
 pub mod plan;

@@ -14,6 +14,8 @@ use crate::id::ToolId;
 use crate::identify::{Caller, identify};
 use crate::input::Input;
 use crate::json::Value;
+use crate::label::Label;
+use crate::method::{METHODS_PER_MINUTE_MIN, opened};
 use crate::policy::{Compiled, Exposed};
 use crate::registry::Agent;
 use crate::rejection::Code;
@@ -73,20 +75,98 @@ pub(crate) fn weigh(bundle: &Compiled, input: &Input, lifted: &Lifted) -> Result
         Caller::Known(claims, agent) => (claims, agent),
         Caller::Unknown(code) => return Err(Plan::forbid(code)),
     };
+    if let Action::Method(method) = &input.action {
+        return derived(bundle, input, claims, agent, method, lifted);
+    }
+    let exposed = covered_now(bundle, input, claims, agent)?;
+    within_limits(agent, input)?;
+    permitted(bundle, input, claims, exposed, lifted)
+}
+
+/// What the grant covers, where nothing is locked down.
+fn covered_now<'a>(
+    bundle: &'a Compiled,
+    input: &Input,
+    claims: &Claims,
+    agent: &Agent,
+) -> Result<Option<&'a Exposed>, Plan> {
     let covered = covered(bundle, input, agent, detail(bundle, input, claims));
     // A lockdown is told to those who were granted the thing: to all others it still does not exist.
     if input.facts.locked && !covered.as_ref().is_err_and(Plan::is_not_granted) {
         return Err(Plan::forbid(Code::LockedDown));
     }
-    let exposed = match covered? {
-        Covered::Derived => return Ok(Plan::permit(BTreeSet::new())),
-        Covered::Untyped => None,
-        Covered::Tool(exposed) => Some(exposed),
-    };
-    within_limits(agent, input)?;
+    covered
+}
+
+/// What policy says of something that the grant covers.
+fn permitted(
+    bundle: &Compiled,
+    input: &Input,
+    claims: &Claims,
+    exposed: Option<&Exposed>,
+    lifted: &Lifted,
+) -> Result<Plan, Plan> {
     let question = Question::new(bundle, input, claims).ok_or_else(|| Plan::forbid(Code::PolicyError))?;
     let arguments = arguments(exposed, input, &question)?;
     Ok(answer(&question, &arguments, lifted))
+}
+
+/// A method needs a grant for its server, and for each thing that it opens what getting or reading that would need.
+fn derived(
+    bundle: &Compiled,
+    input: &Input,
+    claims: &Claims,
+    agent: &Agent,
+    method: &str,
+    lifted: &Lifted,
+) -> Result<Plan, Plan> {
+    covered_now(bundle, input, claims, agent)?;
+    let opened = opened(method, &object(input)?).ok_or_else(|| Plan::forbid(Code::Unknown))?;
+    let each = |action| Input { action, arguments: "{}".into(), ..input.clone() };
+    let opened: Vec<Input> = opened.into_iter().map(each).collect();
+    for one in &opened {
+        covered_now(bundle, one, claims, agent)?;
+    }
+    let most = agent.calls_per_minute_max.max(METHODS_PER_MINUTE_MIN);
+    if input.state.calls_in_minute > most {
+        return Err(Plan::about(Code::RateLimited, most.to_string()));
+    }
+    let mut all = Plan::permit(BTreeSet::new());
+    for one in &opened {
+        let plan = permitted(bundle, one, claims, None, lifted)?;
+        all.policies.extend(plan.policies);
+        match (plan.outcome, &mut all.outcome) {
+            (Outcome::Permit, _) => {}
+            (Outcome::Pending(gates), Outcome::Pending(more)) => more.extend(gates),
+            (stricter, _) if matches!(stricter, Outcome::Forbid(_)) => return Err(Plan { outcome: stricter, ..all }),
+            (pending, outcome) => *outcome = pending,
+        }
+    }
+    Ok(all)
+}
+
+/// Whether the root makes more than its rate: what it is refused then need not be written down one by one.
+pub fn beyond_rate(bundle: &Compiled, input: &Input) -> bool {
+    let Caller::Known(_, agent) = identify(bundle, input) else { return false };
+    let least = if matches!(input.action, Action::Method(_)) { METHODS_PER_MINUTE_MIN } else { 0 };
+    input.state.calls_in_minute > agent.calls_per_minute_max.max(least)
+}
+
+/// The worst of what an answer to the method brings.
+///
+/// Prompts, resources, and all that is said about them are the server's own words, which nobody reviewed: whoever gets
+/// them may have read anything. A list of either brings them only to a run that could get one; to any other it is
+/// empty. The rest brings no words: lists of tools are pinned and filtered, and of every other answer the gateway lets
+/// only the protocol's own signs through.
+pub fn brings(bundle: &Compiled, input: &Input, method: &str) -> Option<Label> {
+    let detail = input.claims().and_then(|claims| detail(bundle, input, claims))?;
+    let server = bundle.server(&input.server)?;
+    let words = match method {
+        "prompts/list" => server.prompts.iter().any(|prompt| detail.prompts.contains_key(prompt.as_str())),
+        "resources/list" => server.resources && !detail.resources.is_empty(),
+        _ => object(input).ok().and_then(|params| opened(method, &params)).is_none_or(|opened| !opened.is_empty()),
+    };
+    words.then_some(Label::UNKNOWN)
 }
 
 /// The part of the grant that speaks of the server that is asked.
@@ -95,37 +175,27 @@ fn detail<'a>(bundle: &Compiled, input: &Input, claims: &'a Claims) -> Option<&'
     claims.authorization_details.iter().find(|detail| detail.locations.contains(&resource))
 }
 
-/// What the grant covers.
-enum Covered<'a> {
-    /// A method that follows a decided one.
-    Derived,
-    /// A prompt or a resource.
-    Untyped,
-    /// A tool.
-    Tool(&'a Exposed),
-}
-
-/// Whether the grant covers the action.
+/// Whether the grant covers the action; the tool, where it is one.
 fn covered<'a>(
     bundle: &'a Compiled,
     input: &Input,
     agent: &Agent,
     detail: Option<&Detail>,
-) -> Result<Covered<'a>, Plan> {
+) -> Result<Option<&'a Exposed>, Plan> {
     let unknown = || Plan::forbid(Code::Unknown);
     let server = bundle.server(&input.server).ok_or_else(unknown)?;
     let value = object(input)?;
     match &input.action {
-        Action::Method(_) => detail.map(|_| Covered::Derived).ok_or_else(unknown),
+        Action::Method(_) => detail.map(|_| None).ok_or_else(unknown),
         Action::ReadResource(uri) => {
             let granted = server.resources && detail.is_some_and(|d| d.covers_resource(uri).is_ok());
-            if granted { Ok(Covered::Untyped) } else { Err(unknown()) }
+            if granted { Ok(None) } else { Err(unknown()) }
         }
         Action::GetPrompt(prompt) => {
             let covers =
                 detail.filter(|_| server.prompts.contains(prompt)).map(|d| d.covers_prompt(prompt.as_str(), &value));
             covers.ok_or_else(unknown)?.map_err(uncovered)?;
-            Ok(Covered::Untyped)
+            Ok(None)
         }
         Action::CallTool(tool) => {
             let exposed = bundle.tool(&input.server, tool).ok_or_else(unknown)?;
@@ -137,7 +207,7 @@ fn covered<'a>(
                 _ if input.facts.drifted => return Err(Plan::forbid(Code::PinChanged)),
                 covers => covers.map_err(uncovered)?,
             }
-            Ok(Covered::Tool(exposed))
+            Ok(Some(exposed))
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::decide::{Decided, Verdict};
 use crate::hash::{b64, sha256, sha256_text};
 use crate::json::members;
 use crate::label::{Label, Trust, label};
+use crate::plan::brings;
 use crate::policy::{Compiled, Exposed};
 use crate::rejection::Code;
 use crate::snapshot::SnapshotId;
@@ -133,8 +134,7 @@ fn label_after(decided: &Decided, bundle: &Compiled) -> Label {
         return before;
     }
     match &input.action {
-        // What a method that follows a decided one brings is the server's words about itself: reviewed and pinned.
-        Action::Method(_) => before,
+        Action::Method(method) => brings(bundle, input, method).map_or(before, |words| label(before, words)),
         Action::CallTool(tool) => {
             label(before, bundle.tool(&input.server, tool).map_or(Label::UNKNOWN, |exposed| exposed.tool.returns))
         }

@@ -11,6 +11,8 @@ mod identify;
 #[cfg(test)]
 mod make;
 #[cfg(test)]
+mod methods;
+#[cfg(test)]
 mod ocsf;
 #[cfg(test)]
 mod policy;

@@ -12,6 +12,7 @@ use remit_core::gate::Evidence;
 use remit_core::id::ServerName;
 use remit_core::input::Input;
 use remit_core::label::Label;
+use remit_core::method::opens_something;
 use remit_core::plan::plan;
 use remit_core::policy::Compiled;
 use remit_core::rejection::Code;
@@ -46,8 +47,11 @@ pub(crate) fn open(sealed: &[u8]) -> Vec<u8> {
 
 /// The decision on a call that asks what the input says.
 pub(crate) fn decided(bundle: &Compiled, input: Input, evidence: Evidence) -> Decided {
-    let body = input.arguments.clone().into_bytes();
-    let all = Range { start: 0, end: body.len() };
+    let (body, all) = match &input.action {
+        Action::Method(name) if opens_something(name) => (format!("{{\"params\":{}}}", input.arguments), 0..0),
+        _ => (input.arguments.clone(), Range { start: 0, end: input.arguments.len() }),
+    };
+    let body = body.into_bytes();
     let mut call = Call::new(input.server.clone(), input.action.clone(), body, all).unwrap();
     call.tool_use_id = Some("toolu_01".into());
     call.revision = "2026-07-28".into();
@@ -80,7 +84,8 @@ fn of_stranger() -> Value {
 }
 
 fn of_method() -> Value {
-    let mut input = input_of("", "{}");
+    let mut input =
+        input_of("", r#"{"ref":{"type":"ref/prompt","name":"greet"},"argument":{"name":"name","value":"A"}}"#);
     input["action"] = json!({"method": "completion/complete"});
     input
 }
