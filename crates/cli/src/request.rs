@@ -38,7 +38,7 @@ pub(crate) struct RequestArgs {
     /// The agent: TEAM/NAME or TEAM/NAME@VERSION [default: that of ./agent.toml]
     #[arg(long, value_name = "AGENT")]
     agent: Option<String>,
-    /// On whose behalf [default: the operating-system user]
+    /// On whose behalf; another than you needs the PIN [default: the operating-system user]
     #[arg(long, value_name = "NAME")]
     principal: Option<String>,
     #[arg(long, value_name = "RUN", conflicts_with_all = ["agent", "principal", "pid"])]
@@ -47,6 +47,8 @@ pub(crate) struct RequestArgs {
     /// The process whose descendants are the run: this command's child, or its own
     #[arg(long, value_name = "PID", hide = true)]
     pid: Option<i32>,
+    #[command(flatten)]
+    pin: ask::PinArgs,
 }
 
 pub(crate) fn run(request: &RequestArgs, context: &Context) -> Result<Exit, CliError> {
@@ -59,7 +61,7 @@ pub(crate) fn run(request: &RequestArgs, context: &Context) -> Result<Exit, CliE
     };
     let given: Requested = match ask::run_socket(context, request.run.as_deref()) {
         Some(socket) => ask::run(context, &socket, &RunAsk::Request { asked })?,
-        None => ask::admin(
+        None => ask::admin_with_pin(
             context,
             &AdminAsk::Request(Box::new(Request {
                 agent: agent(request.agent.as_deref())?,
@@ -69,6 +71,7 @@ pub(crate) fn run(request: &RequestArgs, context: &Context) -> Result<Exit, CliE
                 key: None,
                 golden: false,
             })),
+            &request.pin,
         )?,
     };
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -102,7 +102,8 @@ impl Home {
     /// Registers a server, and exposes what a run may be granted of it.
     pub(crate) fn add(&self, server: &Server) -> io::Result<()> {
         let exposed = server.exposed().join(",");
-        let mut line = vec!["server", "add", server.name, "--expose", &exposed];
+        let pin = self.pin_file();
+        let mut line = vec!["server", "add", server.name, "--expose", &exposed, "--pin-file", &pin];
         match &server.url {
             Some(url) => line.extend(["--url", url]),
             None => line.push("--"),
@@ -127,7 +128,7 @@ impl Home {
         }
         let file = self.scratch.join("agent.toml");
         write(&file, &manifest)?;
-        self.remit(&["agent", "register", &file.display().to_string()]).map(drop)
+        self.remit(&["agent", "register", &file.display().to_string(), "--pin-file", &self.pin_file()]).map(drop)
     }
 
     /// A run of its own, with a grant for this server. Returns the run's id.
