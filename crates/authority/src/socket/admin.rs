@@ -27,6 +27,11 @@ pub(super) fn answer(state: &Arc<State>, peer: Option<Peer>, text: &[u8]) -> Vec
     line(answered)
 }
 
+/// The refusal of a peer that may ask nothing here, before it has asked.
+pub(super) fn refuse(state: &State, peer: Option<Peer>) -> Option<Vec<u8>> {
+    outside(state, peer).err().map(|error| line(Err(error)))
+}
+
 /// The peer, where it is of our user and outside every live run.
 fn outside(state: &State, peer: Option<Peer>) -> Result<Peer, AuthorityError> {
     let live = state.core().journal.store().live_runs(state.config.clock.now())?;

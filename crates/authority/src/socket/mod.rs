@@ -35,8 +35,10 @@ use wire::{Answer, LINE_BYTES_MAX};
 
 /// Connections that one socket serves at once.
 const CONNECTIONS_MAX: usize = 64;
-/// A connection on which no whole line comes within this time is closed.
-const LINE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Refused connections that are let finish their line, so that they hear why; more are closed at once.
+const REFUSED_MAX: usize = 64;
+/// A connection on which no whole line comes within this time is closed: a program of ours writes at once.
+const LINE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The open sockets of runs.
 #[derive(Debug, Default)]
@@ -82,9 +84,10 @@ impl Open {
 pub(crate) fn serve_admin(state: &Arc<State>) -> Result<AbortHandle, AuthorityError> {
     let path = state.home.admin_socket();
     let listener = bind(&path)?;
-    let state = Arc::clone(state);
+    let (shared, state) = (Arc::clone(state), Arc::clone(state));
+    let refuse = move |peer| admin::refuse(&shared, peer);
     let handle = move |peer, line: &[u8]| admin::answer(&state, peer, line);
-    serve(listener, &path, handle)
+    serve(listener, &path, refuse, handle)
 }
 
 /// Serves the sockets of the runs that were live when the authority ended.
@@ -125,8 +128,10 @@ pub(crate) fn bind_run(home: &Home, run: &RunId) -> Result<StdListener, Authorit
 pub(crate) fn serve_run(state: &Arc<State>, run: RunId, listener: StdListener) -> Result<(), AuthorityError> {
     let path = state.home.run_socket(run.as_str());
     let (shared, id) = (Arc::clone(state), run.clone());
+    let refuse = move |peer| run::refuse(&shared, &id, peer);
+    let (shared, id) = (Arc::clone(state), run.clone());
     let handle = move |peer, line: &[u8]| run::answer(&shared, &id, peer, line);
-    let task = serve(listener, &path, handle)?;
+    let task = serve(listener, &path, refuse, handle)?;
     let dir = path.parent().unwrap_or(&path).to_owned();
     state.sockets.put(run, Open { task, dir });
     Ok(())
@@ -142,13 +147,15 @@ fn bind(path: &Path) -> Result<StdListener, AuthorityError> {
     Ok(listener)
 }
 
-fn serve<H>(listener: StdListener, path: &Path, handle: H) -> Result<AbortHandle, AuthorityError>
+/// Serves connections. Who may not ask at all takes no room from those who may, however long he says nothing.
+fn serve<R, H>(listener: StdListener, path: &Path, refuse: R, handle: H) -> Result<AbortHandle, AuthorityError>
 where
+    R: Fn(Option<Peer>) -> Option<Vec<u8>> + Send + Sync + 'static,
     H: Fn(Option<Peer>, &[u8]) -> Vec<u8> + Send + Sync + 'static,
 {
     let listener = UnixListener::from_std(listener).map_err(AuthorityError::at(path))?;
-    let handle = Arc::new(handle);
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let (refuse, handle) = (Arc::new(refuse), Arc::new(handle));
+    let (room, refused) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), Arc::new(Semaphore::new(REFUSED_MAX)));
     let task = tokio::spawn(async move {
         while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
             let Ok((stream, _)) = listener.accept().await else {
@@ -156,40 +163,61 @@ where
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
-            let handle = Arc::clone(&handle);
+            let (refuse, handle, refused) = (Arc::clone(&refuse), Arc::clone(&handle), Arc::clone(&refused));
             tokio::spawn(async move {
-                converse(stream, handle).await;
-                drop(permit);
+                let peer = peer::peer(&stream);
+                let refusal = tokio::task::spawn_blocking(move || refuse(peer)).await;
+                match refusal {
+                    Ok(None) => converse(stream, peer, handle).await,
+                    Ok(Some(refusal)) => {
+                        drop(permit);
+                        turn_away(stream, refusal, &refused).await;
+                    }
+                    Err(_) => {}
+                }
             });
         }
     });
     Ok(task.abort_handle())
 }
 
+/// Says no to a connection, once it has asked.
+async fn turn_away(stream: UnixStream, refusal: Vec<u8>, room: &Semaphore) {
+    let Ok(_place) = room.try_acquire() else { return };
+    let mut stream = BufReader::new(stream);
+    if read_line(&mut stream).await.is_some() {
+        write_line(&mut stream, refusal).await;
+    }
+}
+
 /// One line in, one line out, until the other end is done or says something that is no line.
-async fn converse<H>(stream: UnixStream, handle: Arc<H>)
+async fn converse<H>(stream: UnixStream, peer: Option<Peer>, handle: Arc<H>)
 where
     H: Fn(Option<Peer>, &[u8]) -> Vec<u8> + Send + Sync + 'static,
 {
-    let peer = peer::peer(&stream);
     let mut stream = BufReader::new(stream);
-    loop {
-        let mut line = Vec::new();
-        let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
-        let mut limited = (&mut stream).take(limit);
-        let read = tokio::time::timeout(LINE_TIMEOUT, limited.read_until(b'\n', &mut line)).await;
-        if !matches!(read, Ok(Ok(_))) || line.pop() != Some(b'\n') {
-            return;
-        }
+    while let Some(line) = read_line(&mut stream).await {
         let handle = Arc::clone(&handle);
         let answered = tokio::task::spawn_blocking(move || handle(peer, &line)).await;
-        let Ok(mut answer) = answered else { return };
-        answer.push(b'\n');
-        let written = tokio::time::timeout(LINE_TIMEOUT, stream.get_mut().write_all(&answer)).await;
-        if !matches!(written, Ok(Ok(()))) {
+        let Ok(answer) = answered else { return };
+        if !write_line(&mut stream, answer).await {
             return;
         }
     }
+}
+
+async fn read_line(stream: &mut BufReader<UnixStream>) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
+    let mut limited = stream.take(limit);
+    let read = tokio::time::timeout(LINE_TIMEOUT, limited.read_until(b'\n', &mut line)).await;
+    (matches!(read, Ok(Ok(_))) && line.pop() == Some(b'\n')).then_some(line)
+}
+
+async fn write_line(stream: &mut BufReader<UnixStream>, mut answer: Vec<u8>) -> bool {
+    answer.push(b'\n');
+    let written = tokio::time::timeout(LINE_TIMEOUT, stream.get_mut().write_all(&answer)).await;
+    matches!(written, Ok(Ok(())))
 }
 
 /// An answer as it stands on its line.

@@ -26,6 +26,11 @@ pub(super) fn answer(state: &State, run: &RunId, peer: Option<Peer>, text: &[u8]
     line(answered)
 }
 
+/// The refusal of a peer that may ask nothing here, before it has asked.
+pub(super) fn refuse(state: &State, run: &RunId, peer: Option<Peer>) -> Option<Vec<u8>> {
+    own(state, run, peer).err().map(|error| line(Err(error)))
+}
+
 /// The run's own processes, and those outside every run; never another run's, and never one that cannot be placed.
 fn own(state: &State, run: &RunId, peer: Option<Peer>) -> Result<(), AuthorityError> {
     let live = state.core().journal.store().live_runs(state.config.clock.now())?;

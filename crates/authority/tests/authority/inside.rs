@@ -89,10 +89,14 @@ struct Agent {
 }
 
 impl Agent {
-    /// With a mark, as whoever launches an agent by hand sets it, or without.
     fn start(mark: Option<&str>) -> Self {
+        Self::start_as("inside::child", mark)
+    }
+
+    /// With a mark, as whoever launches an agent by hand sets it, or without.
+    fn start_as(part: &str, mark: Option<&str>) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "inside::child", "--ignored", "--nocapture"]).env_remove("REMIT_RUN");
+        command.args(["--exact", part, "--ignored", "--nocapture"]).env_remove("REMIT_RUN");
         let process = command.envs(mark.map(|mark| ("REMIT_RUN", mark)));
         Self { process: process.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap() }
     }
@@ -241,4 +245,35 @@ async fn a_process_that_was_started_with_a_runs_name_is_refused_the_same() {
     for mark in [own.run.id.to_string(), own.socket.display().to_string()] {
         check(&world, Agent::start(Some(&mark)), &own, &other).await;
     }
+}
+
+/// More connections than the admin socket serves at once, on which nothing is said.
+#[test]
+#[ignore = "it is a part of the next test"]
+#[expect(clippy::print_stdout, reason = "the other process reads it")]
+fn crowd() {
+    let mut lines = std::io::stdin().lines().map_while(Result::ok);
+    let socket = lines.next().unwrap();
+    let crowd: Vec<UnixStream> = (0..640).map_while(|_| UnixStream::connect(&socket).ok()).collect();
+    println!("\nAGENT {}", crowd.len());
+    assert!(lines.next().is_none(), "until the other side is done");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_crowds_the_admin_socket_keeps_nobody_from_it() {
+    let world = World::start().await;
+    world.furnish().await;
+    let own = world.request(&["tickets/read_ticket"], None).await.unwrap();
+    let mut agent = Agent::start_as("inside::crowd", Some(own.run.id.as_str()));
+    let mut stdin = agent.process.stdin.take().unwrap();
+    let began = std::time::Instant::now();
+    writeln!(stdin, "{}", world.path("admin.sock").display()).unwrap();
+    let mut said = BufReader::new(agent.process.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let crowd = said.find_map(|line| line.strip_prefix("AGENT ").map(ToOwned::to_owned));
+    assert_eq!(crowd.as_deref(), Some("640"));
+    let _status: Status = world.admin(AdminAsk::Status {}).await.unwrap();
+    // Silent connections of somebody who may ask are waited for: two seconds for each 64 of them.
+    assert!(began.elapsed() < std::time::Duration::from_secs(12), "{:?}", began.elapsed());
+    drop(stdin);
+    agent.process.wait().unwrap();
 }
