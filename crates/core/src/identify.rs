@@ -18,6 +18,13 @@ pub const CLOCK_SKEW_S: i64 = 60;
 #[derive(Debug, Clone)]
 pub struct Authentic(Arc<Claims>);
 
+impl Authentic {
+    /// The claims: who is meant, and not yet whether it is he who asks.
+    pub fn claims(&self) -> &Arc<Claims> {
+        &self.0
+    }
+}
+
 /// What a request presents.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {

@@ -1,36 +1,31 @@
 //! The first step of a call's life: bounded bytes become a call. What is judged is what is sent.
 
-use std::time::Duration;
-
-use axum::body::Body;
 use axum::http::request::Parts;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use http_body_util::{BodyExt as _, Limited};
 use remit_core::call::{Action, Call, URI_BYTES_MAX};
 use remit_core::id::{ServerName, ToolName};
 use remit_core::input::Presented;
 use remit_core::json::Value;
 use remit_core::policy::Compiled;
 use remit_core::registry::{Server, Upstream};
-use tokio::sync::OwnedSemaphorePermit;
 
-use crate::mcp::envelope::{Envelope, MESSAGE_BYTES_MAX, id_of};
+use crate::mcp::envelope::{Envelope, id_of};
 use crate::mcp::id::{Id, IdKey};
 use crate::mcp::list::ListKind;
-use crate::mcp::method::{self, Class, Kind, Side};
+use crate::mcp::method::{self, Class, Kind, METHODS, Side};
+use crate::mcp::mirror::{self, Mirror};
 use crate::mcp::revision::{Era, Revision};
-use crate::mcp::{McpError, headers, mirror};
+use crate::mcp::{McpError, headers};
+use crate::places::Place;
+use crate::upstream::UpstreamError;
 use crate::upstream::stdio::one_line;
-
-/// How long a request's body may take to come.
-pub const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// What the gateway knows of a request beside the call.
 pub struct Asked {
     /// The HTTP method.
     pub method: Method,
-    /// The headers as they came.
+    /// The headers as they came, but for those that repeat arguments and that nobody could check.
     pub headers: HeaderMap,
     /// The revision that the client speaks.
     pub revision: Revision,
@@ -38,8 +33,6 @@ pub struct Asked {
     pub id: Option<(IdKey, String)>,
     /// What is listed, where the method lists.
     pub list: Option<ListKind>,
-    /// Whether the list is asked for from its beginning.
-    pub first_page: bool,
     /// `_meta` of the request, as it was written.
     pub meta: Option<String>,
     /// Whether the answer is a stream without an end of its own.
@@ -48,8 +41,10 @@ pub struct Asked {
     pub cancels: Option<IdKey>,
     /// What was presented, once it is known.
     pub presented: Option<Presented>,
+    /// Why this must not be sent, whatever is decided: said only to those to whom it was permitted.
+    pub barred: Option<UpstreamError>,
     /// Its place among the calls in flight, held until the answer has ended.
-    pub place: Option<OwnedSemaphorePermit>,
+    pub place: Option<Place>,
 }
 
 /// A message that is refused before anybody is asked whether it is allowed.
@@ -66,18 +61,14 @@ impl From<McpError> for Unacceptable {
     }
 }
 
-/// Reads a request of a client of `server`.
-pub async fn accept(
+/// Reads a request of a client of `server`, whose headers are acceptable; the body is empty but for POST.
+pub fn accept(
     parts: &Parts,
-    body: Body,
+    body: Bytes,
     server: &ServerName,
     bundle: Option<&Compiled>,
 ) -> Result<(Call, Asked), Unacceptable> {
-    headers::acceptable(&parts.method, &parts.headers)?;
     if parts.method == Method::POST {
-        let body = tokio::time::timeout(BODY_TIME_MAX, Limited::new(body, MESSAGE_BYTES_MAX).collect()).await;
-        let body = body.map_err(|_| McpError::Shape("it did not come in time"))?;
-        let body = body.map_err(|_| McpError::TooLarge { max: MESSAGE_BYTES_MAX })?.to_bytes();
         let stdio = bundle.and_then(|bundle| bundle.server(server)).is_some_and(is_stdio);
         let body = if stdio { one_line(body) } else { body };
         return message(parts, &body, server, bundle)
@@ -90,20 +81,41 @@ pub async fn accept(
     let action = Action::Method(parts.method.as_str().to_owned());
     let mut call = Call::new(server.clone(), action, Vec::new(), 0..0).map_err(|_| McpError::Method)?;
     revision.as_str().clone_into(&mut call.revision);
-    let asked = Asked {
+    Ok((call, bare(parts, revision)))
+}
+
+/// What a stranger asks for, as far as his headers say it: for the log, and never to be sent.
+pub fn announced(parts: &Parts, server: &ServerName) -> Option<(Call, Asked)> {
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let method = header("mcp-method").filter(|name| METHODS.iter().any(|method| method.name == *name));
+    let tool = || header("mcp-name").and_then(|name| ToolName::new(name).ok());
+    let action = match method {
+        Some("tools/call") => tool().map(Action::CallTool),
+        Some(other) => Some(Action::Method(other.to_owned())),
+        None => None,
+    };
+    let action = action.unwrap_or_else(|| Action::Method(parts.method.as_str().to_owned()));
+    let mut call = Call::new(server.clone(), action, Vec::new(), 0..0).ok()?;
+    let revision = headers::bodyless(&parts.headers).unwrap_or(Revision::LEGACY_LATEST);
+    revision.as_str().clone_into(&mut call.revision);
+    let barred = Some(UpstreamError::Barred("the message was not read"));
+    Some((call, Asked { barred, ..bare(parts, revision) }))
+}
+
+fn bare(parts: &Parts, revision: Revision) -> Asked {
+    Asked {
         method: parts.method.clone(),
-        headers: parts.headers.clone(),
+        headers: headers::checked(&parts.headers, &[]),
         revision,
         id: None,
         list: None,
-        first_page: false,
         meta: None,
         standing: parts.method == Method::GET,
         cancels: None,
         presented: None,
+        barred: None,
         place: None,
-    };
-    Ok((call, asked))
+    }
 }
 
 fn is_stdio(server: &Server) -> bool {
@@ -129,10 +141,11 @@ fn message(
         // Results by another request, and answers to an upstream's questions, are off unless granted.
         return Err(McpError::Params("tasks and answers to a server's questions are not granted"));
     }
-    if let (Era::Modern, Some(bundle), Action::CallTool(tool)) = (revision.era(), bundle, &action) {
-        let value = params.and_then(|params| params.arguments.as_ref()).map(|arguments| &arguments.value);
-        repeated(&parts.headers, value, bundle, server, tool)?;
-    }
+    let mirrors = mirrors(bundle, server, &action);
+    let barred =
+        params.map(|params| params.arguments.as_ref().map(|arguments| &arguments.value)).and_then(|arguments| {
+            repeated(&parts.headers, arguments, mirrors.as_deref().map_err(|_| ()), revision.era()).err()
+        });
     let arguments = params.and_then(|params| params.arguments.as_ref()).map(|arguments| arguments.raw.get());
     let arguments = arguments.and_then(|part| crate::mcp::splice::range_in(text(body)?, part)).unwrap_or(0..0);
     let mut call = Call::new(server.clone(), action, body.to_vec(), arguments)
@@ -140,38 +153,43 @@ fn message(
     call.tool_use_id = params.and_then(|params| params.meta.tool_use_id.as_deref()).map(ToOwned::to_owned);
     revision.as_str().clone_into(&mut call.revision);
     let asked = Asked {
-        method: Method::POST,
-        headers: parts.headers.clone(),
-        revision,
+        headers: headers::checked(&parts.headers, mirrors.as_deref().unwrap_or_default()),
         id: envelope.id().map(|id| (id.key(), id.raw().to_owned())),
         list: ListKind::of(name),
-        first_page: !params.and_then(|params| params.raw).is_some_and(|raw| raw.get().contains("\"cursor\"")),
         meta: params.and_then(|params| params.meta.raw).map(|raw| raw.get().to_owned()),
         standing: name == "subscriptions/listen",
         cancels: params
             .filter(|_| name == "notifications/cancelled")
             .and_then(|params| params.request_id.as_ref())
             .map(Id::key),
-        presented: None,
-        place: None,
+        barred,
+        ..bare(parts, revision)
     };
     Ok((call, asked))
 }
 
-/// Arguments that the pinned schema asks clients to repeat in headers say the same there.
+/// The arguments that the pinned schema of the called tool asks clients to repeat in headers.
+fn mirrors(bundle: Option<&Compiled>, server: &ServerName, action: &Action) -> Result<Vec<Mirror>, McpError> {
+    let exposed = bundle.zip(action.tool()).and_then(|(bundle, tool)| bundle.tool(server, tool));
+    let Some(exposed) = exposed else { return Ok(Vec::new()) };
+    let schema = serde_json::value::to_raw_value(&exposed.tool.input).map_err(|_| McpError::Upstream("its schema"))?;
+    if schema.get().contains("x-mcp-header") { mirror::mirrors(&schema) } else { Ok(Vec::new()) }
+}
+
+/// What is repeated says the same there.
 fn repeated(
     headers: &HeaderMap,
     arguments: Option<&Value<'_>>,
-    bundle: &Compiled,
-    server: &ServerName,
-    tool: &ToolName,
-) -> Result<(), McpError> {
-    let Some(exposed) = bundle.tool(server, tool) else { return Ok(()) };
-    let schema = serde_json::value::to_raw_value(&exposed.tool.input).map_err(|_| McpError::Upstream("its schema"))?;
-    if !schema.get().contains("x-mcp-header") {
-        return Ok(());
-    }
-    mirror::check(headers, arguments, &mirror::mirrors(&schema)?)
+    mirrors: Result<&[Mirror], ()>,
+    era: Era,
+) -> Result<(), UpstreamError> {
+    let Ok(mirrors) = mirrors else {
+        return Err(UpstreamError::Malformed("the tool's schema asks for headers that cannot be"));
+    };
+    mirror::check(headers, arguments, mirrors, era).map_err(|error| match error {
+        McpError::Header { problem, .. } => UpstreamError::Barred(problem),
+        _ => UpstreamError::Barred("cannot be read"),
+    })
 }
 
 fn text(body: &[u8]) -> Option<&str> {

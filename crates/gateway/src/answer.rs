@@ -38,6 +38,9 @@ pub fn refusal(rejection: &Rejection, to: &To<'_>) -> Response {
         // Nothing here may differ between a tool that does not exist and one that is not for this run.
         (_, Action::Method(_), Code::Unknown) => reply::error(id.as_ref(), -32601, &rejection.message, None),
         (_, _, Code::Unknown) => reply::error(id.as_ref(), -32602, &rejection.message, None),
+        (_, _, Code::HeaderMismatch) => {
+            reply::error(id.as_ref(), -32020, &rejection.message, data(rejection).as_deref())
+        }
         (Some(id), Action::CallTool(_), _) if status == StatusCode::OK => {
             reply::result(id, &tool_error(rejection, to.revision))
         }

@@ -4,8 +4,10 @@
 
 pub mod accept;
 pub mod answer;
+pub mod body;
 pub mod clock;
 pub mod config;
+pub mod doors;
 pub mod fetch;
 pub mod flight;
 pub mod flights;
@@ -20,6 +22,7 @@ pub mod observe;
 pub mod open;
 pub mod permit;
 pub mod pins;
+pub mod places;
 pub mod rebuild;
 pub mod record;
 pub mod refusal;
@@ -44,7 +47,6 @@ use remit_core::identify::{Caller, Request, identify};
 use remit_core::input::{Facts, Input, Presented, State};
 use remit_core::rejection::{Code, Rejection};
 use remit_core::snapshot::Snapshot;
-use tokio::sync::Semaphore;
 
 pub use config::Config;
 pub use open::OpenError;
@@ -62,7 +64,7 @@ pub struct Gateway {
     strangers: strangers::Strangers,
     recorder: record::Recorder,
     upstreams: send::Upstreams,
-    calls: Arc<Semaphore>,
+    places: places::Places,
 }
 
 impl Gateway {

@@ -1,6 +1,5 @@
 //! Connections: how many there may be, how long one may take to say what it wants, and how they end.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,14 +8,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::Gateway;
+use crate::doors::{Doors, Seat};
 use crate::server::answer;
 
-/// Most connections at a time; more wait to be accepted.
-const CONNECTIONS_MAX: usize = 8_192;
 /// How long the head of a request may take to come, and a connection may be idle.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 /// Longest head of a request, in bytes.
@@ -32,20 +30,21 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let doors = Arc::new(Doors::default());
     let (stop, stopping) = watch::channel(());
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
         let accepted = tokio::select! {
             () = &mut shutdown => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, source)) => {
-                let served = connection(Arc::clone(&gateway), stream, source.ip(), stopping.clone(), place);
-                connections.spawn(served);
+                // Without a seat it is closed at once.
+                if let Some(seat) = doors.enter(source.ip()) {
+                    connections.spawn(connection(Arc::clone(&gateway), stream, seat, stopping.clone()));
+                }
             }
             // One connection's failure, or too many open files: neither ends the service.
             Err(error) => {
@@ -65,18 +64,13 @@ pub async fn serve(
     Ok(())
 }
 
-async fn connection(
-    gateway: Arc<Gateway>,
-    stream: TcpStream,
-    source: IpAddr,
-    mut stopping: watch::Receiver<()>,
-    place: OwnedSemaphorePermit,
-) {
+async fn connection(gateway: Arc<Gateway>, stream: TcpStream, seat: Arc<Seat>, mut stopping: watch::Receiver<()>) {
     // Nagle's delay would be felt on every small frame; a socket that refuses still serves.
     stream.set_nodelay(true).ok();
+    let sitting = Arc::clone(&seat);
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let gateway = Arc::clone(&gateway);
-        async move { Ok::<_, std::convert::Infallible>(answer(gateway, source, request.map(Body::new)).await) }
+        let (gateway, seat) = (Arc::clone(&gateway), Arc::clone(&sitting));
+        async move { Ok::<_, std::convert::Infallible>(answer(gateway, seat, request.map(Body::new)).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -86,6 +80,7 @@ async fn connection(
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,
+        () = seat.cleared() => Ok(()),
         _stop = stopping.changed() => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -94,5 +89,4 @@ async fn connection(
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
     }
-    drop(place);
 }

@@ -19,7 +19,7 @@ pub fn filter(route: &Route, claims: &Arc<Claims>, kind: ListKind, text: &str) -
     let gateway = &route.gateway;
     let now = gateway.clock.now_s();
     if kind == ListKind::Tools {
-        gateway.pins.observe(&route.server, &list, route.asked.first_page, now);
+        gateway.pins.doubt(&route.server, &list);
     }
     let snapshot = gateway.snapshots.current(now).ok()?;
     let state = gateway.runs.peek(claims, now, gateway.recorder.log().size()).ok()?;

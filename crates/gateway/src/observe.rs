@@ -25,7 +25,7 @@ use crate::mcp::list::{List, ListKind};
 use crate::mcp::reply;
 use crate::mcp::revision::Era;
 use crate::permit::Permit;
-use crate::pins::LIST_PAGES_MAX;
+use crate::pins::{LIST_PAGES_MAX, Walk};
 use crate::relay::{failed, status_of};
 use crate::send::{SESSION, send};
 use crate::sse::FrameKind;
@@ -55,17 +55,28 @@ pub async fn pins(gw: &Arc<Gateway>, snapshot: &Snapshot, call: &Call, asked: &A
     if !shows(&snapshot.bundle, &input) {
         return Ok(());
     }
-    let mut cursor = None;
-    for page in 0..LIST_PAGES_MAX {
-        let text = list(gw, snapshot, call.server(), asked, cursor.as_deref()).await?;
-        let list = List::parse(ListKind::Tools, &text).ok().flatten().ok_or_else(|| failed(NO_LIST))?;
-        gw.pins.observe(call.server(), &list, page == 0, now);
-        cursor = next(&text);
-        if cursor.is_none() {
-            break;
+    match walk(gw, snapshot, call.server(), asked).await {
+        Ok(walk) => gw.pins.replace(call.server(), walk, now),
+        Err(why) => {
+            gw.pins.forget_stale(call.server(), now);
+            return Err(why);
         }
     }
     Ok(())
+}
+
+/// Every page of the upstream's list.
+async fn walk(gw: &Arc<Gateway>, snapshot: &Snapshot, server: &ServerName, asked: &Asked) -> Result<Walk, Rejection> {
+    let (mut walk, mut cursor) = (Walk::default(), None);
+    for _page in 0..LIST_PAGES_MAX {
+        let text = list(gw, snapshot, server, asked, cursor.as_deref()).await?;
+        walk.page(&List::parse(ListKind::Tools, &text).ok().flatten().ok_or_else(|| failed(NO_LIST))?);
+        cursor = next(&text);
+        if cursor.is_none() {
+            return Ok(walk);
+        }
+    }
+    Err(failed(UpstreamError::Malformed("its list has no end")))
 }
 
 /// The refusal of a call whose tool could not be looked at: the reason is not that it changed.
@@ -142,11 +153,11 @@ fn message(asked: &Asked, cursor: Option<&str>) -> Option<(Vec<u8>, Asked)> {
         revision: asked.revision,
         id: Some((IdKey::number(ID), ID.to_string())),
         list: Some(ListKind::Tools),
-        first_page: cursor.is_none(),
         meta: None,
         standing: false,
         cancels: None,
         presented: asked.presented.clone(),
+        barred: None,
         place: None,
     };
     Some((body.to_string().into_bytes(), asked))

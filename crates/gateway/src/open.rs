@@ -8,12 +8,12 @@ use remit_audit::vault::{Kek, Vault, VaultError};
 use remit_audit::{KeyError, Log, LogKey};
 use remit_core::event::{Epoch, Heartbeat};
 use remit_core::rejection::Rejection;
-use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::fetch::Authority;
 use crate::flights::Flights;
 use crate::pins::Pins;
+use crate::places::Places;
 use crate::rebuild::{RebuildError, rebuild};
 use crate::record::Recorder;
 use crate::runs::Runs;
@@ -115,7 +115,7 @@ impl Gateway {
                 http: HttpUpstreams::new(deadlines),
                 children: Children::new(around, deadlines, ChildLimits::default()),
             },
-            calls: Arc::new(Semaphore::new(config.calls_max)),
+            places: Places::new(config.calls_max),
             config,
         }))
     }

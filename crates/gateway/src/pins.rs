@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use remit_core::id::{ServerName, ToolName};
 
-use crate::mcp::list::List;
+use crate::mcp::list::{Entry, List};
 
 /// How long an upstream's list counts as known, in seconds.
 pub const PIN_AGE_MAX_S: i64 = 60;
@@ -18,6 +18,28 @@ pub const LIST_PAGES_MAX: usize = 16;
 struct Listed {
     at: i64,
     tools: HashMap<String, String>,
+}
+
+/// The pages of one list, kept apart from what is known until the last of them is there.
+#[derive(Debug, Default)]
+pub struct Walk(HashMap<String, String>);
+
+impl Walk {
+    /// Takes a page; a name that stands there twice and differs is nobody's.
+    pub fn page(&mut self, page: &List<'_>) {
+        for entry in &page.entries {
+            let pin = pin_of(entry);
+            let known = self.0.entry(entry.name.clone().into_owned()).or_insert_with(|| pin.clone());
+            if *known != pin {
+                known.clear();
+            }
+        }
+    }
+}
+
+/// A definition that cannot be pinned is one that nobody reviewed.
+fn pin_of(entry: &Entry<'_>) -> String {
+    entry.pin().unwrap_or_default()
 }
 
 /// What the upstreams listed.
@@ -34,18 +56,27 @@ impl Pins {
         self.lock().get(server).is_some_and(|listed| now.saturating_sub(listed.at) <= PIN_AGE_MAX_S)
     }
 
-    /// Takes over a page of a list; the first page forgets what was known before.
-    pub fn observe(&self, server: &ServerName, list: &List<'_>, first: bool, now: i64) {
+    /// Takes over a whole list, in the place of what was known before. `at` is when it was begun to be asked for.
+    pub fn replace(&self, server: &ServerName, walk: Walk, at: i64) {
+        self.lock().insert(server.clone(), Listed { at, tools: walk.0 });
+    }
+
+    /// Forgets an upstream's list where its own words on the way to somebody say otherwise, so that it is asked again.
+    ///
+    /// What is missing from a page says nothing: who asks chooses the page.
+    pub fn doubt(&self, server: &ServerName, page: &List<'_>) {
         let mut all = self.lock();
-        let listed = all.entry(server.clone()).or_default();
-        if first {
-            listed.tools.clear();
+        let Some(known) = all.get(server) else { return };
+        let differs = |entry: &Entry<'_>| known.tools.get(&*entry.name).is_some_and(|pin| *pin != pin_of(entry));
+        if page.entries.iter().any(differs) {
+            all.remove(server);
         }
-        listed.at = now;
-        for entry in &list.entries {
-            // A definition that cannot be pinned is one that nobody reviewed.
-            let pin = entry.pin().unwrap_or_default();
-            listed.tools.insert(entry.name.clone().into_owned(), pin);
+    }
+
+    /// Forgets what is too old to count: the upstream could not be asked again.
+    pub fn forget_stale(&self, server: &ServerName, now: i64) {
+        if !self.known(server, now) {
+            self.forget(server);
         }
     }
 

@@ -232,7 +232,9 @@ async fn last(route: &Route, flight: Flight, frame: &Frame, client: &mpsc::Sende
 /// What an upstream's failure makes of the call.
 pub fn status_of(error: UpstreamError) -> Status {
     match error {
-        UpstreamError::Unreachable | UpstreamError::Busy | UpstreamError::Session => Status::NotSent,
+        UpstreamError::Unreachable | UpstreamError::Busy | UpstreamError::Session | UpstreamError::Barred(_) => {
+            Status::NotSent
+        }
         UpstreamError::Timeout => Status::Timeout,
         UpstreamError::Malformed(_) | UpstreamError::TooLarge => Status::Invalid,
         UpstreamError::Closed => Status::Unreachable,
@@ -244,10 +246,16 @@ pub fn failed(error: UpstreamError) -> Rejection {
     if error == UpstreamError::Session {
         return Rejection::new(Code::SessionUnknown, error.to_string(), "begin a new session: initialize");
     }
+    if let UpstreamError::Barred(why) = error {
+        let message = format!("header mismatch: {why}");
+        return Rejection::new(Code::HeaderMismatch, message, "repeat in the headers what the tool's schema asks for");
+    }
     let code = match error {
         UpstreamError::Unreachable | UpstreamError::Busy | UpstreamError::Closed => Code::UpstreamUnreachable,
         UpstreamError::Timeout => Code::UpstreamTimeout,
-        UpstreamError::Malformed(_) | UpstreamError::TooLarge | UpstreamError::Session => Code::UpstreamInvalid,
+        UpstreamError::Malformed(_) | UpstreamError::TooLarge | UpstreamError::Session | UpstreamError::Barred(_) => {
+            Code::UpstreamInvalid
+        }
     };
     let help = if error.is_unsent() {
         "nothing was sent: try again, or see: remit doctor"

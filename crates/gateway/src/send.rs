@@ -37,6 +37,9 @@ pub async fn send(
     permit: Permit,
     asked: &Asked,
 ) -> Result<Reply, UpstreamError> {
+    if let Some(why) = asked.barred {
+        return Err(why);
+    }
     let call = permit.decided().call();
     let server = bundle.server(call.server()).ok_or(UpstreamError::Unreachable)?;
     let Some(claims) = permit.decided().input().claims() else {

@@ -1,73 +1,136 @@
 //! The gateway's HTTP surface: one endpoint per server, its metadata, and health.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::Request;
+use axum::http::request::Parts;
 use axum::response::Response;
-use http::header::{HOST, ORIGIN};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use http::{Method, StatusCode};
+use remit_core::call::Call;
 use remit_core::id::ServerName;
 use remit_core::rejection::{Code, Rejection};
 
 use crate::Gateway;
-use crate::accept::{Asked, accept};
+use crate::accept::{Asked, Unacceptable, accept, announced};
 use crate::answer::{self, To, json};
+use crate::body::{Unread, pass_over, read};
+use crate::doors::Seat;
 use crate::handle::handle;
 pub use crate::listen::serve;
-use crate::mcp::McpError;
+use crate::mcp::{McpError, headers};
 
-/// Answers one request from `source`.
-pub(crate) async fn answer(gateway: Arc<Gateway>, source: IpAddr, request: Request<Body>) -> Response {
-    let path = request.uri().path().to_owned();
-    if let Some(name) = path.strip_prefix("/mcp/") {
-        // In a box: a connection that waits for its next request does not hold the room that a call needs.
-        return Box::pin(mcp(&gateway, name, source, request)).await;
-    }
-    if request.method() == Method::GET {
-        if let Some(name) = path.strip_prefix("/.well-known/oauth-protected-resource/mcp/") {
-            return metadata(&gateway, name);
-        }
-        if path == "/healthz" {
-            return health(&gateway);
-        }
-    }
-    plain(Code::ServerUnknown, "there is nothing here", "speak to /mcp/SERVER")
-}
+/// Where health is asked for.
+const HEALTH: &str = "/healthz";
 
-async fn mcp(gateway: &Arc<Gateway>, name: &str, source: IpAddr, request: Request<Body>) -> Response {
+/// Answers one request of this connection.
+pub(crate) async fn answer(gateway: Arc<Gateway>, seat: Arc<Seat>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
-    if !gateway.origin_allowed(&parts) {
+    if !gateway.is_meant(&parts) {
         return plain(
             Code::OriginForbidden,
             "the request comes from a web page, or for another host",
             "call from an MCP client",
         );
     }
-    let Ok(place) = Arc::clone(&gateway.calls).try_acquire_owned() else {
-        return plain(Code::Overloaded, "too many calls are in flight", "try again in a second");
-    };
-    let Ok(server) = ServerName::new(name) else {
-        return plain(Code::ServerUnknown, "no such server", "list servers: remit server list");
-    };
-    let snapshot = gateway.snapshots.latest();
-    match accept(&parts, body, &server, snapshot.as_ref().map(|s| s.bundle.as_ref())).await {
-        Err(refused) if parts.method != Method::POST && refused.error == McpError::Method => answer::not_allowed(),
-        Err(refused) => answer::unacceptable(&refused),
-        Ok((call, mut asked)) => {
-            asked.place = Some(place);
-            answer_call(gateway, &server, call, asked, &parts, source).await
+    if let Some(name) = parts.uri.path().strip_prefix("/mcp/") {
+        let Ok(server) = ServerName::new(name) else {
+            return plain(Code::ServerUnknown, "no such server", "list servers: remit server list");
+        };
+        // In a box: a connection that waits for its next request does not hold the room that a call needs.
+        return Box::pin(mcp(&gateway, &server, &seat, parts, body)).await;
+    }
+    if parts.method == Method::GET {
+        if let Some(name) = parts.uri.path().strip_prefix("/.well-known/oauth-protected-resource/mcp/") {
+            return metadata(&gateway, name);
+        }
+        if parts.uri.path() == HEALTH {
+            return health(&gateway);
         }
     }
+    plain(Code::ServerUnknown, "there is nothing here", "speak to /mcp/SERVER")
+}
+
+/// Nothing of a message is read, and no place is taken, before its headers have shown a token that is authentic.
+async fn mcp(gateway: &Arc<Gateway>, server: &ServerName, seat: &Arc<Seat>, parts: Parts, body: Body) -> Response {
+    let now = gateway.clock.now_s();
+    let snapshot = match gateway.snapshots.current(now) {
+        Ok(snapshot) => snapshot,
+        Err(stale) => return early(gateway, server, &parts, body, &stale).await,
+    };
+    let mut tokens = parts.headers.get_all(AUTHORIZATION).iter();
+    let holder = match (tokens.next().and_then(|token| token.to_str().ok()), tokens.next()) {
+        (Some(token), None) => gateway.tokens.holder(&snapshot, token, now),
+        _ => None,
+    };
+    let Some(holder) = holder else {
+        let Some((call, asked)) = announced(&parts, server) else {
+            return answer::unacceptable(&McpError::Method.into());
+        };
+        let response = answer_call(gateway, server, call, asked, &parts, seat.source).await;
+        pass_over(body).await;
+        return response;
+    };
+    let mut place = match gateway.places.take(&holder.root, Some(seat.busy())) {
+        Ok(place) => place,
+        Err(full) => return early(gateway, server, &parts, body, &full).await,
+    };
+    if let Err(error) = headers::acceptable(&parts.method, &parts.headers) {
+        return unacceptable(&parts, &error.into());
+    }
+    let body = if parts.method == Method::POST { read(body, &mut place).await } else { Ok(Bytes::new()) };
+    let body = match body {
+        Ok(body) => body,
+        Err(Unread::Bad(error)) => return unacceptable(&parts, &error.into()),
+        Err(Unread::NoRoom(full)) => return early(gateway, server, &parts, Body::empty(), &full).await,
+    };
+    match accept(&parts, body, server, Some(&snapshot.bundle)) {
+        Err(refused) => unacceptable(&parts, &refused),
+        Ok((call, mut asked)) => {
+            if asked.standing
+                && let Err(full) = place.stand()
+            {
+                return refusal(gateway, server, &call, &asked, &full);
+            }
+            asked.place = Some(place);
+            answer_call(gateway, server, call, asked, &parts, seat.source).await
+        }
+    }
+}
+
+/// A refusal of a message that was not read.
+async fn early(gateway: &Gateway, server: &ServerName, parts: &Parts, body: Body, rejection: &Rejection) -> Response {
+    pass_over(body).await;
+    match announced(parts, server) {
+        Some((call, asked)) => refusal(gateway, server, &call, &asked, rejection),
+        None => answer::unacceptable(&McpError::Method.into()),
+    }
+}
+
+fn unacceptable(parts: &Parts, refused: &Unacceptable) -> Response {
+    if parts.method != Method::POST && refused.error == McpError::Method {
+        return answer::not_allowed();
+    }
+    answer::unacceptable(refused)
+}
+
+fn refusal(gateway: &Gateway, server: &ServerName, call: &Call, asked: &Asked, rejection: &Rejection) -> Response {
+    let scope = call.action().tool().map(|tool| format!("{server}/{tool}"));
+    let metadata = gateway.metadata_url(server);
+    let id = asked.id.as_ref().map(|(_, raw)| raw.as_str());
+    let (action, revision) = (call.action(), asked.revision);
+    answer::refusal(rejection, &To { id, action, revision, metadata: &metadata, scope: scope.as_deref() })
 }
 
 async fn answer_call(
     gateway: &Arc<Gateway>,
     server: &ServerName,
-    call: remit_core::call::Call,
+    call: Call,
     asked: Asked,
-    parts: &axum::http::request::Parts,
+    parts: &Parts,
     source: IpAddr,
 ) -> Response {
     let id = asked.id.as_ref().map(|(_, raw)| raw.clone());
@@ -131,14 +194,26 @@ impl Gateway {
         format!("{}/.well-known/oauth-protected-resource/mcp/{server}", self.config.url)
     }
 
-    /// No web page but those of the configured origins, and no name for this machine but its own: a page that rebinds
-    /// a name to a loopback address gets nowhere.
-    fn origin_allowed(&self, parts: &axum::http::request::Parts) -> bool {
-        let header = |name| parts.headers.get(name).map(|value: &http::HeaderValue| value.to_str().unwrap_or(""));
+    /// No web page but those of the configured origins, and no name for this machine but its own, said once: a page
+    /// that rebinds a name to a loopback address gets nowhere. Who asks only for health may use the address itself, as
+    /// probes do: nobody rebinds that.
+    fn is_meant(&self, parts: &Parts) -> bool {
         let own = self.config.url.split_once("://").map_or("", |(_, rest)| rest);
-        let host = header(HOST).or_else(|| parts.uri.authority().map(http::uri::Authority::as_str));
-        let host_ok = host.is_some_and(|host| host.eq_ignore_ascii_case(own));
-        let origin_ok = header(ORIGIN).is_none_or(|origin| self.config.origins.iter().any(|allowed| allowed == origin));
-        host_ok && origin_ok
+        let mut hosts = parts.headers.get_all(HOST).iter();
+        let host = match (hosts.next().and_then(|host| host.to_str().ok()), hosts.next()) {
+            (Some(host), None) => host,
+            _ => return false,
+        };
+        let probed = parts.uri.path() == HEALTH && is_address(host);
+        let named = |host: &str| host.eq_ignore_ascii_case(own);
+        let authority_ok = parts.uri.authority().is_none_or(|authority| named(authority.as_str()));
+        let mut origins = parts.headers.get_all(ORIGIN).iter();
+        let allowed = |origin: &http::HeaderValue| self.config.origins.iter().any(|allowed| origin == allowed.as_str());
+        (named(host) || probed) && authority_ok && origins.all(allowed)
     }
+}
+
+fn is_address(host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    host.parse::<SocketAddr>().is_ok() || bare.parse::<IpAddr>().is_ok()
 }

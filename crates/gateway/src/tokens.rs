@@ -1,8 +1,9 @@
 //! Tokens whose signatures were verified, and proofs that were seen: both bounded, both only memory.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use remit_core::claims::Claims;
 use remit_core::dpop::{PROOF_WINDOW_S, Proof};
 use remit_core::hash::{Digest, sha256};
 use remit_core::identify::{Authentic, Request, authenticate, verify};
@@ -40,6 +41,14 @@ impl Tokens {
     /// What a request presents. A proof counts as used from here on.
     pub fn present(&self, snapshot: &Snapshot, request: Request<'_>, now: i64) -> Presented {
         authenticate(request, now, |token| self.lookup(snapshot, token), |proof| self.first_use(proof, now))
+    }
+
+    /// Whose token this value of `Authorization` holds, if one that is authentic and not over. Proves nothing of who
+    /// sends it, and uses no proof up: enough to read on, never enough to decide.
+    pub fn holder(&self, snapshot: &Snapshot, authorization: &str, now: i64) -> Option<Arc<Claims>> {
+        let (_, token) = authorization.split_once(' ')?;
+        let claims = Arc::clone(self.lookup(snapshot, token)?.claims());
+        (claims.exp > now).then_some(claims)
     }
 
     fn lookup(&self, snapshot: &Snapshot, token: &str) -> Option<Authentic> {

@@ -12,6 +12,7 @@ use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName
 use super::envelope::{Envelope, Request};
 use super::error::McpError;
 use super::method::is_decided;
+use super::mirror::Mirror;
 use super::revision::{Era, Revision};
 
 /// Most `Mcp-*` headers of one request, in headers.
@@ -23,8 +24,19 @@ const VERSION: &str = "MCP-Protocol-Version";
 const METHOD: &str = "Mcp-Method";
 const NAME: &str = "Mcp-Name";
 
-/// What goes on to an upstream, besides `mcp-*`.
-const FORWARDED: [&str; 4] = ["accept", "content-type", "traceparent", "tracestate"];
+const PARAM: &str = "mcp-param-";
+
+/// What goes on to an upstream, besides `mcp-param-*`.
+const FORWARDED: [&str; 8] = [
+    "accept",
+    "content-type",
+    "traceparent",
+    "tracestate",
+    "mcp-protocol-version",
+    "mcp-method",
+    "mcp-name",
+    "mcp-session-id",
+];
 /// What comes back from one.
 const RETURNED: [&str; 6] =
     ["content-type", "mcp-session-id", "mcp-protocol-version", "x-accel-buffering", "retry-after", "allow"];
@@ -83,9 +95,15 @@ pub fn bodyless(headers: &HeaderMap) -> Result<Revision, McpError> {
     spoken(value(headers, VERSION))
 }
 
-/// The headers that go on to an upstream.
+/// The headers without any of `Mcp-Param-*` but these, which were held against the arguments.
+pub fn checked(headers: &HeaderMap, mirrors: &[Mirror]) -> HeaderMap {
+    let is_checked = |name: &str| !name.starts_with(PARAM) || mirrors.iter().any(|mirror| mirror.header == name);
+    select(headers, |name| is_checked(name.as_str()))
+}
+
+/// The headers that go on to an upstream. What nobody here understands might mean something there.
 pub fn forwarded(headers: &HeaderMap) -> HeaderMap {
-    select(headers, |name| FORWARDED.contains(&name.as_str()) || name.as_str().starts_with("mcp-"))
+    select(headers, |name| FORWARDED.contains(&name.as_str()) || name.as_str().starts_with(PARAM))
 }
 
 /// The headers of an upstream's answer that go back to the caller.
@@ -178,7 +196,7 @@ fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn select(headers: &HeaderMap, keep: fn(&HeaderName) -> bool) -> HeaderMap {
+fn select(headers: &HeaderMap, keep: impl Fn(&HeaderName) -> bool) -> HeaderMap {
     headers.iter().filter(|(name, _)| keep(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 

@@ -9,12 +9,17 @@ use remit_core::json::{JsonError, Value, elements, members};
 use serde_json::value::RawValue;
 
 use super::error::McpError;
+use super::params::no_lookalike;
 use super::splice::{range_in, splice};
 
 /// Most entries of one page, in entries.
 pub const ENTRIES_MAX: usize = 4096;
 /// Longest time for which a client may keep a filtered list, in milliseconds: a revoked tool does not linger.
 pub const LIST_TTL_MS_MAX: u64 = 5_000;
+
+/// What a client reads of a list, whichever it asked for.
+const MEMBERS: [&str; 8] =
+    ["tools", "prompts", "resources", "resourceTemplates", "cacheScope", "ttlMs", "nextCursor", "resultType"];
 
 /// What is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +94,9 @@ impl<'a> List<'a> {
         let Some(result) = find(raw, "result")? else {
             return Ok(None);
         };
+        for (name, _) in members(result)? {
+            no_lookalike(&name, &MEMBERS)?;
+        }
         let (array, key) = kind.members();
         let array = find(result, array)?.ok_or(McpError::Upstream("the list is missing"))?;
         let raws = elements(array)?;
@@ -127,7 +135,11 @@ impl<'a> List<'a> {
 }
 
 fn entry<'a>(raw: &'a RawValue, key: &str) -> Result<Entry<'a>, McpError> {
-    let name = members(raw)?.into_iter().find(|(name, _)| name == key).map(|(_, value)| Value::parse(value.get()));
+    let members = members(raw)?;
+    for (name, _) in &members {
+        no_lookalike(name, &[key])?;
+    }
+    let name = members.into_iter().find(|(name, _)| name == key).map(|(_, value)| Value::parse(value.get()));
     match name.transpose()? {
         Some(Value::String(name)) => Ok(Entry { name, raw }),
         _ => Err(McpError::Upstream("an entry has no name")),

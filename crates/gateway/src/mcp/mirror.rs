@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::error::McpError;
 use super::headers::decoded;
+use super::revision::Era;
 
 const PARAM: &str = "Mcp-Param-*";
 /// Deepest nesting of an annotated property, in levels.
@@ -38,13 +39,15 @@ pub fn mirrors(input_schema: &RawValue) -> Result<Vec<Mirror>, McpError> {
     Ok(found)
 }
 
-/// Checks a modern call's headers against its arguments; headers that no annotation names are left alone.
-pub fn check(headers: &HeaderMap, arguments: Option<&Value<'_>>, mirrors: &[Mirror]) -> Result<(), McpError> {
+/// Checks a call's headers against its arguments; headers that no annotation names are left alone. The legacy era
+/// asks for none of them, but one that stands there must not say something else.
+pub fn check(headers: &HeaderMap, arguments: Option<&Value<'_>>, mirrors: &[Mirror], era: Era) -> Result<(), McpError> {
     for mirror in mirrors {
         let value = mirror.path.iter().try_fold(arguments, |value, name| Some(value?.get(name))).flatten();
         let header = headers.get(&mirror.header);
         match (header, value) {
             (None, None | Some(Value::Null)) => {}
+            (None, Some(_)) if era == Era::Legacy => {}
             (None, Some(_)) => {
                 return Err(McpError::Header { name: PARAM, problem: "is missing" });
             }
@@ -144,7 +147,7 @@ mod tests {
             .iter()
             .map(|(n, v)| (n.parse::<HeaderName>().unwrap(), HeaderValue::from_str(v).unwrap()))
             .collect();
-        check(&headers, Some(&Value::parse(arguments).unwrap()), &of(SCHEMA).unwrap()).is_ok()
+        check(&headers, Some(&Value::parse(arguments).unwrap()), &of(SCHEMA).unwrap(), Era::Modern).is_ok()
     }
 
     #[test]

@@ -79,7 +79,12 @@ impl HttpUpstreams {
         let mut body = Body { incoming: body, idle: end.map(|_| self.deadlines.idle), end };
         let kind = media_type(&parts.headers);
         let answer = match parts.status {
+            _ if parts.headers.get_all(CONTENT_TYPE).iter().count() > 1 => {
+                Err(UpstreamError::Malformed("two content types"))
+            }
             status if status.is_redirection() => Err(UpstreamError::Malformed("a redirect")),
+            // Others say something of the connection or the cache, and nothing of a call; or they say nothing at all.
+            status if !is_answer(status) => Err(UpstreamError::Malformed("a status that is no answer")),
             StatusCode::ACCEPTED | StatusCode::NO_CONTENT => Ok(Reply::Accepted),
             _ if parts.headers.contains_key(CONTENT_ENCODING) => Err(UpstreamError::Malformed("an encoded body")),
             StatusCode::OK if kind == "text/event-stream" => {
@@ -100,6 +105,10 @@ impl HttpUpstreams {
         done(&mut aside);
         answer
     }
+}
+
+fn is_answer(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 202 | 204 | 400..=599)
 }
 
 fn done(aside: &mut Option<Aside>) {

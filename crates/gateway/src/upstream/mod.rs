@@ -122,6 +122,9 @@ pub enum UpstreamError {
     /// Nothing was sent: the session that the message names is not one of the run's.
     #[error("the session is not one of this run's")]
     Session,
+    /// Nothing was sent: the request is not one that may be, whatever was decided of it.
+    #[error("{0}")]
+    Barred(&'static str),
     /// The connection or the program ended before the answer did.
     #[error("the upstream closed before it had answered")]
     Closed,
@@ -130,7 +133,7 @@ pub enum UpstreamError {
 impl UpstreamError {
     /// Whether the message certainly never reached the upstream.
     pub fn is_unsent(self) -> bool {
-        matches!(self, Self::Unreachable | Self::Busy | Self::Session)
+        matches!(self, Self::Unreachable | Self::Busy | Self::Session | Self::Barred(_))
     }
 }
 
