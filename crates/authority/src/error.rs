@@ -93,7 +93,7 @@ impl AuthorityError {
             Self::Bundle(why) => Rejection::new(
                 Code::RequestInvalid,
                 format!("the bundle is not valid, the last good one stays: {why}"),
-                "mend the named policy, then: remit policy check",
+                "mend the named policy, then: remit admin reload",
             ),
             other => {
                 tracing::error!(error = %other, "request failed");

@@ -43,7 +43,7 @@ pub(super) async fn bundle(state: Shared, query: Query<After>, headers: HeaderMa
     let Some(bundle) = offered.bundle else {
         let why = offered.error.unwrap_or_default();
         let message = format!("there is no valid bundle yet: {why}");
-        let help = "mend the policies, then: remit policy check";
+        let help = "mend the policies, then: remit admin reload";
         return refusal(&Rejection::new(Code::PolicyStale, message, help));
     };
     note(&bundle, &headers)
