@@ -138,14 +138,26 @@ fn reason_and_end(asked: &Asked) -> Result<i64, Rejection> {
     }
     match manifest::seconds(&asked.duration) {
         Some(seconds) if seconds > 0 => Ok(seconds),
-        _ => Err(incomplete("no end is given, and there is no scope without one", "say for how long: --for 15m")),
+        _ if asked.duration.trim().is_empty() => {
+            Err(incomplete("no end is given, and there is no scope without one", "say for how long: --for 15m"))
+        }
+        _ => Err(incomplete(
+            format!("`{}` is not a time", asked.duration),
+            "write one number of seconds, minutes or hours: --for 90s, --for 15m or --for 2h",
+        )),
     }
 }
 
 fn targets(asked: &Asked) -> Result<Vec<Target>, Rejection> {
     let parse = |text: &String| {
-        text.parse::<Target>()
-            .map_err(|error| Rejection::new(Code::RequestInvalid, error.to_string(), "remit server list"))
+        text.parse::<Target>().map_err(|error| match ServerName::new(text.as_str()) {
+            Ok(server) => Rejection::new(
+                Code::RequestInvalid,
+                format!("`{server}` names no tool"),
+                format!("name the tool, {server}/TOOL, one of: remit server show {server}"),
+            ),
+            Err(_) => Rejection::new(Code::RequestInvalid, error.to_string(), "see what there is: remit server list"),
+        })
     };
     let mut targets = asked.tools.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     targets.sort();

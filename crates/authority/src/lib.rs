@@ -14,6 +14,7 @@ pub mod grant;
 mod http;
 mod journal;
 mod keys;
+mod known;
 pub mod learn;
 mod mint;
 mod pin;

@@ -158,13 +158,23 @@ fn holder(core: &Core, id: &RunId, wanted: &Wanted, now: i64) -> Result<Holder, 
         Some(grant) => store.grant(grant)?.filter(|grant| grant.run == run.id),
         None => store.ceiling(&run.id)?,
     };
-    let Some(grant) = grant.filter(|grant| grant.until > now) else {
-        return over("the grant is over".into());
+    let Some(grant) = grant else {
+        return Ok(Err((Refusal::Grant, no_grant(&run, wanted))));
     };
+    if grant.until <= now {
+        return over("the grant is over".into());
+    }
     let Some(agent) = store.agent(&run.agent)? else {
         return over(format!("the agent {} is not registered", run.agent.short()));
     };
     Ok(Ok((run, grant, agent)))
+}
+
+/// Another run's grant is told by nothing from one that does not exist.
+fn no_grant(run: &Run, wanted: &Wanted) -> Rejection {
+    let named = wanted.grant.as_ref().map_or_else(String::new, |grant| format!(" `{grant}`"));
+    let message = format!("the run `{}` has no grant{named}", run.id);
+    Rejection::new(Code::RequestInvalid, message, format!("see what it has: remit status --run {}", run.id))
 }
 
 fn unbound(agent: &AgentRecord) -> (Refusal, Rejection) {

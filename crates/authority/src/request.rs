@@ -12,6 +12,7 @@ use crate::authority::{Core, State};
 use crate::change::{Change, Grant, Principal, Process, Run};
 use crate::error::AuthorityError;
 use crate::grant::{Asked, Granted, Offer, grant, narrow};
+use crate::known;
 use crate::random;
 use crate::signing::PrivateKey;
 use crate::socket;
@@ -34,6 +35,7 @@ impl State {
             let message = format!("no agent `{}` is registered", request.agent);
             refused(Code::AgentUnregistered, message, "register it: remit agent register agent.toml")
         })?;
+        known::registered(core.journal.store(), &request.asked)?;
         let granted = judge(self, &core, &agent.manifest, &request.asked)?;
         let principal = self.principal(&mut core, request.principal.as_deref().unwrap_or(asker))?;
         let id = random::run()?;
@@ -129,7 +131,9 @@ fn judge(
         let offer = Offer { environment: server.environment, exposed, prompts, resources: server.resources };
         offers.insert(server.name, offer);
     }
-    Ok(grant(manifest, &offers, &state.config.gateway, asked)?)
+    let granted = grant(manifest, &offers, &state.config.gateway, asked)?;
+    known::arguments(store, asked)?;
+    Ok(granted)
 }
 
 fn state_grant(
@@ -184,9 +188,25 @@ fn not_revoked(core: &Core, run: &Run) -> Result<(), AuthorityError> {
         _ => false,
     });
     hit.map_or(Ok(()), |entry| {
-        let message = format!("the {} was revoked", entry.kind.name());
-        Err(refused(Code::Revoked, message, "register a new version, or ask who revoked it"))
+        let (message, help) = taken_back(entry.kind, &entry.id);
+        Err(refused(Code::Revoked, message, help))
     })
+}
+
+/// What was revoked, how far it reaches, and what is left to do. Nothing lifts a revocation: only a lockdown ends.
+fn taken_back(kind: remit_core::revoked::Kind, id: &str) -> (String, &'static str) {
+    use remit_core::revoked::Kind;
+    const WHO: &str = "it stays so: see who revoked it: remit log tail --log authority --kind revocation";
+    match kind {
+        Kind::Agent if id.contains('@') => (
+            format!("this version of the agent, `{id}`, was revoked"),
+            "register the next version: remit agent register agent.toml",
+        ),
+        Kind::Agent => (format!("the agent `{id}` was revoked in all its versions, also those to come"), WHO),
+        Kind::Team => (format!("the team `{id}` was revoked with all its agents"), WHO),
+        Kind::Key => ("the run's key was revoked".into(), "make another key"),
+        kind => (format!("the {} was revoked", kind.name()), WHO),
+    }
 }
 
 fn over(run: &RunId) -> AuthorityError {

@@ -4,7 +4,7 @@ use remit_audit::note;
 use remit_core::bundle::FeedPage;
 use remit_core::id::{PrincipalId, RunId, ServerName, ToolId};
 use remit_core::rejection::{Code, Rejection};
-use remit_core::revoked::{Kind, REVOKED_ID_BYTES_MAX, Revocation};
+use remit_core::revoked::{Kind, Revocation};
 
 use crate::authority::{Core, State};
 use crate::change::{Change, Run};
@@ -100,18 +100,45 @@ fn named(core: &Core, kind: Kind, id: &str) -> Result<String, AuthorityError> {
                 Err(_) => false,
             }
         }
-        Kind::Key => !id.is_empty() && id.len() <= REVOKED_ID_BYTES_MAX,
-        Kind::Lockdown => ServerName::new(id).is_ok() || id.parse::<ToolId>().is_ok(),
+        Kind::Key => store.run_of_key(id)?.is_some(),
+        Kind::Lockdown => offered(core, id)?,
         Kind::Lift => core.revoked.locked().any(|locked| locked == id),
     };
     if found {
         return Ok(id.to_owned());
     }
-    Err(AuthorityError::Refused(Rejection::new(
-        Code::RequestInvalid,
-        format!("there is no such {}", kind.name()),
-        "see what there is: remit status",
-    )))
+    let (message, help) = unknown(kind, id);
+    Err(AuthorityError::Refused(Rejection::new(Code::RequestInvalid, message, help)))
+}
+
+/// Whether a server, or one of its tools, is registered. What it no longer offers counts: it may offer it again.
+fn offered(core: &Core, id: &str) -> Result<bool, AuthorityError> {
+    let store = core.journal.store();
+    if let Ok(tool) = id.parse::<ToolId>() {
+        return Ok(store.tools(&tool.server)?.iter().any(|offered| offered.name == tool.tool));
+    }
+    match ServerName::new(id) {
+        Ok(server) => Ok(store.server(&server)?.is_some()),
+        Err(_) => Ok(false),
+    }
+}
+
+/// What is said of an id that names nothing, and where the ids stand.
+fn unknown(kind: Kind, id: &str) -> (String, &'static str) {
+    let message = match kind {
+        Kind::Lockdown => format!("no server or tool `{id}` is registered"),
+        Kind::Lift => format!("`{id}` is not locked down"),
+        _ => format!("there is no {} `{id}`", kind.name()),
+    };
+    let help = match kind {
+        Kind::Lockdown => "see which servers are: remit server list; and their tools: remit server show SERVER",
+        Kind::Lift => "see what is: remit status",
+        Kind::Agent | Kind::Team => "see which are registered: remit agent list",
+        Kind::Token => "see which were minted: remit log tail --log authority --kind token",
+        Kind::Principal | Kind::Key => "see those of live runs: remit status --json",
+        Kind::Run | Kind::Root | Kind::Grant => "see which are live: remit status",
+    };
+    (message, help)
 }
 
 /// Live runs that a revocation ends.

@@ -92,6 +92,11 @@ impl Store {
         self.one("SELECT record FROM runs WHERE id = ?1", [id.as_str()])
     }
 
+    /// A run that has this key, by its thumbprint.
+    pub(crate) fn run_of_key(&self, jkt: &str) -> Found<Run> {
+        self.one("SELECT record FROM runs WHERE jkt = ?1 LIMIT 1", [jkt])
+    }
+
     /// A run that has neither ended nor outlived its ceiling.
     pub(crate) fn live_run(&self, id: &RunId, now: i64) -> Found<Run> {
         let sql = "SELECT record FROM runs WHERE id = ?1 AND ended IS NULL AND until > ?2";

@@ -4,4 +4,5 @@
 mod common;
 mod http;
 mod inside;
+mod refusals;
 mod sockets;

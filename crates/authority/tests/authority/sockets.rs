@@ -86,7 +86,7 @@ async fn a_run_only_narrows_itself() {
     // Another run's grant is none of this one's.
     let other = world.request(&["tickets/reply"], None).await.unwrap();
     let ask = RunAsk::Token { server: tickets(), grant: Some(other.grant.id) };
-    refused(run::<TokenGiven>(socket.clone(), ask).await.map(|_| ()), Code::TokenExpired);
+    refused(run::<TokenGiven>(socket.clone(), ask).await.map(|_| ()), Code::RequestInvalid);
     let status: RunStatus = run(socket.clone(), RunAsk::Status {}).await.unwrap();
     assert_eq!(status.grants.iter().map(|g| g.ceiling).collect::<Vec<_>>(), [true, false]);
 }
