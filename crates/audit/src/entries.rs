@@ -1,4 +1,7 @@
 //! Reading a log from an entry on: how its user rebuilds what it keeps in memory.
+//!
+//! **Invariant:** no entry is given that does not hash to what the tree has; what the tree has was compared with its
+//! signed root when the log was opened, and is in memory since.
 
 use std::{collections::VecDeque, sync::Arc};
 

@@ -12,6 +12,7 @@ use crate::{
     checkpoint::{Checkpoint, decimal},
     disk::{Disk, list_if_there, remove_if_there},
     error::{ReadError, at},
+    head::{self, Behind, Kept},
     log::OpenError,
     note::Signer,
     recover::{read_base, read_checkpoint, read_tail, read_vkey},
@@ -28,6 +29,8 @@ pub(crate) struct Chosen {
     pub(crate) signer: Signer,
     pub(crate) new: bool,
     pub(crate) previous: Option<String>,
+    /// What was kept outside of the directory.
+    pub(crate) kept: Option<Kept>,
 }
 
 /// Epochs in a log's directory, the oldest first.
@@ -39,20 +42,35 @@ pub fn epochs<D: Disk>(disk: &D, dir: &Path) -> Result<Vec<(u64, PathBuf)>, Read
     Ok(epochs)
 }
 
-/// Goes on with the newest epoch, or begins one. `prefix` is the origin without the epoch.
+/// Goes on with the newest epoch, or begins one: where there is none, where the newest is a copy or another key's, and
+/// where it lacks what the checkpoint outside of the directory covers. `prefix` is the origin without the epoch.
 pub(crate) fn choose<D: Disk>(
     disk: &D,
     dir: &Path,
     prefix: &str,
     seed: &[u8; 32],
     now: u64,
+    outside: Option<&head::Config>,
 ) -> Result<Chosen, OpenError> {
     let epochs = epochs(disk, dir)?;
     let sign_as = |epoch: u64| Signer::from_seed(&format!("{prefix}/{epoch}"), seed).map_err(OpenError::Origin);
+    let kept = match outside {
+        Some(outside) => head::read(disk, &outside.path, (dir, prefix, seed))?,
+        None => None,
+    };
+    let behind = kept.as_ref().filter(|kept| is_behind(disk, epochs.last(), kept));
+    if let (Some(kept), Some(outside)) = (behind, outside.filter(|outside| outside.behind == Behind::Refuse)) {
+        let signed = kept.checkpoint.size;
+        return Err(OpenError::Behind { origin: kept.checkpoint.origin.clone(), signed, path: outside.path.clone() });
+    }
+    let begin = |after: Option<u64>, previous: Option<String>| {
+        let epoch = now.max(after.map_or(0, |last| last.saturating_add(1)));
+        let signer = sign_as(epoch)?;
+        let path = create(disk, dir, epoch, &signer)?;
+        Ok(Chosen { epoch, dir: path, signer, new: true, previous, kept: kept.clone() })
+    };
     let Some((last, last_dir)) = epochs.last() else {
-        let signer = sign_as(now)?;
-        let path = create(disk, dir, now, &signer)?;
-        return Ok(Chosen { epoch: now, dir: path, signer, new: true, previous: None });
+        return begin(kept.as_ref().map(|kept| kept.epoch), kept.as_ref().map(|kept| kept.note.clone()));
     };
     // A run that ended between making the epoch and syncing its name has left the name unsynced.
     disk.sync_dir(dir).map_err(at(dir))?;
@@ -61,15 +79,28 @@ pub(crate) fn choose<D: Disk>(
     if found.name() != signer.name() {
         return Err(OpenError::OtherLog { found: found.name().to_owned(), expected: signer.name().to_owned() });
     }
+    if let Some(behind) = behind {
+        return begin(Some(behind.epoch.max(*last)), Some(behind.note.clone()));
+    }
     if found.vkey() == signer.vkey() && is_the_same(disk, last_dir)? {
         let before = epochs.iter().rev().nth(1).and_then(|(_, dir)| final_checkpoint(disk, dir));
-        return Ok(Chosen { epoch: *last, dir: last_dir.clone(), signer, new: false, previous: before });
+        let kept = kept.clone();
+        return Ok(Chosen { epoch: *last, dir: last_dir.clone(), signer, new: false, previous: before, kept });
     }
-    let previous = final_checkpoint(disk, last_dir);
-    let epoch = now.max(last.saturating_add(1));
-    let signer = sign_as(epoch)?;
-    let path = create(disk, dir, epoch, &signer)?;
-    Ok(Chosen { epoch, dir: path, signer, new: true, previous })
+    begin(Some(*last), final_checkpoint(disk, last_dir))
+}
+
+/// Whether the log lacks what the checkpoint outside of it covers. A directory that cannot be read is for the opening to
+/// refuse, in its own words.
+fn is_behind<D: Disk>(disk: &D, last: Option<&(u64, PathBuf)>, kept: &Kept) -> bool {
+    match last {
+        Some((last, dir)) if *last == kept.epoch => {
+            let newest = final_checkpoint(disk, dir);
+            newest.and_then(|note| head::size(&note)).is_some_and(|size| size < kept.checkpoint.size)
+        }
+        Some((last, _)) => *last < kept.epoch,
+        None => true,
+    }
 }
 
 /// The last signed checkpoint of an epoch that is left as it is: of its segments if they are sound, else the published one.

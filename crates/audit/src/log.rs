@@ -21,6 +21,7 @@ use crate::{
     durable,
     entry::{Entry, Hashed},
     error::ReadError,
+    head,
     key::LogKey,
     note::NoteError,
     open::{self, Opened, Sizes},
@@ -49,10 +50,13 @@ pub struct Config {
     pub publish_every: Duration,
     /// Space held back for the outcomes of calls in flight.
     pub reserve_bytes: u64,
+    /// Where the newest checkpoint is kept once more, outside of `dir`; without it a log whose old content was written
+    /// back in place is not told from one that never had more.
+    pub outside: Option<head::Config>,
 }
 
 impl Config {
-    /// The usual sizes and times: segments of 16 MiB, 250 ms, 1 s, a reserve of 64 MiB.
+    /// The usual sizes and times: segments of 16 MiB, 250 ms, 1 s, a reserve of 64 MiB; nothing outside.
     pub fn new(dir: impl Into<PathBuf>, trust_domain: &str, instance: &str) -> Self {
         Self {
             dir: dir.into(),
@@ -62,6 +66,7 @@ impl Config {
             commit_deadline: Duration::from_millis(250),
             publish_every: Duration::from_secs(1),
             reserve_bytes: 64 << 20,
+            outside: None,
         }
     }
 }
@@ -81,7 +86,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// What is there cannot be trusted, or not be read.
-    #[error(transparent)]
+    #[error("{0}; to see all that is wrong: remit log verify")]
     Read(#[from] ReadError),
     /// The directory holds another log.
     #[error("the directory holds the log `{found}`, not `{expected}`")]
@@ -90,6 +95,28 @@ pub enum OpenError {
         found: String,
         /// The configured one.
         expected: String,
+    },
+    /// Entries are gone that the checkpoint outside of the directory covers.
+    #[error(
+        "entries are gone: {} covers {signed} entries of `{origin}`, and the log does not hold them; put the log back \
+         (remit log verify says what is there), or remove that file to go on without them",
+        path.display()
+    )]
+    Behind {
+        /// The log of the checkpoint.
+        origin: String,
+        /// Entries that it covers.
+        signed: u64,
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// The checkpoint outside of the directory is not one of this log.
+    #[error("{}: {why}; put it back, or remove it if the log is known to be whole: remit log verify", path.display())]
+    Head {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: NoteError,
     },
     /// Trust domain and instance do not make an origin.
     #[error("trust domain and instance do not make a valid origin: {0}")]
@@ -154,7 +181,7 @@ impl Log {
         let lock = lock(&config.dir)?;
         let prefix = format!("{}/log/{}", config.trust_domain, config.instance);
         let sizes = Sizes { segment_bytes: config.segment_bytes, reserve_bytes: config.reserve_bytes };
-        let parts = open::open(Posix, &config.dir, &prefix, key.seed(), sizes, seconds_now())?;
+        let parts = open::open(Posix, &config.dir, &prefix, key.seed(), sizes, seconds_now(), config.outside.as_ref())?;
         let opened = parts.opened.clone();
         let origin: Arc<str> = opened.origin.as_str().into();
         let vkey: Arc<str> = parts.vkey.as_str().into();

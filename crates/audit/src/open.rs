@@ -1,7 +1,10 @@
 //! Opening a log on any disk: choose the epoch, read it, publish what only its segments hold, begin a fresh segment.
 //!
 //! Recovered entries are written anew, into tiles, before anything is appended: what is read back after a failed sync
-//! may exist in the page cache alone. **Invariant:** a new run never appends to a segment of an earlier one.
+//! may exist in the page cache alone. **Invariants:** a new run never appends to a segment of an earlier one; and no log
+//! opens of which any leaf or any hash differs from what was signed. For the second, all of it is read once and hashed
+//! again at each start. That takes time in proportion to the log (see `opening_reads_all` among the tests for the rate),
+//! and is kept all the same: what its user rebuilds from it decides what is permitted.
 
 use std::{
     path::Path,
@@ -12,13 +15,15 @@ use crate::{
     disk::{Disk, ensure_dir, list_if_there},
     epoch,
     error::{Damage, ReadError, at},
+    head::{self, Outside},
     log::OpenError,
     note::Verifier,
     publish::Publisher,
-    recover::{Tail, read_base, read_tail},
-    store::{State, Store},
+    recover::{Base, Tail, read_base, read_tail},
+    store::{Known, State, Store},
     sweep::sweep,
     tile::{TILE_WIDTH, Tile},
+    verify::{VerifyError, Walk},
     writer::{WriteError, Writer},
 };
 
@@ -60,7 +65,8 @@ pub struct Sizes {
     pub reserve_bytes: u64,
 }
 
-/// Opens the log under `dir` on this disk. `prefix` is the origin without its epoch, `now` seconds since 1970.
+/// Opens the log under `dir` on this disk. `prefix` is the origin without its epoch, `now` seconds since 1970, `outside`
+/// where the newest checkpoint is kept once more.
 pub fn open<D: Disk>(
     disk: D,
     dir: &Path,
@@ -68,8 +74,9 @@ pub fn open<D: Disk>(
     seed: &[u8; 32],
     sizes: Sizes,
     now: u64,
+    outside: Option<&head::Config>,
 ) -> Result<Parts<D>, OpenError> {
-    let chosen = epoch::choose(&disk, dir, prefix, seed, now)?;
+    let chosen = epoch::choose(&disk, dir, prefix, seed, now, outside)?;
     let key = Verifier::parse(chosen.signer.vkey()).map_err(OpenError::Origin)?;
     let wal = chosen.dir.join("wal");
     // A clean end removes it, as its last step.
@@ -77,6 +84,10 @@ pub fn open<D: Disk>(
     disk.sync_dir(&chosen.dir).map_err(at(&chosen.dir))?;
     let base = read_base(&disk, &chosen.dir, &key)?;
     let tail = read_tail(&disk, &chosen.dir, chosen.epoch, &base, &key)?;
+    if !crashed {
+        check_nothing_beyond(&disk, &chosen.dir, base.head.size)?;
+    }
+    let known = check_all(&disk, &chosen, (&base, &tail, crashed), outside)?;
     let opened = Opened {
         origin: key.name().to_owned(),
         epoch: chosen.epoch,
@@ -86,8 +97,10 @@ pub fn open<D: Disk>(
         recovered: tail.places.len() as u64,
     };
     let (frontier, next_segment) = (tail.frontier.clone(), tail.segment_last + 1);
-    let store = Arc::new(store(disk, &chosen, base.head.size, tail, sizes));
-    let mut publisher = Publisher::new(Arc::clone(&store), base.edge, base.bundle, base.sealed_end);
+    let store = Arc::new(store(disk, &chosen, (base.head.size, known), tail, sizes));
+    let kept = chosen.kept.map(|kept| kept.note);
+    let outside = outside.map(|outside| Outside::new(outside.path.clone(), kept));
+    let mut publisher = Publisher::new(Arc::clone(&store), base, outside);
     publish_tail(&store, &mut publisher, crashed)?;
     let vkey = chosen.signer.vkey().to_owned();
     let mut writer = Writer::new(Arc::clone(&store), chosen.signer, frontier, next_segment);
@@ -95,7 +108,42 @@ pub fn open<D: Disk>(
     Ok(Parts { writer, publisher, opened, store, vkey })
 }
 
-fn store<D: Disk>(disk: D, chosen: &epoch::Chosen, published: u64, tail: Tail<D>, sizes: Sizes) -> Store<D> {
+/// Every entry and every tile must be what was signed, and what the checkpoint outside covers must be in it.
+fn check_all<D: Disk>(
+    disk: &D,
+    chosen: &epoch::Chosen,
+    (base, tail, crashed): (&Base, &Tail<D>, bool),
+    outside: Option<&head::Config>,
+) -> Result<Known, OpenError> {
+    let since = chosen.kept.as_ref().filter(|kept| kept.epoch == chosen.epoch).map(|kept| kept.checkpoint.clone());
+    let mut any = |_: u64, _: &[u8], _: &[u8]| Ok(());
+    let mut walk = Walk::new(disk, &chosen.dir, base.head.size, since, &mut any);
+    let walked = walk.published(&|| !crashed).and_then(|_files| {
+        let (found, signed) = (walk.root(), base.edge.frontier().root());
+        if found != signed {
+            let damage = Damage::Root { size: base.head.size, found, signed };
+            return Err(ReadError::damaged(&chosen.dir.join("checkpoint"), damage).into());
+        }
+        tail.places.iter().try_for_each(|place| walk.unpublished(place.hash))
+    });
+    match walked {
+        Ok(()) => Ok(walk.known()),
+        Err(VerifyError::Read(error)) => Err(error.into()),
+        Err(VerifyError::Forked { since: size, found, signed }) => {
+            let path = outside.map_or(chosen.dir.as_path(), |outside| outside.path.as_path());
+            Err(ReadError::damaged(path, Damage::Root { size, found, signed }).into())
+        }
+        Err(_) => Err(ReadError::damaged(&chosen.dir, Damage::Hashes).into()),
+    }
+}
+
+fn store<D: Disk>(
+    disk: D,
+    chosen: &epoch::Chosen,
+    (published, known): (u64, Known),
+    tail: Tail<D>,
+    sizes: Sizes,
+) -> Store<D> {
     let reserve = sizes.reserve_bytes.div_ceil(sizes.segment_bytes);
     Store {
         disk,
@@ -106,6 +154,7 @@ fn store<D: Disk>(disk: D, chosen: &epoch::Chosen, published: u64, tail: Tail<D>
         state: Mutex::new(State {
             head: tail.head,
             published,
+            known,
             tail: tail.places,
             segments: tail.segments,
             spares: Vec::new(),
@@ -123,8 +172,6 @@ fn publish_tail<D: Disk>(store: &Store<D>, publisher: &mut Publisher<D>, crashed
     publisher.publish()?;
     if crashed {
         sweep(store, size, publisher.sealed_end())?;
-    } else {
-        check_nothing_beyond(store, size)?;
     }
     store.drop_segments()
 }
@@ -184,18 +231,18 @@ pub(crate) fn retire<D: Disk>(store: &Store<D>) -> Result<(), ReadError> {
 
 /// After a clean end the right edge is exactly that of the checkpoint. Where a tile there is wider, an older checkpoint was
 /// put back beside newer tiles: whatever is larger than this tree has, at its right edge, a full tile or another partial one.
-fn check_nothing_beyond<D: Disk>(store: &Store<D>, size: u64) -> Result<(), ReadError> {
+fn check_nothing_beyond<D: Disk>(disk: &D, dir: &Path, size: u64) -> Result<(), ReadError> {
     let edge = Tile { level: None, index: size / TILE_WIDTH, width: size % TILE_WIDTH };
     for level in [None, Some(0)] {
-        let full = store.dir.join(Tile { level, width: TILE_WIDTH, ..edge }.path());
-        match store.disk.open(&full, false) {
+        let full = dir.join(Tile { level, width: TILE_WIDTH, ..edge }.path());
+        match disk.open(&full, false) {
             Ok(_) => return Err(ReadError::damaged(&full, Damage::Beyond { size })),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(at(&full)(error)),
         }
-        let partial = store.dir.join(Tile { level, width: 1, ..edge }.path());
+        let partial = dir.join(Tile { level, width: 1, ..edge }.path());
         let dir = partial.parent().unwrap_or(&partial);
-        for name in list_if_there(&store.disk, dir).map_err(at(dir))? {
+        for name in list_if_there(disk, dir).map_err(at(dir))? {
             if edge.width == 0 || name.name != edge.width.to_string() {
                 return Err(ReadError::damaged(&dir.join(name.name), Damage::Beyond { size }));
             }

@@ -13,8 +13,10 @@ use std::{
 use crate::{
     disk::{Disk, ensure_dir, remove_dir_if_empty, remove_if_there, replace},
     error::{ReadError, at},
+    head::Outside,
+    recover::Base,
     sealed,
-    store::{Head, Place, Store},
+    store::{Head, Known, Place, Store},
     tile::{Edge, TILE_WIDTH, Tile, levels, push_leaf, width_at},
 };
 
@@ -33,15 +35,18 @@ pub struct Publisher<D: Disk> {
     unsynced_dirs: BTreeSet<PathBuf>,
     /// Sizes of trees whose partial tiles are not removed yet.
     unswept: Vec<u64>,
+    outside: Option<Outside>,
 }
 
 impl<D: Disk> Publisher<D> {
-    pub(crate) fn new(store: Arc<Store<D>>, edge: Edge, bundle: Vec<u8>, sealed_end: u64) -> Self {
+    pub(crate) fn new(store: Arc<Store<D>>, base: Base, outside: Option<Outside>) -> Self {
+        let Base { edge, bundle, sealed_end, .. } = base;
         Self {
             store,
             edge,
             bundle,
             sealed_end,
+            outside,
             known_dirs: BTreeSet::new(),
             unsynced_dirs: BTreeSet::new(),
             unswept: Vec::new(),
@@ -56,7 +61,8 @@ impl<D: Disk> Publisher<D> {
         };
         let before = self.edge.size();
         if head.size == before {
-            return self.sweep();
+            self.sweep()?;
+            return self.keep();
         }
         // The new size too: if this publication fails half-way, a later one of another size cleans up after it.
         self.unswept.extend([before, head.size]);
@@ -68,18 +74,29 @@ impl<D: Disk> Publisher<D> {
             bundle: self.bundle.clone(),
             sealed: Vec::new(),
             sealed_end: self.sealed_end,
+            known: Known::default(),
             dirs: &mut self.unsynced_dirs,
         };
         batch.write(&places)?;
         batch.finish(&head)?;
-        let Batch { edge, bundle, sealed_end, .. } = batch;
+        let Batch { edge, bundle, sealed_end, known, .. } = batch;
         (self.edge, self.bundle, self.sealed_end) = (edge, bundle, sealed_end);
         {
             let mut state = self.store.state();
             state.published = head.size;
+            state.known.full.extend(known.full);
+            state.known.edge = self.edge.partial(0).to_vec();
             state.tail.drain(..places.len());
         }
-        self.sweep()
+        self.sweep()?;
+        self.keep()
+    }
+
+    /// The newest durable head, outside the log's directory: after the checkpoint in it, so that after a crash it is
+    /// never ahead of what the directory holds.
+    fn keep(&mut self) -> Result<(), ReadError> {
+        let head = self.store.state().head.clone();
+        self.outside.as_mut().map_or(Ok(()), |outside| outside.keep(&self.store.disk, &head.note))
     }
 
     fn sweep(&mut self) -> Result<(), ReadError> {
@@ -108,6 +125,7 @@ struct Batch<'a, D: Disk> {
     bundle: Vec<u8>,
     sealed: Vec<u8>,
     sealed_end: u64,
+    known: Known,
     dirs: &'a mut BTreeSet<PathBuf>,
 }
 
@@ -124,6 +142,7 @@ impl<D: Disk> Batch<'_, D> {
                 Ok::<(), ReadError>(())
             })?;
             for (tile, bytes) in completed {
+                self.known.completed(tile, &bytes);
                 self.put(&tile.path(), &bytes)?;
             }
             let size = self.edge.size();

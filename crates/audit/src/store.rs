@@ -14,8 +14,8 @@ use crate::{
     entry::Entry,
     error::{Damage, ReadError, at},
     sealed,
-    tile::{TILE_WIDTH, Tile, leaves, width_at},
-    tree::Hash,
+    tile::{TILE_WIDTH, Tile, hashes, leaves, tile_root, width_at},
+    tree::{Hash, leaf_hash},
     wal::{self, Payload},
 };
 
@@ -48,7 +48,8 @@ impl<D: Disk> Place<D> {
         buffer.resize(self.bytes, 0);
         disk.read_at(&self.segment.file, buffer, self.offset).map_err(at(&self.segment.path))?;
         match wal::frame(buffer, self.segment.seed, self.offset).map(|frame| frame.payload) {
-            Some(Payload::Entry { leaf, sealed }) => Ok((leaf, sealed)),
+            // A checksum can be made to fit; the hash went into a signed root.
+            Some(Payload::Entry { leaf, sealed }) if leaf_hash(leaf) == self.hash => Ok((leaf, sealed)),
             _ => Err(ReadError::damaged(&self.segment.path, Damage::Malformed)),
         }
     }
@@ -59,6 +60,52 @@ pub(crate) struct Spare<D: Disk> {
     pub(crate) file: D::File,
     pub(crate) path: PathBuf,
     pub(crate) bytes: u64,
+}
+
+/// What the bundles must hash to: learned from the tree when it was opened, and kept up by every publication.
+/// Thirty-two bytes for 256 entries, so it stays in memory, where nobody edits it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    /// Root of each full bundle.
+    pub(crate) full: Vec<Hash>,
+    /// Leaf hashes of the partial one, 32 bytes each.
+    pub(crate) edge: Vec<u8>,
+}
+
+impl Known {
+    /// Takes note of a full tile; the lowest level has one for each full bundle.
+    pub(crate) fn completed(&mut self, tile: Tile, bytes: &[u8]) {
+        if tile.level == Some(0) {
+            self.full.push(tile_root(bytes));
+        }
+    }
+
+    fn of(&self, index: u64) -> Anchor {
+        let bundle = usize::try_from(index / TILE_WIDTH).unwrap_or(usize::MAX);
+        self.full.get(bundle).map_or_else(|| Anchor::Edge(self.edge.clone()), |root| Anchor::Full(*root))
+    }
+}
+
+/// What one bundle must hash to.
+enum Anchor {
+    Full(Hash),
+    Edge(Vec<u8>),
+}
+
+impl Anchor {
+    /// Whether these leaves are the tree's, as far as the ones from `skip` on go, `most` of them.
+    fn fits(&self, leaves: &[&[u8]], skip: usize, most: usize) -> bool {
+        match self {
+            Self::Full(root) => {
+                let hashes: Vec<u8> = leaves.iter().flat_map(|leaf| leaf_hash(leaf)).collect();
+                leaves.len() as u64 == TILE_WIDTH && tile_root(&hashes) == *root
+            }
+            Self::Edge(edge) => {
+                let mut pairs = leaves.iter().zip(hashes(edge)).skip(skip).take(most);
+                leaves.len() * 32 == edge.len() && pairs.all(|(leaf, hash)| leaf_hash(leaf) == hash)
+            }
+        }
+    }
 }
 
 /// The newest durable tree head.
@@ -72,6 +119,7 @@ pub(crate) struct Head {
 pub(crate) struct State<D: Disk> {
     pub(crate) head: Head,
     pub(crate) published: u64,
+    pub(crate) known: Known,
     pub(crate) tail: VecDeque<Place<D>>,
     pub(crate) segments: VecDeque<Arc<Segment<D>>>,
     pub(crate) spares: Vec<Spare<D>>,
@@ -106,22 +154,30 @@ impl<D: Disk> Store<D> {
 
     /// Every entry of the bundle that covers `index`, from `index` on.
     pub(crate) fn read_bundle(&self, index: u64) -> Result<Vec<Entry>, ReadError> {
-        let published = self.state().published;
-        if index >= published {
+        if index >= self.state().published {
             return Ok(vec![self.read(index)?]);
         }
-        let read = read_bundle(&self.disk, &self.dir, index, published);
-        read.or_else(|_| read_bundle(&self.disk, &self.dir, index, self.state().published))
+        // A publication may widen the bundle between the look-up and the read.
+        let read = || read_bundle(&self.disk, &self.dir, index, &self.anchor(index), usize::MAX);
+        read().or_else(|_| read())
+    }
+
+    fn anchor(&self, index: u64) -> (u64, Anchor) {
+        let state = self.state();
+        (state.published, state.known.of(index))
     }
 
     fn try_read(&self, index: u64) -> Result<Entry, ReadError> {
-        let (published, place) = {
+        let place = {
             let state = self.state();
             let offset = index.checked_sub(state.published).and_then(|offset| usize::try_from(offset).ok());
-            (state.published, offset.map(|offset| state.tail.get(offset).cloned()))
+            offset.map(|offset| state.tail.get(offset).cloned())
         };
         match place {
-            None => read_published(&self.disk, &self.dir, index, published),
+            None => {
+                let read = read_bundle(&self.disk, &self.dir, index, &self.anchor(index), 1)?;
+                read.into_iter().next().ok_or(ReadError::NoEntry(index))
+            }
             Some(None) => Err(ReadError::NoEntry(index)),
             Some(Some(place)) => {
                 let mut buffer = Vec::new();
@@ -157,27 +213,24 @@ fn narrow(bytes: &[u8], tile: Tile) -> Option<Vec<u8>> {
     Some(bundle)
 }
 
-fn read_published<D: Disk>(disk: &D, dir: &Path, index: u64, published: u64) -> Result<Entry, ReadError> {
-    let (path, bundle) = bundle_of(disk, dir, index, published)?;
-    let leaf = leaves(&bundle)
-        .and_then(|leaves| leaves.get(usize::try_from(index % TILE_WIDTH).ok()?).map(|leaf| leaf.to_vec()))
-        .ok_or_else(|| ReadError::damaged(&path, Damage::Malformed))?;
-    let mut reader = sealed::Reader::open(disk, dir, index)?;
-    reader.skip_to(index)?;
-    Ok(Entry { leaf, sealed: reader.next()? })
-}
-
-fn read_bundle<D: Disk>(disk: &D, dir: &Path, index: u64, published: u64) -> Result<Vec<Entry>, ReadError> {
-    let (path, bundle) = bundle_of(disk, dir, index, published)?;
-    let leaves = leaves(&bundle).ok_or_else(|| ReadError::damaged(&path, Damage::Malformed))?;
-    let mut reader = sealed::Reader::open(disk, dir, index)?;
-    reader.skip_to(index)?;
-    let skip = usize::try_from(index % TILE_WIDTH).unwrap_or(usize::MAX);
-    leaves.iter().skip(skip).map(|leaf| Ok(Entry { leaf: leaf.to_vec(), sealed: reader.next()? })).collect()
-}
-
-fn bundle_of<D: Disk>(disk: &D, dir: &Path, index: u64, size: u64) -> Result<(PathBuf, Vec<u8>), ReadError> {
+/// At most so many entries of the bundle that covers `index`, from `index` on. **Invariant:** none is given that is not in the tree.
+fn read_bundle<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    index: u64,
+    (size, anchor): &(u64, Anchor),
+    most: usize,
+) -> Result<Vec<Entry>, ReadError> {
     let tile_index = index / TILE_WIDTH;
-    let tile = Tile { level: None, index: tile_index, width: width_at(0, tile_index, size) };
-    Ok((dir.join(tile.path()), read_tile(disk, dir, tile)?))
+    let tile = Tile { level: None, index: tile_index, width: width_at(0, tile_index, *size) };
+    let path = dir.join(tile.path());
+    let bundle = read_tile(disk, dir, tile)?;
+    let leaves = leaves(&bundle).ok_or_else(|| ReadError::damaged(&path, Damage::Malformed))?;
+    let skip = usize::try_from(index % TILE_WIDTH).unwrap_or(usize::MAX);
+    if !anchor.fits(&leaves, skip, most) {
+        return Err(ReadError::damaged(&path, Damage::Hashes));
+    }
+    let mut reader = sealed::Reader::open(disk, dir, index)?;
+    reader.skip_to(index)?;
+    leaves.iter().skip(skip).take(most).map(|leaf| Ok(Entry { leaf: leaf.to_vec(), sealed: reader.next()? })).collect()
 }

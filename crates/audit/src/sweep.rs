@@ -38,27 +38,27 @@ fn index(dir: &Path, path: &Path) -> Option<u64> {
 
 /// Removes files that are not to be kept, and directories that are empty then; says whether anything is left.
 fn sweep_dir<D: Disk>(disk: &D, dir: &Path, keep: &dyn Fn(&Path) -> bool) -> Result<bool, ReadError> {
-    let (mut left, mut swept) = (false, false);
+    let mut left = false;
     for name in list_if_there(disk, dir).map_err(at(dir))? {
         let path = dir.join(&name.name);
         if name.dir {
             if sweep_dir(disk, &path, keep)? {
                 left = true;
-                continue;
+            } else {
+                disk.remove_dir(&path).map_err(at(&path))?;
             }
-            disk.remove_dir(&path).map_err(at(&path))?;
         } else if keep(&path) {
             left = true;
-            continue;
         } else {
             remove_if_there(disk, &path).map_err(at(&path))?;
         }
-        swept = true;
     }
-    if swept {
-        disk.sync_dir(dir).map_err(at(dir))?;
+    // Also where nothing was removed now: a run that was killed may have removed something and not synced it. When the
+    // segments are gone, nothing may come back.
+    match disk.sync_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(left),
+        result => result.map(|()| left).map_err(at(dir)),
     }
-    Ok(left)
 }
 
 /// Cuts records off the last sealed file that are not the tree's: by a copy, so that a crash leaves one or the other.

@@ -13,13 +13,13 @@ use std::{
 use crate::{
     checkpoint::{Checkpoint, decimal, encode_hash},
     disk::{Disk, Posix},
-    epoch::MARKER,
-    error::{Damage, ReadError, at},
+    error::{Damage, ReadError},
     note::{NoteError, Verifier},
     publish::partials,
-    recover::{Base, Tail, read_base, read_checkpoint, read_tail, read_vkey},
+    recover::{Base, Tail, read_base, read_checkpoint, read_tail, read_vkey, segment_numbers},
     sealed,
-    store::read_tile,
+    store::{Known, read_tile},
+    surplus::{has_wal, no_surplus},
     tile::{Edge, TILE_WIDTH, Tile, leaves, width_at},
     tree::{Frontier, Hash, leaf_hash},
 };
@@ -120,10 +120,11 @@ pub fn verify_on<D: Disk>(
 ) -> Result<Report, VerifyError> {
     let key = check_key(disk, dir, trusted)?;
     let since = since.map(|note| Checkpoint::open(note, &key)).transpose().map_err(VerifyError::Since)?;
-    let live = disk.list(dir).map_err(at(dir))?.iter().any(|name| name.name == "wal");
+    let live = has_wal(disk, dir)?;
     let (base, tail) = read_ends(disk, dir, &key, live)?;
-    let mut walk = Walk { disk, dir, size: base.head.size, frontier: Frontier::new(), since, check };
-    walk.published(live)?;
+    let mut walk = Walk::new(disk, dir, base.head.size, since, check);
+    let files = walk.published(&|| segment_numbers(disk, &dir.join("wal")).is_ok_and(|numbers| numbers.is_empty()))?;
+    no_surplus(disk, dir, &files, &key)?;
     let mut buffer = Vec::new();
     for place in &tail.places {
         let (leaf, sealed) = place.read(disk, &mut buffer)?;
@@ -167,7 +168,12 @@ fn check_key<D: Disk>(disk: &D, dir: &Path, trusted: Option<&str>) -> Result<Ver
 }
 
 /// Both ends of the log. In a directory in use, segments may be recycled and tiles widened between two reads: again, then.
-fn read_ends<D: Disk>(disk: &D, dir: &Path, key: &Verifier, live: bool) -> Result<(Base, Tail<D>), ReadError> {
+pub(crate) fn read_ends<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    key: &Verifier,
+    live: bool,
+) -> Result<(Base, Tail<D>), ReadError> {
     let epoch = key.name().rsplit('/').next().and_then(decimal).unwrap_or(0);
     let read = || {
         let base = read_base(disk, dir, key)?;
@@ -184,34 +190,69 @@ fn read_ends<D: Disk>(disk: &D, dir: &Path, key: &Verifier, live: bool) -> Resul
     result
 }
 
-struct Walk<'a, 'b, D: Disk> {
+/// Goes through a tree from its first entry, compares every tile with what the entries say, and folds their hashes.
+pub(crate) struct Walk<'a, 'b, D: Disk> {
     disk: &'a D,
     dir: &'a Path,
     size: u64,
     frontier: Frontier,
     since: Option<Checkpoint>,
     check: &'a mut Check<'b>,
+    /// Roots of the full bundles, and the hashes of the partial one.
+    known: Known,
 }
 
-impl<D: Disk> Walk<'_, '_, D> {
-    fn published(&mut self, live: bool) -> Result<(), VerifyError> {
+impl<'a, 'b, D: Disk> Walk<'a, 'b, D> {
+    /// From the first entry to that size.
+    pub(crate) fn new(
+        disk: &'a D,
+        dir: &'a Path,
+        size: u64,
+        since: Option<Checkpoint>,
+        check: &'a mut Check<'b>,
+    ) -> Self {
+        Self { disk, dir, size, frontier: Frontier::new(), since, check, known: Known::default() }
+    }
+
+    /// What is in tiles. Where the log is at rest, the last sealed file ends with the last entry's frame.
+    pub(crate) fn published(&mut self, at_rest: &dyn Fn() -> bool) -> Result<BTreeSet<PathBuf>, VerifyError> {
         self.at_since()?;
         let mut edge = Edge::default();
         let mut files = BTreeSet::new();
         for index in 0..self.size.div_ceil(TILE_WIDTH) {
-            self.bundle(index, &mut edge, &mut files)?;
+            self.bundle(index, &mut edge, &mut files, at_rest)?;
         }
         for tile in partials(self.size).into_iter().filter(|tile| tile.level.is_some()) {
             self.compare(tile, edge.partial(tile.level.unwrap_or(0)), &mut files)?;
         }
-        if !live {
-            only_these(self.disk, self.dir, &files)?;
-        }
-        Ok(())
+        self.known.edge = edge.partial(0).to_vec();
+        Ok(files)
+    }
+
+    /// What is in segments only, given by the hash that was compared with a signed root.
+    pub(crate) fn unpublished(&mut self, hash: Hash) -> Result<(), VerifyError> {
+        self.frontier.push(hash);
+        self.at_since()
+    }
+
+    /// Root of what was walked so far.
+    pub(crate) fn root(&self) -> Hash {
+        self.frontier.root()
+    }
+
+    /// What the walk learned, for reading single entries later.
+    pub(crate) fn known(self) -> Known {
+        self.known
     }
 
     /// One bundle with its sealed bytes, and every tile that it completes.
-    fn bundle(&mut self, index: u64, edge: &mut Edge, files: &mut BTreeSet<PathBuf>) -> Result<(), VerifyError> {
+    fn bundle(
+        &mut self,
+        index: u64,
+        edge: &mut Edge,
+        files: &mut BTreeSet<PathBuf>,
+        at_rest: &dyn Fn() -> bool,
+    ) -> Result<(), VerifyError> {
         let tile = Tile { level: None, index, width: width_at(0, index, self.size) };
         let path = self.dir.join(tile.path());
         let bytes = read_tile(self.disk, self.dir, tile)?;
@@ -228,12 +269,13 @@ impl<D: Disk> Walk<'_, '_, D> {
             })?;
             self.entry(hash, leaf, &sealed.next()?)?;
         }
-        if tile.width == TILE_WIDTH || self.at_rest() {
+        if tile.width == TILE_WIDTH || at_rest() {
             sealed.expect_end()?;
         }
         files.insert(path);
         files.insert(sealed::path(self.dir, first));
         for (tile, bytes) in completed {
+            self.known.completed(tile, &bytes);
             self.compare(tile, &bytes, files)?;
         }
         Ok(())
@@ -265,26 +307,4 @@ impl<D: Disk> Walk<'_, '_, D> {
         }
         Err(VerifyError::Forked { since: since.size, found, signed: since.root })
     }
-
-    fn at_rest(&self) -> bool {
-        !matches!(self.disk.list(&self.dir.join("wal")), Ok(names) if !names.is_empty())
-    }
-}
-
-/// Fails on any file that is not one of these, and on any directory that leads to none of them.
-fn only_these<D: Disk>(disk: &D, dir: &Path, files: &BTreeSet<PathBuf>) -> Result<(), ReadError> {
-    let known = ["checkpoint", "vkey", MARKER, "lock"].map(|name| dir.join(name));
-    let mut open = vec![dir.to_owned()];
-    while let Some(here) = open.pop() {
-        for name in disk.list(&here).map_err(at(&here))? {
-            let path = here.join(&name.name);
-            let leads = name.dir && files.range(path.clone()..).next().is_some_and(|file| file.starts_with(&path));
-            if leads {
-                open.push(path);
-            } else if name.dir || !(files.contains(&path) || known.contains(&path)) {
-                return Err(ReadError::damaged(&path, Damage::Unexpected));
-            }
-        }
-    }
-    Ok(())
 }

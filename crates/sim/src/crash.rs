@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use remit_audit::{
     Entry, Hashed, WriteError,
     fsck::fsck_on,
+    head,
     open::{Parts, Sizes, open},
     verify::verify_on,
 };
@@ -75,7 +76,9 @@ impl Oracle {
     fn start(&mut self) -> Result<Parts<SimDisk>, String> {
         self.counts.starts += 1;
         let sizes = Sizes { segment_bytes: 16 << 10, reserve_bytes: 16 << 10 };
-        open(self.disk.clone(), Path::new("/"), "example.org/log/sim", &[1; 32], sizes, 1)
+        // A crash must never leave it ahead of the log: that would end the epoch.
+        let outside = head::Config { path: "/log.head".into(), behind: head::Behind::Begin };
+        open(self.disk.clone(), Path::new("/"), "example.org/log/sim", &[1; 32], sizes, 1, Some(&outside))
             .map_err(|error| error.to_string())
     }
 

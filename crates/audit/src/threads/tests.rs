@@ -148,7 +148,7 @@ fn start(disk: &Moody, dir: &Path) -> (Threads<Moody>, Opened) {
         ..Config::new(dir, "example.org", "gw1")
     };
     let sizes = Sizes { segment_bytes: config.segment_bytes, reserve_bytes: config.reserve_bytes };
-    let parts = open(disk.clone(), dir, "example.org/log/gw1", &[1; 32], sizes, 1).unwrap();
+    let parts = open(disk.clone(), dir, "example.org/log/gw1", &[1; 32], sizes, 1, None).unwrap();
     let (opened, lock) = (parts.opened.clone(), File::open(dir).unwrap());
     (Threads::start(parts, &config, "example.org/log/gw1/1".into(), lock).unwrap(), opened)
 }
