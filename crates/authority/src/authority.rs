@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::assertion::Seen;
 use crate::bundle::Offered;
 use crate::change::Change;
-use crate::config::{BUNDLE_SECONDS, Config, Home};
+use crate::config::{BUNDLE_SECONDS, Config, Home, SOCKET_PATH_BYTES_MAX};
 use crate::error::AuthorityError;
 use crate::http;
 use crate::journal::Journal;
@@ -63,6 +63,7 @@ impl Authority {
     /// Policies that do not compile do not keep it from opening: the error is shown, and no bundle is issued.
     pub fn open(home: &Path, config: Config) -> Result<Self, AuthorityError> {
         let home = Home::new(home);
+        sockets_fit(&home)?;
         durable::create_dir(home.path()).map_err(AuthorityError::at(home.path()))?;
         let journal = Journal::open(&home, &config)?;
         let root = keys::root(&home, config.trust_domain.as_str())?;
@@ -214,6 +215,15 @@ impl Core {
             }
         }
     }
+}
+
+/// Before anything is made in a home where no run could be reached.
+fn sockets_fit(home: &Home) -> Result<(), AuthorityError> {
+    let bytes = home.run_socket_bytes();
+    if bytes <= SOCKET_PATH_BYTES_MAX {
+        return Ok(());
+    }
+    Err(AuthorityError::HomeTooLong { home: home.path().to_owned(), bytes })
 }
 
 async fn upkeep(state: Arc<State>) {

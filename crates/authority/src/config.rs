@@ -7,10 +7,14 @@ use std::time::Duration;
 
 use remit_core::id::TrustDomain;
 
+use crate::random::RUN_ID_BYTES;
+
 /// Longest life of a token, in seconds.
 pub const TOKEN_SECONDS_MAX: i64 = 600;
 /// Life of a bundle, in seconds; it is issued anew when half of it is over.
 pub const BUNDLE_SECONDS: i64 = 86_400;
+/// Longest path of a unix socket, in bytes: `sun_path` of Linux without its end.
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// A page of the feed is sent at least this often, so that gateways see that the authority is alive.
 pub const FEED_IDLE: Duration = Duration::from_secs(2);
 
@@ -148,5 +152,10 @@ impl Home {
     /// One run's socket.
     pub fn run_socket(&self, run: &str) -> PathBuf {
         self.runs().join(run).join("sock")
+    }
+
+    /// Length of the path of a run's socket, in bytes. Beyond [`SOCKET_PATH_BYTES_MAX`] no run can have one.
+    pub fn run_socket_bytes(&self) -> usize {
+        self.run_socket(&"r".repeat(RUN_ID_BYTES)).as_os_str().len()
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use remit_core::rejection::{Code, Rejection};
 
+use crate::config::SOCKET_PATH_BYTES_MAX;
+
 /// Why the authority does not open, or could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
@@ -13,6 +15,18 @@ pub enum AuthorityError {
     /// The change could not be recorded, so it was not made; asking again may help.
     #[error("the change could not be recorded, so it was not made: {0}")]
     Unavailable(#[from] remit_audit::Unavailable),
+    /// No run could have its socket in the home.
+    #[error(
+        "the path {} is too long: a run's socket in it would have {bytes} bytes of path, and the system takes {max}",
+        home.display(),
+        max = SOCKET_PATH_BYTES_MAX
+    )]
+    HomeTooLong {
+        /// The home.
+        home: PathBuf,
+        /// Bytes of the path of a run's socket.
+        bytes: usize,
+    },
     /// A file or directory of the home could not be used.
     #[error("{}: {source}", path.display())]
     Io {

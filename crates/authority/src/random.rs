@@ -6,6 +6,8 @@ use remit_core::id::{GrantId, PrincipalId, RunId};
 
 use crate::error::AuthorityError;
 
+/// Length of a run's id, in bytes.
+pub(crate) const RUN_ID_BYTES: usize = 22;
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// Random bytes.
@@ -43,4 +45,14 @@ fn named<T: TryFrom<String>>(prefix: &str) -> Result<T, AuthorityError> {
 
 fn named_id<T: TryFrom<String>>(text: String) -> Result<T, AuthorityError> {
     T::try_from(text).map_err(|_| AuthorityError::Crypto)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_has_an_id_of_the_length_that_sockets_have_room_for() {
+        assert_eq!(run().unwrap().as_str().len(), RUN_ID_BYTES);
+    }
 }

@@ -4,6 +4,8 @@ use super::common::{MANIFEST, PIN, World, add_server, asked, request};
 use remit_authority::grant::Asked;
 use remit_authority::socket::client::{self, ClientError};
 use remit_authority::socket::wire::{AdminAsk, Requested, RunAsk};
+use remit_authority::{Authority, AuthorityError, Config};
+use remit_core::id::TrustDomain;
 use remit_core::rejection::Rejection;
 use remit_core::revoked::{Kind, Revocation};
 use serde_json::Value;
@@ -130,4 +132,22 @@ async fn a_request_names_what_is_wrong_with_it() {
         let answer = tokio::task::spawn_blocking(move || client::run::<Value>(&socket, &ask)).await.unwrap();
         says(&rejection(answer), message, &help);
     }
+}
+
+/// Break: start where no run can have its socket, and fail at the first request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_whose_path_is_too_long_is_refused_before_anything_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |home: &std::path::Path| {
+        let domain = TrustDomain::new("acme.example").unwrap();
+        Authority::open(home, Config::new(domain, "https://as.example", "https://gw.example")).map(|_| ())
+    };
+    // `/runs/r-…/sock` has 33 bytes, and 107 are allowed.
+    let room = 107 - 33 - dir.path().as_os_str().len() - 1;
+    let (fits, too_long) = (dir.path().join("h".repeat(room)), dir.path().join("h".repeat(room + 1)));
+    open(&fits).unwrap();
+    assert!(matches!(open(&too_long), Err(AuthorityError::HomeTooLong { bytes: 108, .. })));
+    assert!(!too_long.exists());
+    std::os::unix::net::UnixListener::bind(fits.join("x".repeat(32))).unwrap();
+    std::os::unix::net::UnixListener::bind(fits.join("x".repeat(33))).unwrap_err();
 }

@@ -63,6 +63,7 @@ pub(crate) async fn serve(
 fn failed(error: AuthorityError) -> CliError {
     let help = match &error {
         AuthorityError::Log(remit_audit::OpenError::Locked) => "it is running already: remit status",
+        AuthorityError::HomeTooLong { .. } => "choose a shorter home: remit --home DIR …",
         AuthorityError::Newer { .. } => "use the newer `remit`",
         _ => "see what is wrong: remit doctor",
     };
