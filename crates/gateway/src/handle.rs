@@ -19,8 +19,9 @@ use crate::gather::evidence;
 use crate::permit::Permit;
 use crate::relay::{Route, relay};
 use crate::send::send;
+use crate::signs::Signs;
 use crate::strangers::Source;
-use crate::{Gateway, observe};
+use crate::{Gateway, observe, refusal};
 
 /// parse → identify → plan → gather → decide → commit(intent) → send → label → commit(outcome) → reply
 ///
@@ -37,7 +38,7 @@ pub async fn handle(
     let (server, action) = (call.server().clone(), call.action().clone());
     let presented = gw.present(&snapshot, parts, &server, now); // identify: signature and proof
     asked.presented = Some(presented.clone());
-    let seen = observe::pins(gw, &snapshot, &call, &asked).await; // what the upstream says of the tool now
+    let seen = Box::pin(observe::pins(gw, &snapshot, &call, &asked)).await; // what the upstream says of the tool now
     let facts = gw.facts(&snapshot, &presented, &server, &action);
     let state = gw.state(&snapshot, &presented, facts, &call, now)?; // labels and counts of the root
     let input = Input::new(now, presented, facts, &call, state);
@@ -49,6 +50,9 @@ pub async fn handle(
     let plan = plan(&snapshot.bundle, &input); // grant and policy
     let evidence = evidence(&plan); // for what the plan says, and nowhere before
     let mut decided = decide(&snapshot.bundle, call, input, plan, evidence);
+    if gw.only_counted(&snapshot, &decided, now) {
+        return Err(refusal::of(&decided)); // and so is a flood beyond the run's rate
+    }
     let (intent, receipt) = gw.recorder.intent(&mut decided, &snapshot).await?; // durable before any effect
     let permit = Permit::new(decided, receipt).map_err(|refusal| observe::instead(refusal, seen))?; // forbid, pending
     let claims = permit.claims().cloned().ok_or_else(Gateway::broken)?;
@@ -56,9 +60,14 @@ pub async fn handle(
     gw.take_back(&claims, &server, &asked); // where the message cancels another one of this run
     let sent = Sent::of(&claims, &server, &asked);
     let flight = Flight::new(Arc::clone(gw), claims, permit.index(), intent.label_after, sent);
+    let signs = Signs::of(&snapshot.bundle, &permit, &asked); // where the label does not rise, no words come back
     let sent = send(&gw.upstreams, &gw.sessions, &snapshot.bundle, permit, &asked);
     let reply = match gw.unless_halted(&flight, &server, &action, sent).await {
-        Ok(reply) => reply,
+        Ok(Ok(reply)) => Ok(match signs {
+            Some(signs) => signs.only(gw, reply),
+            None => reply,
+        }),
+        Ok(failed) => failed,
         Err(status) => return gw.ended(flight, status).await, // the upstream call ends with it
     };
     let route = Route { gateway: Arc::clone(gw), server, action, asked };

@@ -31,6 +31,7 @@ pub mod runs;
 pub mod send;
 pub mod server;
 pub mod sessions;
+pub mod signs;
 pub mod snapshots;
 pub mod sse;
 pub mod strangers;
@@ -41,12 +42,16 @@ use std::sync::Arc;
 
 use axum::http::request::Parts;
 use remit_core::call::{Action, Call};
+use remit_core::decide::Decided;
 use remit_core::hash::sha256;
 use remit_core::id::ServerName;
 use remit_core::identify::{Caller, Request, identify};
 use remit_core::input::{Facts, Input, Presented, State};
+use remit_core::plan::beyond_rate;
 use remit_core::rejection::{Code, Rejection};
 use remit_core::snapshot::Snapshot;
+
+use strangers::Source;
 
 pub use config::Config;
 pub use open::OpenError;
@@ -100,7 +105,15 @@ impl Gateway {
         snapshot.facts(claims, server, action, drifted)
     }
 
-    /// How it stands with the root: a call counts, a method that follows a decided one does not.
+    /// Whether a refusal is counted and summed up, like a stranger's: the run makes more than its rate, and no flood of
+    /// what is refused anyway fills the log.
+    fn only_counted(&self, snapshot: &Snapshot, decided: &Decided, now: i64) -> bool {
+        let (Some(code), Some(claims)) = (decided.verdict().code(), decided.input().claims()) else { return false };
+        beyond_rate(&snapshot.bundle, decided.input())
+            && !self.strangers.own_entry(Source::Run(claims.run.as_str()), code, now)
+    }
+
+    /// How it stands with the root. Any other method than a decided one has a rate of its own, and costs no budget.
     fn state(
         &self,
         snapshot: &Snapshot,
@@ -116,7 +129,7 @@ impl Gateway {
         };
         let next = self.recorder.log().size();
         if matches!(call.action(), Action::Method(_)) {
-            return self.runs.peek(claims, now, next);
+            return self.runs.method(claims, now, next);
         }
         let name = call.action().tool().map_or("", |tool| tool.as_str());
         let what = [call.server().as_str(), call.action().method(), name].join("\0");

@@ -21,6 +21,7 @@ struct Root {
     label: Label,
     calls: u64,
     minute: Minute,
+    methods: Minute,
     last: Option<Digest>,
     repeats: u64,
     until: i64,
@@ -64,6 +65,19 @@ impl Runs {
         root.last = Some(call);
         let calls_in_minute = root.minute.count(now);
         Ok(State { label: root.label, calls: root.calls, calls_in_minute, repeats: root.repeats, spend: 0 })
+    }
+
+    /// The same for a method that is no call: it has a rate of its own.
+    pub fn method(&self, claims: &Claims, now: i64, next: u64) -> Result<State, Rejection> {
+        let mut roots = self.lock();
+        let root = self.entry(&mut roots, claims, now, next)?;
+        let calls_in_minute = root.methods.count(now);
+        Ok(State { label: root.label, calls: root.calls, calls_in_minute, repeats: 0, spend: 0 })
+    }
+
+    /// What the root may have read.
+    pub fn label(&self, root: &RunId) -> Label {
+        self.lock().get(root).map_or(Label::FRESH, |root| root.label)
     }
 
     /// How it stands with the root, for what is not counted.
@@ -128,7 +142,16 @@ impl Root {
     }
 
     fn fresh(until: i64, first: u64) -> Self {
-        Self { label: Label::FRESH, calls: 0, minute: Minute::default(), last: None, repeats: 0, until, first }
+        Self {
+            label: Label::FRESH,
+            calls: 0,
+            minute: Minute::default(),
+            methods: Minute::default(),
+            last: None,
+            repeats: 0,
+            until,
+            first,
+        }
     }
 }
 
@@ -176,6 +199,21 @@ mod tests {
         // Half a minute later half of the calls before still count.
         assert_eq!(begin(4, 90).calls_in_minute, 1 + 5 / 2);
         assert_eq!(begin(4, 600).calls_in_minute, 1);
+    }
+
+    #[test]
+    fn methods_have_a_rate_of_their_own() {
+        let runs = Runs::default();
+        let claims = claims("r1", 5);
+        let method = |now| runs.method(&claims, now, 0).unwrap();
+        let call = |now| runs.begin(&claims, [1; 32], now, 0).unwrap();
+        assert_eq!((method(0).calls_in_minute, method(1).calls_in_minute, method(1).calls), (1, 2, 0));
+        assert_eq!((call(2).calls_in_minute, method(2).calls_in_minute, method(2).calls), (1, 4, 1));
+        assert_eq!(method(600).calls_in_minute, 1);
+        assert_eq!(runs.peek(&claims, 600, 0).unwrap().calls_in_minute, 0);
+        assert_eq!(runs.label(&claims.root), Label::FRESH);
+        runs.raise(&claims.root, Label::UNKNOWN);
+        assert_eq!(runs.label(&claims.root), Label::UNKNOWN);
     }
 
     #[test]

@@ -36,7 +36,8 @@ pub enum Action {
 pub enum Class {
     /// Every call is decided by grant and policy, and recorded before it is sent.
     Decided(Action),
-    /// It shows, watches, or accompanies only what decided methods permit; it has no effect of its own.
+    /// It shows, watches, or accompanies what decided methods permit. It is recorded, has a rate, and needs a grant for
+    /// whatever it opens ([`remit_core::method`]).
     Derived,
     /// It is not forwarded. From upstream these are questions to the user or the model in the upstream's own words
     /// (sampling, elicitation, roots): off unless granted.
@@ -89,12 +90,12 @@ pub const METHODS: [Method; 43] = [
     row("subscriptions/listen", Client, Request, MODERN, Derived),
     row("completion/complete", Client, Request, BOTH, Derived),
     row("logging/setLevel", Client, Request, LEGACY, Derived),
-    row("tasks/get", Client, Request, BOTH, Derived),
-    row("tasks/result", Client, Request, LEGACY, Derived),
-    // Names no owner, so it would show other runs' tasks.
+    // No task has an owner, so these would show and end other runs' tasks; none can be begun, either.
+    row("tasks/get", Client, Request, BOTH, Refused),
+    row("tasks/result", Client, Request, LEGACY, Refused),
     row("tasks/list", Client, Request, LEGACY, Refused),
-    row("tasks/update", Client, Request, MODERN, Derived),
-    row("tasks/cancel", Client, Request, BOTH, Derived),
+    row("tasks/update", Client, Request, MODERN, Refused),
+    row("tasks/cancel", Client, Request, BOTH, Refused),
     row("notifications/initialized", Client, Notification, LEGACY, Derived),
     row("notifications/cancelled", Client, Notification, BOTH, Derived),
     // These answer a server's request or tell of roots, and neither is granted.

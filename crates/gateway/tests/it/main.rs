@@ -28,6 +28,8 @@ mod limits;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
+mod methods;
+#[cfg(test)]
 mod outage;
 #[cfg(test)]
 mod refused;
