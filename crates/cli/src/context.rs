@@ -23,7 +23,7 @@ pub(crate) struct Context {
 impl Context {
     /// Reads the configuration again, after it was written.
     pub(crate) fn reload(&mut self) -> Result<(), CliError> {
-        self.loaded = config::load(&self.loaded.file, &self.env, &self.flags)?;
+        self.loaded = config::load(&self.loaded.file, &self.env, &self.flags)?.whole()?;
         Ok(())
     }
 }

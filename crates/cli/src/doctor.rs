@@ -39,7 +39,11 @@ impl Finding {
 }
 
 pub(crate) fn run(doctor: &Doctor, context: &Context) -> Result<Exit, CliError> {
-    let findings = checks::all(doctor.quick, context)?;
+    let mut findings = checks::all(doctor.quick, context)?;
+    let faults = &context.loaded.faults;
+    findings.retain(|finding| finding.check != "config" || faults.is_empty());
+    let wrong = |fault: &CliError| Finding::wrong("config", one_line(&fault.to_string()), one_line(fault.help_text()));
+    findings.splice(0..0, faults.iter().map(wrong));
     let ok = findings.iter().all(|finding| finding.ok);
     context.out.facts(&json!({ "ok": ok, "checks": findings }), |out| {
         for finding in &findings {
@@ -51,4 +55,8 @@ pub(crate) fn run(doctor: &Doctor, context: &Context) -> Result<Exit, CliError> 
         }
     });
     Ok(if ok { Exit::Fine } else { Exit::Findings })
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

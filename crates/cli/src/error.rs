@@ -33,7 +33,7 @@ impl Termination for Exit {
 }
 
 /// Why a command did not do what was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum CliError {
     /// The authority or the gateway refused it, and says why.
     #[error("{}", .0.message)]

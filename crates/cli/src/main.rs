@@ -46,9 +46,12 @@ fn main() -> Exit {
         Err(error) => return usage(&error),
     };
     let out = Out::new(cli.json, &env);
-    match context(&cli, env.clone(), out).and_then(|context| run(&cli.command, &context)) {
-        Ok(exit) => exit,
-        Err(error) => refuse(&error, cli.json, &env),
+    let ended = context(&cli, env.clone(), out.clone()).and_then(|context| run(&cli.command, &context));
+    let exit = ended.unwrap_or_else(|error| refuse(&error, cli.json, &env));
+    match out.fault() {
+        None => exit,
+        // Whoever reads standard output does not have all of it, whatever else went well.
+        Some(why) => refuse(&lost(&why), false, &env),
     }
 }
 
@@ -56,7 +59,14 @@ fn context(cli: &Cli, env: Env, out: Out) -> Result<Context, CliError> {
     let home = Home::find(cli.home.as_deref(), &env)?;
     let file = cli.config.clone().unwrap_or_else(|| home.config());
     let flags = cli.command.flags();
+    if cli.config.is_some() && !file.exists() {
+        let message = format!("{}: there is no such configuration", file.display());
+        return Err(CliError::unevaluated(message, "name one that exists, or leave --config away"));
+    }
     let loaded = config::load(&file, &env, &flags)?;
+    // These two are how one finds out what is wrong with it.
+    let looks = matches!(cli.command, Command::Config(_) | Command::Doctor(_));
+    let loaded = if looks { loaded } else { loaded.whole()? };
     Ok(Context { home, home_flag: cli.home.clone(), loaded, env, flags, out })
 }
 
@@ -81,9 +91,15 @@ fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
     }
 }
 
+fn lost(why: &str) -> CliError {
+    CliError::unevaluated(format!("standard output: {why}"), "print to where there is space, and run it again")
+}
+
 /// Help and version are what was asked for; anything else was typed wrongly.
 fn usage(error: &clap::Error) -> Exit {
-    drop(error.print());
+    if error.print().is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
+        return Exit::Unevaluated;
+    }
     if error.use_stderr() { Exit::Unevaluated } else { Exit::Fine }
 }
 

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, IsTerminal as _, Write as _};
+use std::rc::Rc;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -21,7 +22,9 @@ pub(crate) struct Out {
     colour: bool,
     /// Begins a style. Nobody who words a text can guess it, so that no text brings a style of its own.
     mark: String,
-    open: Cell<bool>,
+    open: Rc<Cell<bool>>,
+    /// Why what was printed did not get where it should.
+    fault: Rc<RefCell<Option<String>>>,
     /// What would have been said to people, while it is only listened to.
     heard: RefCell<Option<Vec<String>>>,
 }
@@ -43,7 +46,8 @@ impl Out {
             json,
             colour: wanted && !json && io::stdout().is_terminal(),
             mark: format!("\u{1b}{:016x}[", RandomState::new().hash_one(0)),
-            open: Cell::new(true),
+            open: Rc::new(Cell::new(true)),
+            fault: Rc::default(),
             heard: RefCell::default(),
         }
     }
@@ -51,6 +55,11 @@ impl Out {
     /// Whether anybody still reads.
     pub(crate) fn is_open(&self) -> bool {
         self.open.get()
+    }
+
+    /// Why what was printed is lost, where it is and nobody wanted it so.
+    pub(crate) fn fault(&self) -> Option<String> {
+        self.fault.borrow().clone()
     }
 
     /// One line for people: what would steer the terminal is shown, not sent.
@@ -76,8 +85,11 @@ impl Out {
         let mut stdout = io::stdout().lock();
         // Whoever closed the pipe has seen enough: that is no error.
         let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
-        if written.is_err() {
+        if let Err(error) = written {
             self.open.set(false);
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                self.fault.replace(Some(error.to_string()));
+            }
         }
     }
 

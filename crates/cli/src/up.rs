@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::ask::{self, PinArgs};
+use crate::config::{self, Source};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::health;
@@ -39,9 +40,9 @@ pub(crate) struct Up {
     /// Where the gateway listens
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen_gateway: Option<SocketAddr>,
-    /// The domain of trust of a new home
-    #[arg(long, value_name = "DOMAIN", default_value = "localhost")]
-    trust_domain: TrustDomain,
+    /// The domain of trust of a new home [default: localhost]
+    #[arg(long, value_name = "DOMAIN")]
+    trust_domain: Option<TrustDomain>,
     /// Keep the administrators' PIN of a new home in this file, instead of printing it once; or take it from there
     #[arg(long, value_name = "FILE")]
     pin_file: Option<PathBuf>,
@@ -59,12 +60,13 @@ pub(crate) fn run(up: &Up, context: &Context) -> Result<Exit, CliError> {
     serve::logging(&context.env);
     serve::runtime()?.block_on(async {
         let stop = Stop::on_signals()?;
+        fits(up, &context)?;
         let listeners = listen(&context).await?;
-        let first = context.loaded.config.trust.domain.is_none();
+        let first = is_first(&context);
         let urls = if first { new_urls(up, &context, &listeners)? } else { Urls::configured(&context)? };
         let authority = serve::authority::open(&context, &urls)?;
         if first {
-            write_config(&context, &urls, authority.root_vkey())?;
+            write_config(&context, &urls, authority.root_vkey(), &listeners)?;
             context.reload()?;
         }
         same_root(&context, &authority)?;
@@ -72,9 +74,57 @@ pub(crate) fn run(up: &Up, context: &Context) -> Result<Exit, CliError> {
     })
 }
 
-async fn listen(context: &Context) -> Result<(TcpListener, TcpListener), CliError> {
+/// Whether something is missing that only a first start can write.
+fn is_first(context: &Context) -> bool {
     let config = &context.loaded.config;
-    Ok((serve::bind(config.authority.listen).await?, serve::bind(config.gateway.listen).await?))
+    let urls = [&config.trust.root, &config.authority.url, &config.gateway.url, &config.gateway.name];
+    config.trust.domain.is_none() || urls.into_iter().any(Option::is_none)
+}
+
+async fn listen(context: &Context) -> Result<(TcpListener, TcpListener), CliError> {
+    let authority = serve::bind(context, "authority", "--listen-authority").await?;
+    Ok((authority, serve::bind(context, "gateway", "--listen-gateway").await?))
+}
+
+/// Whether this can be said of a home that exists already: what it is known by does not change with a flag.
+fn fits(up: &Up, context: &Context) -> Result<(), CliError> {
+    let home = context.home.flag(&context.env);
+    if ask::admin::<Status>(context, &AdminAsk::Status {}).is_ok() {
+        let message = format!("the authority of {} is running already", context.home.path().display());
+        return Err(CliError::unevaluated(message, format!("see it: remit{home} status")));
+    }
+    let config = &context.loaded.config;
+    if let (Some(asked), Some(is)) = (&up.trust_domain, &config.trust.domain)
+        && asked != is
+    {
+        return Err(CliError::unevaluated(
+            format!("the domain of trust of this home is {is}, and every identity in it begins with that"),
+            format!("leave --trust-domain away, or begin another home: remit --home DIR up --trust-domain {asked}"),
+        ));
+    }
+    if let Some(file) = &up.pin_file
+        && !file.exists()
+        && context.home.authority().keys().join("pin").exists()
+    {
+        return Err(CliError::unevaluated(
+            format!("the PIN of this home is set already, so there is none to keep in {}", file.display()),
+            "leave --pin-file away; to change the PIN: remit admin pin --new-pin-file FILE",
+        ));
+    }
+    for (asked, flag, section, url) in [
+        (up.listen_authority, "--listen-authority", "authority", &config.authority.url),
+        (up.listen_gateway, "--listen-gateway", "gateway", &config.gateway.url),
+    ] {
+        if let (Some(asked), Some(url)) = (asked, url)
+            && !serve::goes_with(asked, url)
+        {
+            return Err(CliError::unevaluated(
+                format!("with `{flag} {asked}` nobody would find it: `{section}.url` is {url}"),
+                serve::move_to(context, section, &asked.to_string()),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Serves until it is asked to stop; the gateway ends first, because its last calls may still need the authority.
@@ -89,12 +139,12 @@ async fn serve(
     let ended = stop.clone();
     let mut control = tokio::spawn(serve::authority::serve(authority, listeners.0, last.wait()));
     let begun = async {
-        running.pin = first_pin(up, &context).await?;
+        let pin = first_pin(up, &context).await?;
         let gateway = serve::gateway::open(serve::gateway::config(&context)?).await?;
-        Ok(tokio::spawn(serve::gateway::serve(gateway, listeners.1, ended.wait())))
+        Ok((tokio::spawn(serve::gateway::serve(gateway, listeners.1, ended.wait())), pin))
     };
-    let mut data = match begun.await {
-        Ok(data) => data,
+    let (mut data, pin) = match begun.await {
+        Ok(begun) => begun,
         Err(error) => {
             last.now();
             control.await.ok();
@@ -102,21 +152,45 @@ async fn serve(
         }
     };
     ready(&running.urls.gateway).await;
-    said(&running, &context);
-    tokio::select! {
-        () = stop.wait() => {}
-        _ = &mut data => {}
-        _ = &mut control => {}
+    running.pin = pin;
+    let said = say(&running, &context);
+    if said.is_ok() {
+        tokio::select! {
+            () = stop.wait() => {}
+            _ = &mut data => {}
+            _ = &mut control => {}
+        }
+        context.out.remark("ending: calls in flight are let finish, then the logs are closed");
     }
-    context.out.remark("ending: calls in flight are let finish, then the logs are closed");
     stop.now();
     let ended = if data.is_finished() { Ok(Ok(())) } else { data.await };
     last.now();
     let control = if control.is_finished() { Ok(Ok(())) } else { control.await };
+    said?;
     for part in [ended, control] {
         part.map_err(|error| CliError::unevaluated(error, "start it again: remit up"))??;
     }
     Ok(Exit::Fine)
+}
+
+/// Says what runs. A PIN that is shown once holds only once it was shown.
+fn say(running: &Running, context: &Context) -> Result<(), CliError> {
+    said(running, context);
+    let Some(pin) = &running.pin else {
+        return Ok(());
+    };
+    if !context.out.is_open() {
+        return Err(CliError::unevaluated(
+            "the PIN could not be shown, so it is not set",
+            "start it where somebody reads what it prints, or keep the PIN in a file: remit up --pin-file FILE",
+        ));
+    }
+    set_pin(context, pin.clone())
+}
+
+fn set_pin(context: &Context, new: String) -> Result<(), CliError> {
+    let none = PinArgs { pin_file: None };
+    ask::admin_with_pin::<Value>(context, &AdminAsk::SetPin { new }, &none).map(drop)
 }
 
 /// The names of a new home: what it listens on, which must be this machine alone.
@@ -136,37 +210,36 @@ fn new_urls(up: &Up, context: &Context, listeners: &(TcpListener, TcpListener)) 
             )),
         }
     };
+    let usual = || TrustDomain::new("localhost").map_err(|error| CliError::unevaluated(error, "try again"));
     Ok(Urls {
-        domain: up.trust_domain.clone(),
+        domain: config.trust.domain.clone().or_else(|| up.trust_domain.clone()).map_or_else(usual, Ok)?,
         authority: url(&config.authority.url, &listeners.0)?,
         gateway: url(&config.gateway.url, &listeners.1)?,
     })
 }
 
-/// Writes down whom this home trusts from now on, and where it listens, so that every other command finds it.
-fn write_config(context: &Context, urls: &Urls, root: &str) -> Result<(), CliError> {
-    let file = &context.loaded.file;
-    let host = |url: &str| url.trim_start_matches("http://").to_owned();
-    let text = |text: &str| toml::Value::from(text).to_string();
-    let page = format!(
-        "# Written by the first `remit up`. What each key is for, and what its owner can do: docs/config.md\n\
-         \n[trust]\ndomain = {}\nroot = {}\n\
-         \n[authority]\nlisten = {}\nurl = {}\n\
-         \n[gateway]\nlisten = {}\nurl = {}\nname = {}\n",
-        text(urls.domain.as_str()),
-        text(root),
-        text(&host(&urls.authority)),
-        text(&urls.authority),
-        text(&host(&urls.gateway)),
-        text(&urls.gateway),
-        text(context.loaded.config.gateway.name.as_deref().unwrap_or(GATEWAY_NAME)),
-    );
-    durable::write(file, page.as_bytes(), 0o600).map_err(|error| {
-        CliError::unevaluated(
-            format!("{}: {error}", file.display()),
-            "look who may write there, or choose another: --home DIR",
-        )
-    })
+/// Writes down whom this home trusts from now on, and where it listens, so that every other command finds it. What is
+/// set already stays as it is.
+fn write_config(
+    context: &Context,
+    urls: &Urls,
+    root: &str,
+    listeners: &(TcpListener, TcpListener),
+) -> Result<(), CliError> {
+    let listens = |listener: &TcpListener| listener.local_addr().map(|address| address.to_string());
+    let broken = |error| CliError::unevaluated(error, "try again");
+    let keys = [
+        ("trust.domain", urls.domain.to_string()),
+        ("trust.root", root.to_owned()),
+        ("authority.listen", listens(&listeners.0).map_err(broken)?),
+        ("authority.url", urls.authority.clone()),
+        ("gateway.listen", listens(&listeners.1).map_err(broken)?),
+        ("gateway.url", urls.gateway.clone()),
+        ("gateway.name", GATEWAY_NAME.to_owned()),
+    ];
+    let set = |name: &str| matches!(context.loaded.values.get(name), Some((_, Source::File(_) | Source::Env(_))));
+    let missing: Vec<config::Added> = keys.into_iter().filter(|(name, _)| !set(name)).collect();
+    config::add(&context.loaded.file, &missing)
 }
 
 fn same_root(context: &Context, authority: &Authority) -> Result<(), CliError> {
@@ -180,7 +253,7 @@ fn same_root(context: &Context, authority: &Authority) -> Result<(), CliError> {
     ))
 }
 
-/// Sets the PIN of a new home. Returns it where it has to be shown.
+/// The PIN of a new home: set where a file keeps it; returned where it has to be shown first.
 async fn first_pin(up: &Up, context: &Context) -> Result<Option<String>, CliError> {
     // The authority answers on its socket as soon as it serves.
     let mut status: Result<Status, CliError> = ask::admin(context, &AdminAsk::Status {});
@@ -194,26 +267,22 @@ async fn first_pin(up: &Up, context: &Context) -> Result<Option<String>, CliErro
     if status?.pin_set {
         return Ok(None);
     }
-    let (pin, shown) = match &up.pin_file {
-        Some(file) if file.exists() => (ask::read_pin(file)?, None),
-        Some(file) => {
-            let pin = new_pin()?;
-            durable::write(file, format!("{pin}\n").as_bytes(), 0o600).map_err(|error| {
-                CliError::unevaluated(
-                    format!("{}: {error}", file.display()),
-                    "name a file that can be written: --pin-file FILE",
-                )
-            })?;
-            (pin, None)
-        }
-        None => {
-            let pin = new_pin()?;
-            (pin.clone(), Some(pin))
-        }
+    let Some(file) = &up.pin_file else {
+        return new_pin().map(Some);
     };
-    let none = PinArgs { pin_file: None };
-    ask::admin_with_pin::<Value>(context, &AdminAsk::SetPin { new: pin }, &none)?;
-    Ok(shown)
+    let pin = if file.exists() {
+        ask::read_pin(file)?
+    } else {
+        let pin = new_pin()?;
+        durable::write(file, format!("{pin}\n").as_bytes(), 0o600).map_err(|error| {
+            CliError::unevaluated(
+                format!("{}: {error}", file.display()),
+                "name a file that can be written: --pin-file FILE",
+            )
+        })?;
+        pin
+    };
+    set_pin(context, pin).map(|()| None)
 }
 
 fn new_pin() -> Result<String, CliError> {

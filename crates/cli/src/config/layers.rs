@@ -42,38 +42,66 @@ pub(crate) type Flag = (&'static str, &'static str, String);
 pub(crate) struct Loaded {
     pub(crate) config: Config,
     /// Values by key; a key that is not set is not there.
-    pub(crate) values: BTreeMap<&'static str, (Value, Source)>,
+    pub(crate) values: Values,
     /// The file, whether or not it exists.
     pub(crate) file: PathBuf,
+    /// What could not be read, and is left out of the rest.
+    pub(crate) faults: Vec<CliError>,
 }
 
-/// Reads all layers.
+impl Loaded {
+    /// All of it, or its first fault: nothing may be done by half of a configuration but to look at it.
+    pub(crate) fn whole(mut self) -> Result<Self, CliError> {
+        if self.faults.is_empty() { Ok(self) } else { Err(self.faults.remove(0)) }
+    }
+}
+
+type Values = BTreeMap<&'static str, (Value, Source)>;
+
+/// Reads all layers, as far as they can be read.
 pub(crate) fn load(file: &Path, env: &Env, flags: &[Flag]) -> Result<Loaded, CliError> {
-    let mut values = BTreeMap::new();
+    let (mut values, mut faults) = (Values::new(), Vec::new());
     for key in KEYS {
         if let Some(value) = default_of(key)? {
             values.insert(key.name, (value, Source::Default));
         }
     }
-    for (name, value) in file_values(file)? {
-        let key = known(&name, &Source::File(file.to_owned()))?;
-        values.insert(key.name, (value, Source::File(file.to_owned())));
-    }
-    for (rest, text) in env.with_prefix(PREFIX) {
-        if rest == "HOME" {
-            continue;
-        }
+    let read = file_values(file).unwrap_or_else(|fault| {
+        faults.push(fault);
+        Vec::new()
+    });
+    let in_file = read.into_iter().map(|(name, value)| {
+        let source = Source::File(file.to_owned());
+        known(&name, &source).map(|key| (key, value, source))
+    });
+    let in_env = env.with_prefix(PREFIX).filter(|(rest, _)| *rest != "HOME").map(|(rest, text)| {
         let source = Source::Env(format!("{PREFIX}{rest}"));
         let key = known(&rest.replacen("__", ".", 1).to_ascii_lowercase(), &source)?;
-        values.insert(key.name, (parse(key, text, &source)?, source));
-    }
-    for (name, flag, text) in flags {
+        Ok((key, parse(key, text, &source)?, source))
+    });
+    let in_flags = flags.iter().map(|(name, flag, text)| {
         let source = Source::Flag(flag);
         let key = known(name, &source)?;
-        values.insert(key.name, (parse(key, text, &source)?, source));
+        Ok((key, parse(key, text, &source)?, source))
+    });
+    for found in in_file.chain(in_env).chain(in_flags) {
+        match found {
+            Ok((key, value, source)) => drop(values.insert(key.name, (value, source))),
+            Err(fault) => faults.push(fault),
+        }
     }
-    let config = typed(&values)?;
-    Ok(Loaded { config, values, file: file.to_owned() })
+    let config = loop {
+        match typed(&values) {
+            Ok(config) => break config,
+            Err((None, fault)) => return Err(fault),
+            Err((Some(key), fault)) => {
+                faults.push(fault);
+                values.remove(key.name);
+                values.extend(default_of(key)?.map(|value| (key.name, (value, Source::Default))));
+            }
+        }
+    };
+    Ok(Loaded { config, values, file: file.to_owned(), faults })
 }
 
 fn known(name: &str, source: &Source) -> Result<&'static Key, CliError> {
@@ -125,7 +153,10 @@ fn file_values(path: &Path) -> Result<Vec<(String, Value)>, CliError> {
     Ok(values)
 }
 
-fn typed(values: &BTreeMap<&'static str, (Value, Source)>) -> Result<Config, CliError> {
+/// The key whose value the type refuses, where it is known, and what is wrong with it.
+type Blame = (Option<&'static Key>, CliError);
+
+fn typed(values: &Values) -> Result<Config, Blame> {
     let mut table = Table::new();
     for key in KEYS {
         let (section, name) = key.name.split_once('.').unwrap_or((key.name, ""));
@@ -138,7 +169,7 @@ fn typed(values: &BTreeMap<&'static str, (Value, Source)>) -> Result<Config, Cli
 }
 
 /// Finds the value that the type refuses: the one without which, or with its default, the error is another.
-fn blame(values: &BTreeMap<&'static str, (Value, Source)>, table: &Table, error: &toml::de::Error) -> CliError {
+fn blame(values: &Values, table: &Table, error: &toml::de::Error) -> Blame {
     let set = values.iter().filter(|(_, (_, source))| !matches!(source, Source::Default));
     let guilty = set.into_iter().find(|(name, _)| {
         let mut table = table.clone();
@@ -153,7 +184,8 @@ fn blame(values: &BTreeMap<&'static str, (Value, Source)>, table: &Table, error:
     });
     let (place, why) =
         (guilty.map_or_else(String::new, |(name, (_, source))| format!("{source}: `{name}`: ")), error.message());
-    CliError::unevaluated(format!("{place}{why}"), "see what each key is for: remit config show, docs/config.md")
+    let key = guilty.and_then(|(name, _)| KEYS.iter().find(|key| key.name == *name));
+    (key, CliError::unevaluated(format!("{place}{why}"), "see what each key is for: remit config show, docs/config.md"))
 }
 
 #[cfg(test)]
@@ -165,7 +197,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("remit.toml");
         durable::write(&path, file.as_bytes(), 0o600).unwrap();
-        load(&path, env, flags)
+        load(&path, env, flags)?.whole()
     }
 
     #[track_caller]

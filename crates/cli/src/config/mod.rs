@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** an unknown key is an error wherever it stands, because it might have restricted something.
 
+mod add;
 #[cfg(test)]
 mod docs;
 mod env;
@@ -10,9 +11,10 @@ mod layers;
 pub(crate) mod show;
 mod span;
 
+pub(crate) use add::{Added, add};
 pub(crate) use env::Env;
 pub(crate) use keys::KEYS;
-pub(crate) use layers::{Flag, Loaded, load};
+pub(crate) use layers::{Flag, Loaded, Source, load};
 
 use crate::error::CliError;
 

@@ -7,7 +7,7 @@ use crate::error::Exit;
 use crate::out::{Out, Style};
 
 pub(crate) fn run(loaded: &Loaded, out: &Out) -> Exit {
-    let facts: Map<String, Value> = KEYS
+    let mut facts: Map<String, Value> = KEYS
         .iter()
         .map(|key| {
             let (value, source) = match loaded.values.get(key.name) {
@@ -17,6 +17,10 @@ pub(crate) fn run(loaded: &Loaded, out: &Out) -> Exit {
             (key.name.to_owned(), serde_json::json!({ "value": value, "source": source }))
         })
         .collect();
+    let faults: Vec<String> = loaded.faults.iter().map(ToString::to_string).collect();
+    if !faults.is_empty() {
+        facts.insert("wrong".to_owned(), faults.clone().into());
+    }
     out.object(&facts, |out| {
         let mut section = "";
         for key in KEYS {
@@ -36,6 +40,11 @@ pub(crate) fn run(loaded: &Loaded, out: &Out) -> Exit {
             };
             out.line(line);
         }
+        for fault in &faults {
+            out.line("");
+            out.line(format!("{}  left out, so no other command runs:", out.style(Style::Bad, "# WRONG")));
+            out.lines(fault);
+        }
     });
-    Exit::Fine
+    if faults.is_empty() { Exit::Fine } else { Exit::Unevaluated }
 }

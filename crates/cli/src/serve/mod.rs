@@ -49,7 +49,7 @@ pub(crate) fn run(serve: &Serve, context: &Context) -> Result<Exit, CliError> {
         match serve.command {
             Command::Authority { .. } => {
                 let urls = authority::Urls::configured(context)?;
-                let listener = bind(config.authority.listen).await?;
+                let listener = bind(context, "authority", "--listen").await?;
                 let opened = authority::open(context, &urls)?;
                 context.out.remark(format!(
                     "authority at http://{}, for {}",
@@ -60,7 +60,7 @@ pub(crate) fn run(serve: &Serve, context: &Context) -> Result<Exit, CliError> {
             }
             Command::Gateway { .. } => {
                 let told = gateway::config(context)?;
-                let listener = bind(config.gateway.listen).await?;
+                let listener = bind(context, "gateway", "--listen").await?;
                 let opened = gateway::open(told).await?;
                 context.out.remark(format!("gateway at http://{}", config.gateway.listen));
                 gateway::serve(opened, listener, stop.wait()).await?;
@@ -87,13 +87,41 @@ pub(crate) fn runtime() -> Result<Runtime, CliError> {
     })
 }
 
-pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
+/// Listens where the section says; `flag` is what says it on this command line.
+pub(crate) async fn bind(context: &Context, section: &str, flag: &str) -> Result<TcpListener, CliError> {
+    let config = &context.loaded.config;
+    let (address, url) = match section {
+        "authority" => (config.authority.listen, &config.authority.url),
+        _ => (config.gateway.listen, &config.gateway.url),
+    };
     TcpListener::bind(address).await.map_err(|error| {
+        // Where others know the address, a flag alone would leave them behind.
+        let known = url
+            .as_ref()
+            .is_some_and(|url| url.parse::<http::Uri>().is_ok_and(|url| url.port_u16() == Some(address.port())));
+        let other = SocketAddr::new(address.ip(), address.port().saturating_add(1000));
+        let other = if known {
+            move_to(context, section, &other.to_string())
+        } else {
+            format!("choose another address: {flag} ADDR")
+        };
         CliError::unevaluated(
             format!("cannot listen on {address}: {error}"),
-            "see who does: ss -ltnp; or choose another address: --listen…, remit config show",
+            format!("see who does: ss -ltnp 'sport = :{}'; or {other}", address.port()),
         )
     })
+}
+
+/// Whether whoever follows the URL comes to this address. Of a name, or of TLS in front, nobody here can know.
+pub(crate) fn goes_with(listen: SocketAddr, url: &str) -> bool {
+    let url = url.strip_prefix("http://").and_then(|rest| rest.parse::<SocketAddr>().ok());
+    url.is_none_or(|url| url == listen || (listen.ip().is_unspecified() && url.port() == listen.port()))
+}
+
+/// What to write where, so that a section's part moves with the URL by which it is known.
+pub(crate) fn move_to(context: &Context, section: &str, address: &str) -> String {
+    let file = context.loaded.file.display();
+    format!("change both lines in {file}:\n\n[{section}]\nlisten = \"{address}\"\nurl = \"http://{address}\"")
 }
 
 /// Asked to end: by SIGINT, by SIGTERM, or because a part has failed.

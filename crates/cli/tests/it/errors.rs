@@ -132,3 +132,36 @@ fn what_others_word_does_not_steer_the_terminal() {
     let said: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert!(said["error"]["message"].as_str().unwrap().contains('\u{202e}'), "{said}");
 }
+
+#[test]
+fn what_could_not_be_printed_is_an_error() {
+    let home = tempfile::tempdir().unwrap();
+    for words in [&["config", "show"][..], &["--json", "config", "show"], &["completion", "bash"], &["--help"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = crate::remit::remit(home.path()).args(words).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+    }
+    // A reader who has seen enough is none.
+    let mut child =
+        crate::remit::remit(home.path()).args(["config", "show"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_configuration_that_is_wrong_can_be_looked_at() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("remit.toml");
+    let wrong = b"[gateway]\ncalls_max = \"many\"\nlissten = 1\nname = \"gw7\"\n";
+    remit_audit::durable::write(&file, wrong, 0o600).unwrap();
+    let (code, out, err) = run(home.path(), &["config", "show"]);
+    assert_eq!(code, 2, "{err}");
+    for part in ["`gateway.calls_max`", "`gateway.lissten`", "name = \"gw7\""] {
+        assert!(out.contains(part), "{out}");
+    }
+    let (code, out, _) = run(home.path(), &["doctor"]);
+    assert_eq!((code, out.contains("`gateway.calls_max`"), out.contains("WRONG  config")), (1, true, true), "{out}");
+    assert_eq!(run(home.path(), &["status"]).0, 2);
+    let (code, _, err) = run(home.path(), &["--config", "nope.toml", "status"]);
+    assert_eq!((code, err.contains("no such configuration")), (2, true), "{err}");
+}
