@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::error::{CliError, Exit};
 use crate::out::Out;
+use crate::serve::Stop;
 
 /// One step of the story.
 #[derive(Debug, Serialize)]
@@ -58,7 +59,14 @@ pub(crate) fn run(home: Option<PathBuf>, out: &Out) -> Result<Exit, CliError> {
     let began = Instant::now();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| CliError::unevaluated(format!("no runtime: {error}"), "try again"))?;
-    let chapters = runtime.block_on(story::play(home.as_deref(), out))?;
+    let chapters = runtime.block_on(async {
+        let stop = Stop::on_signals()?;
+        tokio::select! {
+            chapters = story::play(home.as_deref(), out) => chapters,
+            // What has begun ends with the story, and its directory goes with it.
+            () = stop.wait() => Err(CliError::unevaluated("stopped before its end", "play it again: remit demo")),
+        }
+    })?;
     let ok = chapters.iter().flat_map(|chapter| &chapter.steps).all(|step| step.ok);
     let told = Told { ok, ms: millis(began), chapters, home };
     out.facts(&told, |out| page::print(&told, out));

@@ -1,5 +1,6 @@
 //! The demo's world: a ticket desk, an authority and a gateway, each listening on loopback, in one directory.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -30,7 +31,8 @@ pub(super) struct World {
     pub(super) gateway: String,
     up: Child,
     stop_desk: Option<oneshot::Sender<()>>,
-    scratch: Option<PathBuf>,
+    /// Goes last, when nothing writes to it any more.
+    _scratch: Option<Scratch>,
 }
 
 /// What a command printed, and how it ended.
@@ -50,9 +52,9 @@ pub(super) struct Printed {
 impl World {
     /// Starts everything, in `home` or in a directory that is removed at the end.
     pub(super) async fn start(home: Option<&Path>) -> Result<Self, CliError> {
-        let scratch = home.is_none().then(scratch).transpose()?;
-        let home = home.map(Path::to_owned).or_else(|| scratch.clone()).unwrap_or_default();
-        std::fs::create_dir_all(&home).map_err(|error| failed(format!("{}: {error}", home.display())))?;
+        let scratch = home.is_none().then(Scratch::new).transpose()?;
+        let home = home.or_else(|| Some(scratch.as_ref()?.0.as_path())).unwrap_or(Path::new(".")).to_owned();
+        empty(&home)?;
         let home = std::path::absolute(&home).map_err(|error| failed(error.to_string()))?;
         let desk = Desk::open(None).map_err(|error| failed(error.to_string()))?;
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| failed(error.to_string()))?;
@@ -72,7 +74,7 @@ impl World {
             .spawn()
             .map_err(|error| failed(format!("remit up does not start: {error}")))?;
         let gateway = format!("http://{gateway}");
-        let mut world = Self { home, desk, desk_url, gateway, up, stop_desk: Some(stop_desk), scratch };
+        let mut world = Self { home, desk, desk_url, gateway, up, stop_desk: Some(stop_desk), _scratch: scratch };
         world.ready().await?;
         Ok(world)
     }
@@ -102,7 +104,8 @@ impl World {
     /// Runs one of our own commands, as a process of its own, on the demo's home.
     pub(super) async fn remit(&self, args: &[&str]) -> Result<Printed, CliError> {
         let began = Instant::now();
-        let output = command(&self.home)?.arg("--json").args(args).stdin(Stdio::null()).output().await;
+        let mut command = command(&self.home)?;
+        let output = command.arg("--json").args(args).stdin(Stdio::null()).kill_on_drop(true).output().await;
         let output = output.map_err(|error| failed(error.to_string()))?;
         let text = String::from_utf8_lossy(&output.stdout);
         let lines: Vec<serde_json::Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
@@ -134,10 +137,51 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if let Some(scratch) = &self.scratch {
-            drop(std::fs::remove_dir_all(scratch));
+        if matches!(self.up.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        self.up.start_kill().ok();
+        let until = Instant::now() + END;
+        while matches!(self.up.try_wait(), Ok(None)) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// A directory of its own, which is removed with this value.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self, CliError> {
+        let mut random = [0; 8];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| failed("the system gives no random bytes".into()))?;
+        let path = std::env::temp_dir().join(format!("remit-demo-{:016x}", u64::from_be_bytes(random)));
+        // Where there is no place for temporary files, none is made.
+        std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(|error| {
+            let help = "name a directory for it: remit demo --home DIR, or TMPDIR=DIR remit demo";
+            CliError::unevaluated(format!("{}: {error}", path.display()), help)
+        })?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// Makes the home; what is in one already is not the demo's to change.
+fn empty(home: &Path) -> Result<(), CliError> {
+    let failed = |error: std::io::Error| failed(format!("{}: {error}", home.display()));
+    std::fs::create_dir_all(home).map_err(failed)?;
+    if std::fs::read_dir(home).map_err(failed)?.next().is_none() {
+        return Ok(());
+    }
+    Err(CliError::unevaluated(
+        format!("{} is not empty, and the demo begins with nothing", home.display()),
+        "name a new directory: remit demo --home DIR",
+    ))
 }
 
 /// This very program, on the demo's home, with nothing of the caller's environment that could steer it.
@@ -147,12 +191,6 @@ fn command(home: &Path) -> Result<Command, CliError> {
     command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("REMIT__ADMIN__PIN_FILE", home.join("pin"));
     command.arg("--home").arg(home);
     Ok(command)
-}
-
-fn scratch() -> Result<PathBuf, CliError> {
-    let mut random = [0; 8];
-    aws_lc_rs::rand::fill(&mut random).map_err(|_| failed("the system gives no random bytes".into()))?;
-    Ok(std::env::temp_dir().join(format!("remit-demo-{:016x}", u64::from_be_bytes(random))))
 }
 
 fn address(listener: &TcpListener) -> Result<String, CliError> {

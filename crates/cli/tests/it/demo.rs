@@ -96,3 +96,46 @@ fn logs(home: &Path, files: &mut Vec<(PathBuf, u64)>) {
         }
     }
 }
+
+#[test]
+fn it_changes_nothing_that_is_there_and_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let used = dir.path().join("used");
+    std::fs::create_dir(&used).unwrap();
+    remit_audit::durable::write(&used.join("mine"), b"mine", 0o600).unwrap();
+    let (code, _, err) = run(&used, &["demo"]);
+    assert_eq!((code, err.contains("is not empty")), (2, true), "{err}");
+    assert_eq!(std::fs::read_dir(&used).unwrap().count(), 1);
+
+    let demo = |tmp: &Path| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_remit"));
+        command.env_clear().env("HOME", dir.path()).env("TMPDIR", tmp).arg("demo");
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        command
+    };
+    let missing = dir.path().join("missing");
+    assert_eq!(demo(&missing).status().unwrap().code(), Some(2));
+    assert!(!missing.exists());
+
+    // Stopped while authority and gateway run.
+    let tmp = dir.path().join("t");
+    std::fs::create_dir(&tmp).unwrap();
+    let mut child = demo(&tmp).spawn().unwrap();
+    let began = std::time::Instant::now();
+    let runs = || {
+        let mut homes = std::fs::read_dir(&tmp).unwrap().map(|entry| entry.unwrap().path());
+        homes.any(|home| home.join("authority/admin.sock").exists())
+    };
+    while !runs() {
+        assert!(began.elapsed().as_secs() < 20, "it does not start");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+    assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
+    let name = tmp.display().to_string();
+    let processes = std::fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path().join("cmdline"));
+    let of_it = |path: &PathBuf| std::fs::read(path).is_ok_and(|line| String::from_utf8_lossy(&line).contains(&name));
+    assert_eq!(processes.filter(of_it).collect::<Vec<_>>(), Vec::<PathBuf>::new());
+}
