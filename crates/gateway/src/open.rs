@@ -28,6 +28,8 @@ use crate::upstream::process::Surroundings;
 use crate::upstream::stdio::{ChildLimits, Children};
 use crate::{Config, Gateway};
 
+/// Where programs that are servers look for others: the same wherever they run, and nothing of whoever starts them.
+pub const PROGRAM_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// How often the log says that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How often refusals of strangers are summed up.
@@ -100,7 +102,7 @@ impl Gateway {
         let mut source_key = [0; 32];
         aws_lc_rs::rand::fill(&mut source_key)?;
         let deadlines = Deadlines::default();
-        let around = Surroundings { path: "/usr/local/bin:/usr/bin:/bin".into(), scratch };
+        let around = Surroundings { path: PROGRAM_PATH.into(), scratch };
         Ok(Arc::new(Self {
             clock,
             snapshots,

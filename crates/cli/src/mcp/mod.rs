@@ -1,16 +1,20 @@
 //! A small MCP client, which asks a server what it offers. What the server says is kept byte for byte, because its digest is what gets pinned.
 
 mod http;
+mod resolve;
 mod stdio;
 
+use std::path::Path;
 use std::time::Duration;
 
 use remit_core::registry::Upstream;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::context::Context;
 use crate::error::CliError;
 use http::Endpoint;
+pub(crate) use resolve::resolve;
 
 /// The newest revision with a handshake; a server that knows none older answers with what it knows.
 const LEGACY: &str = "2025-11-25";
@@ -27,9 +31,15 @@ pub(crate) enum McpFault {
     /// It is not there.
     #[error("{0}")]
     Http(#[from] crate::http::HttpError),
-    /// The program does not run, or ended.
+    /// The program does not run.
     #[error("the program does not run: {0}")]
     Program(#[from] std::io::Error),
+    /// The program ended.
+    #[error("the program ended before it answered")]
+    Ended,
+    /// One of these of a program, with what it said on its standard error.
+    #[error("{0}{said}", said = if .1.is_empty() { String::new() } else { format!("; it said:{}", .1) })]
+    Said(String, String),
     /// It answered with an error.
     #[error("it answers: {0}")]
     Answered(String),
@@ -42,36 +52,51 @@ pub(crate) enum McpFault {
 }
 
 /// The `tools/list` result of an upstream, all pages in one, each definition byte for byte.
-pub(crate) fn list_tools(upstream: &Upstream) -> Result<String, CliError> {
+pub(crate) fn list_tools(upstream: &Upstream, context: &Context) -> Result<String, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| CliError::unevaluated(error, "try again"))?;
+    let scratch = context.home.path().join("scratch");
     let listed = runtime.block_on(async {
-        tokio::time::timeout(DEADLINE, async {
-            match upstream {
-                Upstream::Http { url } => over_http(url).await,
-                Upstream::Stdio { command, args } => {
-                    let mut program = stdio::Program::start(command, args)?;
-                    program.request(&initialize(0)).await?;
-                    program.notify(&initialized()).await?;
-                    collect(async |id, cursor| program.request(&list(id, cursor, false)).await).await
-                }
+        match upstream {
+            Upstream::Http { url } => {
+                tokio::time::timeout(DEADLINE, over_http(url)).await.unwrap_or(Err(McpFault::Timeout))
             }
-        })
-        .await
-        .unwrap_or(Err(McpFault::Timeout))
+            Upstream::Stdio { command, args } => over_stdio(command, args, &scratch).await,
+        }
     });
     listed.map_err(|fault| {
-        CliError::unreachable(
-            format!("{} does not say what it offers: {fault}", shown(upstream)),
-            "look whether it runs; to see how it is reached: remit server show SERVER",
-        )
+        CliError::unreachable(format!("{} does not say what it offers: {fault}", shown(upstream)), help(upstream))
     })
+}
+
+fn help(upstream: &Upstream) -> String {
+    match upstream {
+        Upstream::Http { url } => format!("look whether it runs: curl -i {url}"),
+        Upstream::Stdio { .. } => format!(
+            "mend it for where the gateway runs it: with nothing of your environment, PATH={}, and an empty directory \
+             as HOME and working directory",
+            remit_gateway::open::PROGRAM_PATH
+        ),
+    }
 }
 
 fn shown(upstream: &Upstream) -> &str {
     match upstream {
         Upstream::Http { url } => url,
         Upstream::Stdio { command, .. } => command,
+    }
+}
+
+async fn over_stdio(command: &str, args: &[String], scratch: &Path) -> Result<String, McpFault> {
+    let mut program = stdio::Program::start(command, args, scratch)?;
+    let listed = tokio::time::timeout(DEADLINE, async {
+        program.request(&initialize(0)).await?;
+        program.notify(&initialized()).await?;
+        collect(async |id, cursor| program.request(&list(id, cursor, false)).await).await
+    });
+    match listed.await.unwrap_or(Err(McpFault::Timeout)) {
+        Ok(list) => Ok(list),
+        Err(fault) => Err(program.explain(fault).await),
     }
 }
 

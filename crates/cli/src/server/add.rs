@@ -25,14 +25,14 @@ const REVIEW_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   remit server add tickets --url http://127.0.0.1:8931/mcp --expose list_tickets,read_ticket
-  remit server add git --expose git_log -- uvx mcp-server-git --repository .")]
+  remit server add git --expose git_log -- mcp-server-git --repository /srv/repository")]
 pub(crate) struct Add {
     /// Its name, as agents will say it: NAME/TOOL
     name: ServerName,
     /// Its MCP endpoint
     #[arg(long, value_name = "URL", required_unless_present = "command", conflicts_with = "command")]
     url: Option<String>,
-    /// The program that is the server, with its arguments
+    /// The program that is the server, with its arguments: found on your PATH now, run with nothing of your environment
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
     /// Where it belongs: agents of staging never reach production
@@ -69,8 +69,8 @@ pub(super) fn run(add: &Add, context: &Context) -> Result<Exit, CliError> {
         Err(CliError::Refused(refused)) if refused.code == Code::ServerUnknown => Vec::new(),
         Err(error) => return Err(error),
     };
-    let upstream = upstream(add);
-    let list = mcp::list_tools(&upstream)?;
+    let upstream = upstream(add, context)?;
+    let list = mcp::list_tools(&upstream, context)?;
     let ask = AdminAsk::AddServer(Box::new(AddServer {
         name: add.name.clone(),
         environment: add.environment,
@@ -96,11 +96,13 @@ pub(super) fn run(add: &Add, context: &Context) -> Result<Exit, CliError> {
     published(shown.bundle_error.as_deref())
 }
 
-fn upstream(add: &Add) -> Upstream {
-    match (&add.url, add.command.split_first()) {
-        (None, Some((command, args))) => Upstream::Stdio { command: command.clone(), args: args.to_vec() },
+fn upstream(add: &Add, context: &Context) -> Result<Upstream, CliError> {
+    Ok(match (&add.url, add.command.split_first()) {
+        (None, Some((command, args))) => {
+            Upstream::Stdio { command: mcp::resolve(command, &context.env)?, args: args.to_vec() }
+        }
         (url, _) => Upstream::Http { url: url.clone().unwrap_or_default() },
-    }
+    })
 }
 
 /// A reviewer's words: a table for each tool.

@@ -14,6 +14,8 @@ mod help;
 #[cfg(test)]
 mod log_verify;
 #[cfg(test)]
+mod program;
+#[cfg(test)]
 mod remit;
 #[cfg(test)]
 #[cfg(feature = "demo")]
