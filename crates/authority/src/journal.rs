@@ -1,11 +1,13 @@
 //! The log is first: a change is durable in the log before the database has it, and the database follows.
 //!
 //! **Invariant:** the database never holds what the log does not. Whatever lies between the two after a crash, a
-//! failed write or the loss of the database is applied again at start, before anything else is done.
+//! failed write or the loss of the database is applied again at start, before anything else is done. And it is applied
+//! only from entries that the signed tree has, with the frames that their leaves name.
 
 use std::time::Duration;
 
 use remit_audit::checkpoint::Checkpoint;
+use remit_audit::head;
 use remit_audit::vault::{Kek, Vault, VaultError};
 use remit_audit::{Config as LogConfig, Entry, Log, LogKey, Opened, durable};
 use remit_core::event::{self, Head};
@@ -43,6 +45,7 @@ impl Journal {
         let vault = Vault::open(&home.vault(), kek)?;
         let mut log_config = LogConfig::new(home.log(), config.trust_domain.as_str(), INSTANCE);
         log_config.commit_deadline = COMMIT_DEADLINE;
+        log_config.outside = Some(outside(home));
         let (log, opened) = Log::open(log_config, LogKey::load_or_create(&keys.join("log.key"))?)?;
         let store = Store::open(&home.database())?;
         let applied = position(&store, &opened, log.size())?;
@@ -120,6 +123,8 @@ impl Journal {
 
     fn unseal(&self, index: u64, entry: &Entry) -> Result<Option<Change>, AuthorityError> {
         let bad = |why: String| AuthorityError::Entry { index, why };
+        // The tree vouches for the leaf, and the leaf for its frame.
+        event::check_entry(&entry.leaf, &entry.sealed).map_err(|error| bad(error.to_string()))?;
         let Some(subject) = entry::subject_of(&entry.leaf) else {
             return Ok(entry::erasure(&entry.leaf));
         };
@@ -140,6 +145,12 @@ impl Journal {
         self.applied = next;
         Ok(())
     }
+}
+
+/// Where the newest checkpoint is kept, beside the log and not in it. A log that is behind it does not start: it is the
+/// only source of what was taken back from whom, so nothing may be assumed in place of what it lacks.
+fn outside(home: &Home) -> head::Config {
+    head::Config { path: home.path().join("log.head"), behind: head::Behind::Refuse }
 }
 
 /// Where in this epoch of the log the database stands; refuses two that cannot both be right.

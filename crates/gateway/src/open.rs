@@ -14,7 +14,7 @@ use crate::fetch::Authority;
 use crate::flights::Flights;
 use crate::pins::Pins;
 use crate::places::Places;
-use crate::rebuild::{RebuildError, rebuild};
+use crate::rebuild::{RebuildError, outside, rebuild};
 use crate::record::Recorder;
 use crate::runs::Runs;
 use crate::send::Upstreams;
@@ -86,7 +86,8 @@ impl Gateway {
         let kek = Kek::load_or_create(&keys.join("vault"))?;
         let vault = Arc::new(Vault::open(&dir("vault")?, kek)?);
         let log_dir = dir("log")?;
-        let log_config = remit_audit::Config::new(&log_dir, config.trust_domain.as_str(), &config.instance);
+        let mut log_config = remit_audit::Config::new(&log_dir, config.trust_domain.as_str(), &config.instance);
+        log_config.outside = Some(outside(&config.home));
         let (log, opened) = Log::open(log_config, key)?;
         let name = format!("{}/log/{}", config.trust_domain, config.instance);
         let recorder = Recorder::new(log, vault, name, Arc::clone(&clock));

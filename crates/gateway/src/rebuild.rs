@@ -1,9 +1,13 @@
 //! At start: what the log says of live roots, of bundles, and of calls that never ended.
+//!
+//! **Invariant:** only entries that the signed tree has are believed: the log compares each with it, and does not open
+//! where anything differs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use remit_audit::disk::Posix;
+use remit_audit::head::{self, Behind};
 use remit_audit::verify::{VerifyError, verify_dir};
 use remit_audit::{Opened, epochs};
 use remit_core::event::canon::Node;
@@ -44,12 +48,22 @@ pub struct Rebuilt {
 /// Calls without an outcome, by index: the run and root, and until when the grant holds.
 type Open = BTreeMap<u64, (Option<(String, String)>, i64)>;
 
+/// Where the newest checkpoint of a gateway's log is kept, beside the log and not in it. A log that is behind it begins a
+/// new epoch, so that a restored backup starts by itself: of the roots before it all is assumed that is bad.
+pub fn outside(home: &Path) -> head::Config {
+    head::Config { path: home.join("log.head"), behind: Behind::Begin }
+}
+
 /// Reads the log back, restores roots, and gives every intent without an outcome the outcome `unknown`.
 ///
 /// Of an older epoch nothing is restored: what it says of roots may be older than the truth, so roots that were
-/// launched before this epoch count as roots of which nothing is known.
+/// launched before this epoch count as roots of which nothing is known. The same holds where the older epoch is gone:
+/// the epoch's first entry names it, or the gateway has bundles that are older than its log.
 pub async fn rebuild(recorder: &Recorder, runs: &Runs, opened: &Opened, dir: &Path) -> Result<Rebuilt, RebuildError> {
-    let mut rebuilt = Rebuilt::default();
+    let bundles = bundles(dir);
+    let had_bundles = bundles.iter().any(|(_, written)| *written < opened.epoch);
+    let highest = bundles.iter().map(|(version, _)| *version).max().unwrap_or(0);
+    let mut rebuilt = Rebuilt { highest, unknown: 0 };
     for (number, dir) in epochs(&Posix, dir)?.into_iter().filter(|(number, _)| *number < opened.epoch) {
         let open = older(&dir, &mut rebuilt)?;
         // Closed once: by the first start of the epoch that follows.
@@ -61,7 +75,7 @@ pub async fn rebuild(recorder: &Recorder, runs: &Runs, opened: &Opened, dir: &Pa
     for entry in recorder.log().entries(0) {
         let (index, entry) = entry?;
         let (kind, node) = read(&entry.leaf).ok_or(RebuildError::Foreign(index))?;
-        if kind == Kind::Epoch && opened.previous.is_some() {
+        if kind == Kind::Epoch && (node.text(&remit(&["previous"])).is_some() || had_bundles) {
             runs.lost_before(node.int(&["time"]).map_or(i64::MAX, |ms| ms.div_euclid(1000).saturating_add(1)));
         }
         note(index, kind, &node, &mut open, &mut rebuilt);
@@ -74,6 +88,18 @@ pub async fn rebuild(recorder: &Recorder, runs: &Runs, opened: &Opened, dir: &Pa
     }
     close(recorder, runs, open, (opened.epoch, true), &mut rebuilt).await?;
     Ok(rebuilt)
+}
+
+/// The bundles that were kept beside the log, each with the second in which it was written: every one was loaded once, so
+/// they say how far the versions had come where the log that says so is gone.
+fn bundles(log: &Path) -> Vec<(u64, u64)> {
+    let kept = log.parent().map(|home| home.join("bundles")).and_then(|dir| std::fs::read_dir(dir).ok());
+    let version_and_time = |file: std::fs::DirEntry| {
+        let version = file.file_name().to_str()?.strip_suffix(".note")?.parse().ok()?;
+        let written = file.metadata().ok()?.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some((version, written.as_secs()))
+    };
+    kept.into_iter().flatten().filter_map(Result::ok).filter_map(version_and_time).collect()
 }
 
 /// What an older epoch left open, and the bundles that it loaded.

@@ -69,7 +69,50 @@ fn a_log_that_is_behind_the_database_is_refused() {
     journal.record(&person(1)).unwrap();
     drop(journal);
     std::fs::remove_dir_all(dir.path().join("log")).unwrap();
+    assert!(matches!(open(dir.path()), Err(AuthorityError::Log(remit_audit::OpenError::Behind { .. }))));
+    durable::remove(&dir.path().join("log.head")).unwrap();
     assert!(matches!(open(dir.path()), Err(AuthorityError::Diverged { .. })));
+}
+
+/// Break: keep no head beside the log, or read back less than all of it.
+#[test]
+fn a_log_that_is_not_what_was_signed_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path()).unwrap();
+    // Enough for a full bundle, at which nothing but the whole reading looks.
+    for n in 0..260 {
+        let id = PrincipalId::new(format!("p-{n}")).unwrap();
+        journal.record(&Change::Principal(Principal { id, name: format!("name {n}"), at: 1 })).unwrap();
+    }
+    let epoch = journal.log().dir().to_owned();
+    journal.log.clone().close().unwrap();
+    drop(journal);
+    for (name, at) in [("tile/entries/000", 500), ("tile/0/000", 64)] {
+        let path = epoch.join(name);
+        let good = std::fs::read(&path).unwrap();
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        durable::write(&path, &bad, 0o600).unwrap();
+        let refused = open(dir.path()).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refused.contains("remit log verify"), "{name}: {refused}");
+        durable::write(&path, &good, 0o600).unwrap();
+    }
+    knows(&open(dir.path()).unwrap(), &[]);
+}
+
+/// Break: open whatever frame of the right person lies there.
+#[test]
+fn frames_of_one_person_that_were_exchanged_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path()).unwrap();
+    let named = |name: &str| {
+        let id = PrincipalId::new("p-1").unwrap();
+        Change::Principal(Principal { id, name: name.into(), at: 1 })
+    };
+    let [one, two] = ["first", "other"].map(|name| journal.seal(&named(name)).unwrap());
+    assert!(journal.unseal(1, &one).unwrap().is_some());
+    let exchanged = Entry { leaf: one.leaf, sealed: two.sealed };
+    assert!(matches!(journal.unseal(1, &exchanged), Err(AuthorityError::Entry { index: 1, .. })));
 }
 
 #[test]

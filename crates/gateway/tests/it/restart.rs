@@ -1,5 +1,6 @@
 //! What a root has done and read outlives the gateway; what cannot be known counts as the worst.
 
+use remit_audit::{Config, Log, LogKey};
 use remit_core::event::Kind;
 
 use crate::client::Run;
@@ -59,5 +60,65 @@ async fn a_call_that_a_crash_cut_off_is_unknown_and_not_repeated() {
     assert_eq!(world.last(Kind::OutcomeUnknown).int("intent").unsigned_abs(), intent);
     let began = world.ledger().iter().filter(|effect| effect.tool == "watch_ticket").count();
     assert_eq!(began, 1, "{:?}", world.ledger());
+    assert_eq!(at(&world, &run).refusal("issue_refund", REFUND).await, "gate_pending", "{}", world.story());
+}
+
+/// Break: take a gateway whose log is gone for one that never had any. Twice: what is known must outlive the next start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_log_forgives_nothing() {
+    for head_too in [false, true] {
+        let mut world = world().await;
+        let run = world.run("r1", TOOLS);
+        assert_eq!(run.refusal("read_ticket", r#"{"id":41}"#).await, "ok");
+        world.stop(true).await;
+        std::fs::remove_dir_all(world.config.home.join("log")).unwrap();
+        if head_too {
+            std::fs::remove_file(world.config.home.join("log.head")).unwrap();
+        }
+        // Without the head, what is older than the log is known by the second.
+        tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+        for start in ["first", "second"] {
+            world.restart().await;
+            let refusal = at(&world, &run).refusal("list_tickets", "{}").await;
+            assert_eq!(refusal, "budget_spent", "{start} start, head too {head_too}: {}", world.story());
+            world.stop(true).await;
+        }
+    }
+}
+
+/// Break: believe old entries because the newest are right.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_does_not_start_on_an_edited_log() {
+    let mut world = world().await;
+    let run = world.run("r1", TOOLS);
+    assert_eq!(run.refusal("read_ticket", r#"{"id":41}"#).await, "ok");
+    // The entry that raised the label must be in a full bundle, at which nothing else looks.
+    world.stop(true).await;
+    let home = &world.config.home;
+    let mut config = Config::new(home.join("log"), world.config.trust_domain.as_str(), &world.config.instance);
+    config.outside = Some(remit_gateway::rebuild::outside(home));
+    let (log, _) = Log::open(config, LogKey::load_or_create(&home.join("keys/log")).unwrap()).unwrap();
+    while log.size() < 300 {
+        log.commit_wait(log.read(0).unwrap()).unwrap();
+    }
+    let bundle = log.dir().join("tile/entries/000");
+    log.close().unwrap();
+    let bytes = std::fs::read(&bundle).unwrap();
+    let (from, to) = (br#""trust":"untrusted""#, br#""trust":"verified!""#);
+    let mut lowered = bytes.clone();
+    let mut edits = 0;
+    for at in 0..lowered.len().saturating_sub(from.len()) {
+        if lowered[at..].starts_with(from) {
+            lowered[at..at + from.len()].copy_from_slice(to);
+            edits += 1;
+        }
+    }
+    assert!(edits > 0, "the label was never raised");
+    std::fs::write(&bundle, &lowered).unwrap();
+    let refused = remit_gateway::Gateway::open(world.config.clone(), world.clock.clone()).await;
+    let why = refused.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(why.contains("remit log verify"), "{why}");
+    std::fs::write(&bundle, &bytes).unwrap();
+    world.restart().await;
     assert_eq!(at(&world, &run).refusal("issue_refund", REFUND).await, "gate_pending", "{}", world.story());
 }
