@@ -26,9 +26,7 @@ impl Permit {
         }
         match decided.verdict() {
             Verdict::Permit => Ok(Self { decided, receipt }),
-            Verdict::Pending(_) | Verdict::Forbid(_) => {
-                Err(Rejection { decision: Some(receipt.index()), ..refusal::of(&decided) })
-            }
+            Verdict::Pending(_) | Verdict::Forbid(_) => Err(refusal::recorded(&decided, receipt.index())),
         }
     }
 

@@ -135,3 +135,15 @@ async fn what_is_forbidden_has_a_record_and_no_permit() {
     let rejection = Permit::new(decided, receipt).map(|_| ()).unwrap_err();
     assert_eq!((rejection.code, rejection.decision), (Code::PolicyForbid, Some(index)));
 }
+
+/// Break: leave the reader to guess which entry is meant.
+#[tokio::test]
+async fn a_refusal_names_its_own_entry() {
+    let world = World::new();
+    let _before = world.recorded("read", 40).await;
+    let (decided, receipt) = world.recorded("erase", 41).await;
+    let index = receipt.index();
+    let refusal = Permit::new(decided, receipt).map(|_| ()).unwrap_err();
+    assert_eq!((refusal.code, refusal.decision), (Code::PolicyForbid, Some(index)));
+    assert_eq!(refusal.help, format!("see the whole reason: remit log show {index}"));
+}
