@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::doors::Busy;
 
-/// Most calls that one root has open at a time, standing streams among them.
+/// Most calls that one root has open at a time, standing streams among them; never more than a quarter of all.
 pub const CALLS_PER_ROOT_MAX: usize = 128;
 /// Most standing streams that one root has open at a time.
 pub const STREAMS_PER_ROOT_MAX: usize = 16;
@@ -35,6 +35,9 @@ type Roots = Arc<Mutex<HashMap<RunId, Held>>>;
 #[derive(Debug)]
 pub struct Places {
     calls: Arc<Semaphore>,
+    calls_per_root: usize,
+    /// Streams that stand may not leave too little room for what ends.
+    streams: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     roots: Roots,
 }
@@ -46,7 +49,8 @@ pub struct Place {
     roots: Roots,
     bytes: Arc<Semaphore>,
     held: Option<OwnedSemaphorePermit>,
-    streams: usize,
+    streams: Arc<Semaphore>,
+    stands: Option<OwnedSemaphorePermit>,
     /// The connection is not idle while the call is open.
     _busy: Option<Busy>,
     _call: OwnedSemaphorePermit,
@@ -55,15 +59,21 @@ pub struct Place {
 impl Places {
     /// Room for so many calls.
     pub fn new(calls_max: usize) -> Self {
-        let bytes = Arc::new(Semaphore::new(BODIES_BYTES_MAX));
-        Self { calls: Arc::new(Semaphore::new(calls_max)), bytes, roots: Roots::default() }
+        let room = |places| Arc::new(Semaphore::new(places));
+        Self {
+            calls: room(calls_max),
+            calls_per_root: calls_max.div_ceil(4).min(CALLS_PER_ROOT_MAX),
+            streams: room(calls_max.div_ceil(2)),
+            bytes: room(BODIES_BYTES_MAX),
+            roots: Roots::default(),
+        }
     }
 
     /// A place for a call of this root.
     pub fn take(&self, root: &RunId, busy: Option<Busy>) -> Result<Place, Rejection> {
         let full = |message: &str, help: &str| Rejection::new(Code::Overloaded, message, help);
         let mut roots = lock(&self.roots);
-        if roots.get(root).is_some_and(|held| held.calls >= CALLS_PER_ROOT_MAX) {
+        if roots.get(root).is_some_and(|held| held.calls >= self.calls_per_root) {
             let message = "this run, with all that it started, has too many calls open";
             return Err(full(message, "wait until one of them has ended"));
         }
@@ -71,8 +81,9 @@ impl Places {
         let call = call.map_err(|_| full("too many calls are in flight", "try again in a second"))?;
         let held = roots.entry(root.clone()).or_default();
         held.calls = held.calls.saturating_add(1);
-        let (root, roots, bytes) = (root.clone(), Arc::clone(&self.roots), Arc::clone(&self.bytes));
-        Ok(Place { root, roots, bytes, held: None, streams: 0, _busy: busy, _call: call })
+        let (root, roots) = (root.clone(), Arc::clone(&self.roots));
+        let (bytes, streams) = (Arc::clone(&self.bytes), Arc::clone(&self.streams));
+        Ok(Place { root, roots, bytes, held: None, streams, stands: None, _busy: busy, _call: call })
     }
 }
 
@@ -104,8 +115,9 @@ impl Place {
             let message = "this run, with all that it started, has too many standing streams open";
             return Err(Rejection::new(Code::Overloaded, message, "close one of them first"));
         }
+        let full = |_| Rejection::new(Code::Overloaded, "too many standing streams are open", "try again in a second");
+        self.stands = Some(Arc::clone(&self.streams).try_acquire_owned().map_err(full)?);
         held.streams = held.streams.saturating_add(1);
-        self.streams = self.streams.saturating_add(1);
         Ok(())
     }
 }
@@ -115,7 +127,7 @@ impl Drop for Place {
         let mut roots = lock(&self.roots);
         let Some(held) = roots.get_mut(&self.root) else { return };
         held.calls = held.calls.saturating_sub(1);
-        held.streams = held.streams.saturating_sub(self.streams);
+        held.streams = held.streams.saturating_sub(usize::from(self.stands.is_some()));
         held.bytes = held.bytes.saturating_sub(self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
         if held.calls == 0 {
             roots.remove(&self.root);

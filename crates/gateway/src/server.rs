@@ -200,9 +200,8 @@ impl Gateway {
     fn is_meant(&self, parts: &Parts) -> bool {
         let own = self.config.url.split_once("://").map_or("", |(_, rest)| rest);
         let mut hosts = parts.headers.get_all(HOST).iter();
-        let host = match (hosts.next().and_then(|host| host.to_str().ok()), hosts.next()) {
-            (Some(host), None) => host,
-            _ => return false,
+        let (Some(host), None) = (hosts.next().and_then(|host| host.to_str().ok()), hosts.next()) else {
+            return false;
         };
         let probed = parts.uri.path() == HEALTH && is_address(host);
         let named = |host: &str| host.eq_ignore_ascii_case(own);

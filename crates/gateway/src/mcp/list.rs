@@ -204,6 +204,10 @@ mod tests {
             r#"{"result":{"tools":[{"name":1}]}}"#,
             r#"{"result":{"tools":[{"name":"a","name":"b"}]}}"#,
             r#"{"result":{"tools":[],"tools":[]}}"#,
+            r#"{"result":{"tools":[],"Tools":[]}}"#,
+            r#"{"result":{"tools":[],"tool\u017f":[]}}"#,
+            r#"{"result":{"tools":[],"Prompts":[]}}"#,
+            r#"{"result":{"tools":[{"name":"a","Name":"b"}]}}"#,
             r#"{"result":[]}"#,
         ] {
             assert!(List::parse(ListKind::Tools, bad).is_err(), "{bad}");

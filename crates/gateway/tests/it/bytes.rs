@@ -65,13 +65,33 @@ async fn an_answer_that_is_none_is_not_relayed() {
             "twice" => stub::json(format!(r#"{{"jsonrpc":"2.0","id":{id},"id":{id},"result":{{}}}}"#)),
             "empty" => stub::json(""),
             "accepted" => stub::with(202, "", ""),
+            "two types" => {
+                let mut response = stub::json(good);
+                response.headers_mut().append("content-type", "text/event-stream".parse().unwrap());
+                response
+            }
+            "206" | "304" | "600" | "999" => stub::with(say.parse().unwrap(), "application/json", good),
             "large" => stub::json(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":"{}"}}"#, "x".repeat(9 << 20))),
             _ => stub::json(good),
         }
     })
     .await;
     let (world, run) = raw(&stub).await;
-    for say in ["other", "text", "no json", "redirect", "twice", "empty", "accepted", "large"] {
+    for say in [
+        "other",
+        "text",
+        "no json",
+        "redirect",
+        "twice",
+        "empty",
+        "accepted",
+        "large",
+        "two types",
+        "206",
+        "304",
+        "600",
+        "999",
+    ] {
         let reply = run.send(echo(&run, &format!(r#"{{"t":"{say}"}}"#))).await;
         assert_eq!(reply.status, 502, "{say}");
         assert_eq!(code_of(&reply.json().await), "upstream_invalid", "{say}");

@@ -39,10 +39,64 @@ async fn headers_that_repeat_arguments_must_equal_them() {
     let run = world.run_at("raw", "r1", r#"{"echo":{}}"#);
     let call = || run.modern("raw", "tools/call", r#"{"name":"echo","arguments":{"t":"eu"}}"#);
     for (what, ask) in [("differs", call().set("mcp-param-region", "us")), ("is missing", call())] {
-        check(&world, &run, what, ask, 400, -32020).await;
+        let reply = run.send(ask).await;
+        assert_eq!(reply.status, 400, "{what}");
+        let answer = reply.json().await;
+        assert_eq!(answer["error"]["code"], -32020, "{answer}");
+        // It was permitted, so the log says what became of it.
+        world.outcome_is("not_sent").await;
     }
     assert_eq!(run.send(call().set("mcp-param-region", "eu")).await.status, 200, "{}", world.story());
     assert_eq!(stub.of("tools/call").len(), 1);
+}
+
+/// Break: look at these headers only in the modern era, or let pass what nobody checked.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_header_that_was_not_checked_goes_on_in_any_era() {
+    let stub = Stub::start(MIRRORED, |heard| async move {
+        stub::json(format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{"content":[]}}}}"#, heard.id()))
+    })
+    .await;
+    let servers = vec![http_server("raw", &stub.url, MIRRORED)];
+    let world = World::with(Setup { servers, ..Setup::default() }).await;
+    let run = world.run_at("raw", "r1", r#"{"echo":{}}"#);
+    let body = |id: u8| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"echo","arguments":{{"t":"eu"}}}}}}"#
+        )
+    };
+    let differs = run.legacy("raw", None, &body(1)).set("mcp-param-region", "us");
+    assert_eq!(run.send(differs).await.status, 400);
+    world.outcome_is("not_sent").await;
+    assert!(stub.of("tools/call").is_empty());
+    let modern = run.modern("raw", "tools/call", r#"{"name":"echo","arguments":{"t":"eu"}}"#);
+    for ask in [run.legacy("raw", None, &body(2)), modern] {
+        let ask = ask.set("mcp-param-region", "eu").set("mcp-param-other", "us").set("mcp-tenant", "other");
+        assert_eq!(run.send(ask).await.status, 200, "{}", world.story());
+        let headers = stub.of("tools/call").pop().unwrap().headers;
+        assert_eq!(headers["mcp-param-region"], "eu");
+        assert!(!headers.contains_key("mcp-param-other") && !headers.contains_key("mcp-tenant"), "{headers:?}");
+    }
+}
+
+/// Break: look at the arguments' headers before anybody asks whether the caller may know of the tool.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_headers_that_a_tool_wants_are_told_to_nobody_else() {
+    let stub = Stub::start(MIRRORED, |_| async { stub::json("{}") }).await;
+    let servers = vec![http_server("raw", &stub.url, MIRRORED)];
+    let world = World::with(Setup { servers, ..Setup::default() }).await;
+    let run = world.run_at("raw", "r1", r#"{"other":{}}"#);
+    for tool in ["echo", "nothing"] {
+        let params = format!(r#"{{"name":"{tool}","arguments":{{"t":"eu"}}}}"#);
+        let stranger = run.send(Run::modern_bare("raw", "tools/call", &params)).await;
+        assert_eq!(stranger.status, 401, "{tool}");
+        assert_eq!(crate::client::code_of(&stranger.json().await), "token_missing", "{tool}");
+        let reply = run.send(run.modern("raw", "tools/call", &params)).await;
+        assert_eq!(reply.status, 200, "{tool}");
+        let answer = reply.json().await;
+        assert_eq!(answer["error"]["message"], format!("Unknown tool: {tool}"), "{answer}");
+    }
+    assert!(stub.heard.lock().unwrap().is_empty());
 }
 
 /// Break: believe a header, or route by one, where the body says otherwise.
@@ -147,6 +201,33 @@ async fn pages_and_rebound_names_get_nowhere() {
         check(&world, &run, what, ask, 403, 0).await;
     }
     assert_eq!(run.send(call().set("origin", "https://ui.acme.example")).await.status, 200);
+}
+
+/// Break: look at one host of several, at the header alone, or only where messages are taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_one_host_on_every_route() {
+    let world = World::new().await;
+    let own = world.addr().to_string();
+    let metadata = "/.well-known/oauth-protected-resource/mcp/tickets";
+    for (path, meant) in [("/healthz", 200), (metadata, 200), ("/mcp/tickets", 401), ("/nothing", 404)] {
+        for (target, hosts, status) in [
+            (path.to_owned(), vec![own.as_str()], meant),
+            (format!("http://{own}{path}"), vec![&own], meant),
+            (format!("http://evil.example{path}"), vec![&own], 403),
+            (path.to_owned(), vec![&own, "evil.example"], 403),
+            (path.to_owned(), vec!["evil.example", &own], 403),
+            (path.to_owned(), vec!["evil.example"], 403),
+            (path.to_owned(), vec![], 403),
+        ] {
+            let hosts: String = hosts.iter().flat_map(|host| ["host: ", host, "\r\n"]).collect();
+            let ask = format!("GET {target} HTTP/1.1\r\n{hosts}accept: text/event-stream\r\nconnection: close\r\n\r\n");
+            let answer = crate::room::answer_to(&world, &ask).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{ask}{answer}");
+        }
+    }
+    let page =
+        format!("GET /healthz HTTP/1.1\r\nhost: {own}\r\norigin: http://evil.example\r\nconnection: close\r\n\r\n");
+    assert!(crate::room::answer_to(&world, &page).await.starts_with("HTTP/1.1 403 "));
 }
 
 /// Break: keep GET and DELETE where the revision has none.

@@ -1,5 +1,7 @@
 //! Lists show exactly what a run could get, and a tool is only what was reviewed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use remit_core::event::Kind;
@@ -110,4 +112,96 @@ async fn nothing_is_asked_of_the_upstream_for_a_call_that_is_refused() {
     let answer = run.send(echo(&run, "{}")).await.json().await;
     assert!(code_of(&answer).starts_with("-32602"), "{answer}");
     assert!(stub.heard.lock().unwrap().is_empty());
+}
+
+const PAGED: &str =
+    r#"[{"name":"echo","inputSchema":{"type":"object"}},{"name":"plain","inputSchema":{"type":"object"}}]"#;
+
+/// An upstream that lists one tool a page, unless it is told to fail, and a world with two runs of one tool each.
+async fn paged() -> (Arc<Stub>, Arc<AtomicBool>, World, [Run; 2]) {
+    let fails = Arc::new(AtomicBool::new(false));
+    let failing = Arc::clone(&fails);
+    let stub = Stub::start("", move |heard| {
+        let fails = failing.load(Ordering::SeqCst);
+        async move {
+            let id = heard.id();
+            let result = match (heard.named().as_str(), heard.json()["params"]["cursor"].as_str()) {
+                ("tools/list", _) if fails => return stub::with(500, "", ""),
+                ("tools/list", None) => {
+                    r#"{"tools":[{"name":"echo","inputSchema":{"type":"object"}}],"nextCursor":"p2"}"#
+                }
+                ("tools/list", Some(_)) => r#"{"tools":[{"name":"plain","inputSchema":{"type":"object"}}]}"#,
+                _ => r#"{"content":[]}"#,
+            };
+            stub::json(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#))
+        }
+    })
+    .await;
+    let servers = vec![crate::world::http_server("raw", &stub.url, PAGED)];
+    let world = World::with(Setup { servers, ..Setup::default() }).await;
+    let runs = ["echo", "plain"].map(|tool| world.run_at("raw", tool, &format!(r#"{{"{tool}":{{}}}}"#)));
+    (stub, fails, world, runs)
+}
+
+async fn called(run: &Run, tool: &str) -> String {
+    let params = format!(r#"{{"name":"{tool}","arguments":{{}}}}"#);
+    code_of(&run.send(run.modern("raw", "tools/call", &params)).await.json().await)
+}
+
+/// Break: let a page that somebody asks for stand for the whole list, whatever cursor it has.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_page_takes_nobodys_tools_away() {
+    let (_stub, _, world, [echo, plain]) = paged().await;
+    assert_eq!([called(&echo, "echo").await, called(&plain, "plain").await], ["ok", "ok"], "{}", world.story());
+    for (member, found) in [("", vec!["echo"]), (r#""cursor":"p2""#, vec![]), (r#""\u0063ursor":"p2""#, vec![])] {
+        // A cursor is spelled in more than one way.
+        let ask = echo.modern("raw", "tools/list", "{}");
+        let body = String::from_utf8(ask.body.clone()).unwrap();
+        let comma = if member.is_empty() { "" } else { "," };
+        let body = body.replacen(r#""params":{"#, &format!(r#""params":{{{member}{comma}"#), 1);
+        let answer = echo.send(ask.body(body)).await.json().await;
+        let names: Vec<_> = answer["result"]["tools"].as_array().unwrap().iter().map(|tool| &tool["name"]).collect();
+        assert_eq!(names, found, "{answer}");
+        let both = [called(&echo, "echo").await, called(&plain, "plain").await];
+        assert_eq!(both, ["ok", "ok"], "{member}\n{}", world.story());
+    }
+}
+
+/// Break: count a page as news of the whole list, or go on with what is too old where the upstream cannot be asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_known_of_tools_grows_old() {
+    let (stub, fails, world, [echo, plain]) = paged().await;
+    assert_eq!(called(&plain, "plain").await, "ok");
+    assert_eq!(stub.of("tools/list").len(), 2);
+    world.clock.advance(Duration::from_secs(40));
+    world.ready().await;
+    let listed = echo.send(echo.modern("raw", "tools/list", "{}")).await;
+    assert_eq!(listed.status, 200);
+    world.clock.advance(Duration::from_secs(40));
+    world.ready().await;
+    assert_eq!(called(&plain, "plain").await, "ok");
+    assert_eq!(stub.of("tools/list").len(), 5);
+    fails.store(true, Ordering::SeqCst);
+    world.clock.advance(Duration::from_secs(70));
+    world.ready().await;
+    let calls = stub.of("tools/call").len();
+    assert_ne!(called(&plain, "plain").await, "ok", "{}", world.story());
+    assert_eq!(stub.of("tools/call").len(), calls);
+}
+
+/// Break: filter one member, and relay another that some reader takes for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_second_list_comes_beside_the_filtered_one() {
+    let stub = Stub::start("", |heard| async move {
+        let id = heard.id();
+        stub::json(format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"result":{{"tools":[],"Tools":[{{"name":"canary-evil"}}],"resources":[],"\u017fesources":[],"Resources":[{{"uri":"canary-evil"}}]}}}}"#
+        ))
+    })
+    .await;
+    let (_world, run) = raw(&stub).await;
+    for method in ["tools/list", "resources/list"] {
+        let text = run.send(run.modern("raw", method, "{}")).await.text().await;
+        assert!(!text.contains("canary-evil"), "{text}");
+    }
 }

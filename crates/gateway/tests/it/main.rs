@@ -38,6 +38,8 @@ mod restart;
 #[cfg(test)]
 mod revoke;
 #[cfg(test)]
+mod room;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod stdio;

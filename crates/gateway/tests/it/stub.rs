@@ -117,8 +117,9 @@ async fn all(State(stub): State<Arc<Stub>>, request: Request<Body>) -> Response 
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     let heard = Heard { method: parts.method, headers: parts.headers, body };
     stub.heard.lock().unwrap().push(heard.clone());
-    if heard.named() == "tools/list" {
-        let tools = stub.tools.lock().unwrap().clone();
+    let tools = stub.tools.lock().unwrap().clone();
+    // Where it has none, the script lists them.
+    if heard.named() == "tools/list" && !tools.is_empty() {
         return json(format!(
             r#"{{"jsonrpc":"2.0","id":{},"result":{{"tools":{tools},"ttlMs":0,"cacheScope":"public","resultType":"complete"}}}}"#,
             heard.id()
