@@ -7,5 +7,6 @@ pub mod random;
 pub mod render;
 pub mod value;
 pub mod vault;
+pub mod when;
 pub mod world;
 pub mod worlds;

@@ -10,9 +10,10 @@ use remit_core::decide::Verdict;
 use remit_core::gate::Gate;
 use remit_core::rejection::Code;
 
-use crate::value::{CENT, UNIT, exact, fits, held, is_number, is_scalar, text};
+use crate::value::{CENT, exact, fits, held, is_number, is_scalar, text};
+use crate::when::{applies, reads};
 use crate::world::{Approval, Arguments, Asked, Granted, Limit, OWN, On, Policy, Presented};
-use crate::world::{REGISTERED, Token, When, Who, World};
+use crate::world::{REGISTERED, Token, Who, World};
 
 type Limits = [(&'static str, Limit)];
 const UNLIMITED: &Limits = &[];
@@ -24,19 +25,37 @@ pub fn judge(policies: &[Policy], world: &World) -> Verdict {
 
 fn verdict(policies: &[Policy], world: &World) -> Result<Verdict, Code> {
     let token = caller(world)?;
-    let granted = granted(world, token);
-    refuse(world.locked && !matches!(granted, Err(Code::Unknown | Code::InsufficientScope)), Code::LockedDown)?;
-    let Some(limits) = granted? else {
-        return Ok(Verdict::Permit);
-    };
-    within_grant(limits, world)?;
+    let covered = granted(world, token);
+    refuse(world.locked && !matches!(covered, Err(Code::Unknown | Code::InsufficientScope)), Code::LockedDown)?;
+    covered?;
+    let (opened, call) = opened(world)?;
+    for one in &opened {
+        within_grant(granted(one, token)?, one)?;
+    }
     let ([all, minute, row], most) = (world.counts, token.who().limits);
-    refuse(all > most[0], Code::BudgetSpent)?;
-    refuse(minute > most[1], Code::RateLimited)?;
-    refuse(row > most[2], Code::LoopDetected)?;
-    let asked: Vec<Policy> = policies.iter().filter(|policy| speaks_of(policy, world, token)).copied().collect();
-    within_schema(&asked, world)?;
-    ask(&asked, world, token)
+    refuse(call && all > most[0], Code::BudgetSpent)?;
+    refuse(minute > if call { most[1] } else { most[1].max(30) }, Code::RateLimited)?;
+    refuse(call && row > most[2], Code::LoopDetected)?;
+    let mut gates = BTreeSet::new();
+    for one in &opened {
+        let asked: Vec<Policy> = policies.iter().filter(|policy| speaks_of(policy, one, token)).copied().collect();
+        within_schema(&asked, one)?;
+        gates.extend(ask(&asked, one, token)?);
+    }
+    Ok(if gates.is_empty() { Verdict::Permit } else { Verdict::Pending(gates) })
+}
+
+/// What is really asked for, as calls of their own, and whether the call itself is one.
+fn opened(world: &World) -> Result<(Vec<World>, bool), Code> {
+    let as_call = |asked| World { asked, arguments: Arguments::Object(vec![]), ..world.clone() };
+    let opened = match world.asked {
+        Asked::Tool(_) | Asked::Prompt(_) | Asked::Resource(_) => return Ok((vec![world.clone()], true)),
+        Asked::Method => return Ok((vec![], false)),
+        Asked::Unheard => return Err(Code::Unknown),
+        Asked::Complete(prompt) => vec![as_call(Asked::Prompt(prompt))],
+        Asked::Watch(uris) => uris.iter().map(|uri| as_call(Asked::Resource(uri))).collect(),
+    };
+    refuse(!world.given().is_empty(), Code::Unknown).map(|()| (opened, false))
 }
 
 fn refuse(bad: bool, code: Code) -> Result<(), Code> {
@@ -59,22 +78,20 @@ fn caller(world: &World) -> Result<&Token, Code> {
     Ok(token)
 }
 
-/// What the grant limits the arguments to; nothing for a method that needs no more than a grant for its server.
-fn granted<'a>(world: &World, token: &'a Token) -> Result<Option<&'a Limits>, Code> {
+/// What the grant limits the arguments to.
+fn granted<'a>(world: &World, token: &'a Token) -> Result<&'a Limits, Code> {
     let server = world.server().ok_or(Code::Unknown)?;
-    let broken = matches!(world.arguments, Arguments::Broken(_));
-    refuse(broken, Code::ArgumentsInvalid)?;
+    refuse(matches!(world.arguments, Arguments::Broken(_)), Code::ArgumentsInvalid)?;
     let ours = token.grant_for == world.server;
     let find = |list: &'a [Granted], name| list.iter().find(|g| ours && g.0 == name).map(|g| &*g.1);
     match world.asked {
-        Asked::Method => refuse(!ours, Code::Unknown).map(|()| None),
         Asked::Resource(uri) => {
             let covered = ours && server.2 && token.resources.contains(&uri);
-            refuse(!covered, Code::Unknown).map(|()| Some(UNLIMITED))
+            refuse(!covered, Code::Unknown).map(|()| UNLIMITED)
         }
         Asked::Prompt(name) => {
             refuse(!server.3.contains(&name), Code::Unknown)?;
-            find(&token.prompts, name).ok_or(Code::Unknown).map(Some)
+            find(&token.prompts, name).ok_or(Code::Unknown)
         }
         Asked::Tool(name) => {
             let id = world.tool().ok_or(Code::Unknown)?.id;
@@ -82,8 +99,9 @@ fn granted<'a>(world: &World, token: &'a Token) -> Result<Option<&'a Limits>, Co
             let found = find(&token.tools, name).or_else(|| find(&token.tools, "*"));
             refuse(found.is_none() && declared, Code::InsufficientScope)?;
             let found = found.ok_or(Code::Unknown)?;
-            refuse(world.drifted, Code::PinChanged).map(|()| Some(found))
+            refuse(world.drifted, Code::PinChanged).map(|()| found)
         }
+        _ => refuse(!ours, Code::Unknown).map(|()| UNLIMITED),
     }
 }
 
@@ -112,7 +130,8 @@ fn within_schema(asked: &[Policy], world: &World) -> Result<(), Code> {
     let tool = world.tool();
     for (name, value) in world.given() {
         let declared = tool.map(|tool| tool.arguments.iter().find(|a| a.0 == *name));
-        let fit = declared.is_none_or(|a| a.map_or(tool.is_some_and(|t| t.open), |a| fits(a.1, value)));
+        let like = tool.is_some_and(|tool| tool.arguments.iter().any(|a| a.0.eq_ignore_ascii_case(name)));
+        let fit = declared.is_none_or(|a| a.map_or(tool.is_some_and(|t| t.open) && !like, |a| fits(a.1, value)));
         refuse(!fit, Code::ArgumentsInvalid)?;
     }
     for (name, is, required) in tool.into_iter().flat_map(|tool| tool.arguments) {
@@ -125,7 +144,7 @@ fn within_schema(asked: &[Policy], world: &World) -> Result<(), Code> {
 }
 
 /// A forbid wins over every permit, an error over both; a gate is a forbid that evidence lifts.
-fn ask(asked: &[Policy], world: &World, token: &Token) -> Result<Verdict, Code> {
+fn ask(asked: &[Policy], world: &World, token: &Token) -> Result<BTreeSet<Gate>, Code> {
     let (mut permitted, mut gates) = (false, BTreeSet::new());
     let (lifted, mut forbidden) = (lifted(world), false);
     for policy in asked {
@@ -138,8 +157,7 @@ fn ask(asked: &[Policy], world: &World, token: &Token) -> Result<Verdict, Code> 
             (false, Some(gate)) => drop(gates.insert(gate)),
         }
     }
-    refuse(forbidden || !permitted, Code::PolicyForbid)?;
-    Ok(if gates.is_empty() { Verdict::Permit } else { Verdict::Pending(gates) })
+    refuse(forbidden || !permitted, Code::PolicyForbid).map(|()| gates)
 }
 
 fn lifted(world: &World) -> BTreeSet<Gate> {
@@ -166,35 +184,4 @@ fn speaks_of(policy: &Policy, world: &World, token: &Token) -> bool {
         On::Prompts => matches!(world.asked, Asked::Prompt(_)),
     };
     who && on
-}
-
-fn reads(when: When) -> &'static str {
-    match when {
-        When::AmountOver(_) => "amount",
-        When::IdOverflows => "id",
-        _ => "",
-    }
-}
-
-/// Whether the condition holds; `None` where it cannot be evaluated.
-fn applies(when: When, world: &World, token: &Token) -> Option<bool> {
-    let amount = world.value("amount").and_then(exact);
-    let tier = world.tool().map_or(0, |tool| tool.tier);
-    let environment = world.server().map_or("", |server| server.1);
-    Some(match when {
-        When::Always => true,
-        When::AmountOver(most) => amount.is_some_and(|n| n > i128::from(most) * CENT),
-        When::To(whom) => world.value("to").and_then(text) == Some(whom),
-        When::TierFrom(least) => tier >= least,
-        When::UntrustedAndTierFrom(least) => world.trust == 2 && tier >= least,
-        When::SensitivityFrom(least) => world.sensitivity >= least,
-        When::Unproven => world.trust > 0 && !world.given().is_empty(),
-        When::AmountTrustFrom(level) => world.value("amount").is_some() && world.trust >= level,
-        When::Bearer => token.bearer,
-        When::OtherEnvironment => environment != token.who().environment,
-        When::Spawned => token.depth > 0,
-        When::IdOverflows => i64::try_from((exact(world.value("id")?)? / UNIT) << 62).ok()? > 0,
-        When::UriBelow(top) => matches!(world.asked, Asked::Resource(uri) if uri.starts_with(top)),
-        When::CallsOver(n) => world.counts[0] > n,
-    })
 }

@@ -171,12 +171,15 @@ pub fn input(world: &World) -> Input {
         Asked::Prompt(name) => json!({"get_prompt": name}),
         Asked::Resource(uri) => json!({"read_resource": uri}),
         Asked::Method => json!({"method": "ping"}),
+        Asked::Complete(_) => json!({"method": "completion/complete"}),
+        Asked::Watch(_) => json!({"method": "subscriptions/listen"}),
+        Asked::Unheard => json!({"method": "tasks/get"}),
     };
     let arguments = match &world.arguments {
         Arguments::Broken(text) => (*text).to_owned(),
         Arguments::Object(given) => {
             let members = given.iter().map(|(name, value)| format!("\"{name}\":{value}"));
-            format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+            format!("{{{}}}", opens(&world.asked).into_iter().chain(members).collect::<Vec<_>>().join(","))
         }
     };
     let level =
@@ -191,6 +194,15 @@ pub fn input(world: &World) -> Input {
         }},
     });
     serde_json::from_value(input).unwrap_or_else(|why| panic!("the rendered input does not parse: {why}"))
+}
+
+/// The parameter that says what a method opens.
+fn opens(asked: &Asked) -> Option<String> {
+    match asked {
+        Asked::Complete(prompt) => Some(format!("\"ref\":{}", json!({"type": "ref/prompt", "name": prompt}))),
+        Asked::Watch(uris) => Some(format!("\"notifications\":{}", json!({"resourceSubscriptions": uris}))),
+        _ => None,
+    }
 }
 
 fn resource(server: &str) -> String {

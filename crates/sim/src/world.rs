@@ -286,8 +286,14 @@ pub enum Asked {
     Prompt(&'static str),
     /// A resource.
     Resource(&'static str),
-    /// Another method.
+    /// Another method, which needs no more than a grant for its server.
     Method,
+    /// What could stand in a prompt's arguments.
+    Complete(&'static str),
+    /// To be told when these resources change.
+    Watch(&'static [&'static str]),
+    /// A method that nobody has.
+    Unheard,
 }
 
 /// The arguments.

@@ -200,7 +200,12 @@ fn good(random: &mut Random) -> World {
     let asked = match random.below(12) {
         0 => Asked::Prompt("greet"),
         1 => Asked::Resource(random.pick(&["file:///readme", "file:///secret/key"])),
-        2 => Asked::Method,
+        2 => random.pick(&[
+            Asked::Method,
+            Asked::Complete("greet"),
+            Asked::Watch(&["file:///readme"]),
+            Asked::Watch(&["file:///readme", "file:///secret/key"]),
+        ]),
         _ => Asked::Tool(tool),
     };
     let server = if matches!(asked, Asked::Tool(_)) { server } else { "tickets" };
@@ -221,7 +226,7 @@ fn good(random: &mut Random) -> World {
     let arguments = match asked {
         Asked::Tool(tool) => good_arguments(tool, random),
         Asked::Prompt(_) => vec![("to", random.pick(&["\"you\"", "\"me\""]))],
-        Asked::Resource(_) | Asked::Method => vec![],
+        _ => vec![],
     };
     World {
         presented: Presented::Token(token),
@@ -298,13 +303,16 @@ fn spoil(world: &mut World, random: &mut Random) {
         5 => world.locked = true,
         6 | 7 => world.drifted = true,
         8 => world.counts[0] = 101,
-        9 => world.counts[1] = 21,
+        9 => world.counts[1] = random.pick(&[21, 31]),
         10 => world.counts[2] = 4,
         11 => {
             world.asked = random.pick(&[
                 Asked::Tool("delete_ticket"),
                 Asked::Prompt("farewell"),
                 Asked::Resource("file:///etc/passwd"),
+                Asked::Complete("farewell"),
+                Asked::Watch(&["file:///readme", "file:///etc/passwd"]),
+                Asked::Unheard,
             ]);
         }
         12 => world.arguments = Arguments::Broken(random.pick(&["[]", "{", "{\"id\":1,\"id\":2}", "7"])),
@@ -321,7 +329,10 @@ fn spoil_arguments(world: &mut World, random: &mut Random) {
         3 => {
             (Asked::Tool("read_ticket"), &[("id", "1e3"), ("id", "9223372036854775808"), ("id", "null"), ("id", "1.5")])
         }
-        4 => (Asked::Tool("annotate"), &[("count", "1e3"), ("note", "1e99"), ("count", "null"), ("note", "\"evil\"")]),
+        4 => (
+            Asked::Tool("annotate"),
+            &[("count", "1e3"), ("note", "1e99"), ("count", "null"), ("note", "\"evil\""), ("COUNT", "1")],
+        ),
         5 => (refund, &[("amount", "1e3"), ("amount", "1.00001"), ("amount", "922337203685478")]),
         6 => (refund, &[("amount", "1000"), ("amount", "999.51"), ("amount", "\"5\""), ("amount", "-0")]),
         7 => (refund, &[("to", "\"evil\""), ("to", "[\"me\"]"), ("why", "{\"n\":1e9}"), ("tags", "[1]")]),

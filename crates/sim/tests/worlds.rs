@@ -2,7 +2,7 @@
 //! A model with one rule wrong does not agree: otherwise the agreement would mean nothing.
 
 use remit_sim::model::judge;
-use remit_sim::world::{Flaw, NOW, OWN, Policy, Presented, Token, When, World};
+use remit_sim::world::{Arguments, Asked, Flaw, NOW, OWN, Policy, Presented, Token, When, World};
 use remit_sim::worlds::compare;
 
 const WORLDS: u64 = 20_000;
@@ -71,6 +71,31 @@ fn a_wrong_model_of_the_grant_is_caught() {
     caught("ignores which server was granted", |_, w| {
         let server = w.server;
         with_token(w, |t| t.grant_for = server);
+    });
+    caught("completes a prompt for who was granted another", |_, w| {
+        if matches!(w.asked, Asked::Complete(_)) {
+            w.asked = Asked::Complete("greet");
+        }
+    });
+    caught("lets watch what was not granted", |_, w| {
+        if let Asked::Watch([first, ..]) = w.asked {
+            w.asked = Asked::Watch(std::slice::from_ref(first));
+        }
+    });
+    caught("knows a method that nobody has", |_, w| {
+        if w.asked == Asked::Unheard {
+            w.asked = Asked::Method;
+        }
+    });
+    caught("counts no methods", |_, w| {
+        if w.asked == Asked::Method {
+            w.counts = [1, 1, 1];
+        }
+    });
+    caught("takes a lookalike for another argument", |_, w| {
+        if let Arguments::Object(given) = &mut w.arguments {
+            given.iter_mut().filter(|(name, _)| *name == "COUNT").for_each(|(name, _)| *name = "other");
+        }
     });
     caught("lets one call too many", |_, w| w.counts[0] -= 1);
     caught("lets one too many a minute", |_, w| w.counts[1] -= 1);
