@@ -1,20 +1,29 @@
 //! Asking the authority over its sockets, with the PIN where that is needed.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Read, Stdin, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use remit_authority::socket::client::{self, ClientError};
 use remit_authority::socket::wire::{AdminAsk, RunAsk};
 use remit_core::rejection::{Code, Rejection};
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use serde::de::DeserializeOwned;
 
 use crate::context::Context;
+use crate::doctor::part::{Part, start};
 use crate::error::CliError;
+use crate::out::visible;
 
 /// Longest PIN file, in bytes.
 const PIN_FILE_BYTES_MAX: u64 = 4096;
+/// Longest PIN that is typed, in bytes.
+const PIN_BYTES_MAX: usize = 4096;
+const CTRL_C: u8 = 3;
+const CTRL_D: u8 = 4;
+const BACKSPACE: u8 = 8;
+const CTRL_U: u8 = 21;
+const DELETE: u8 = 127;
 
 /// Where the administrators' PIN comes from, where one is needed.
 #[derive(Debug, Args)]
@@ -50,10 +59,10 @@ pub(crate) fn admin_with_pin<R: DeserializeOwned>(
 /// Asks a run's socket.
 pub(crate) fn run<R: DeserializeOwned>(context: &Context, socket: &Path, ask: &RunAsk) -> Result<R, CliError> {
     client::run(socket, ask).map_err(|error| match error {
-        ClientError::Unreachable { path, source } => CliError::unreachable(
-            format!("the run's socket {} does not answer: {source}", path.display()),
-            "the run may be over: remit request SERVER/TOOL --for 15m --why \"…\" begins a new one",
-        ),
+        ClientError::Unreachable { path, source } => {
+            let (over, help) = silent_run(context, &source);
+            CliError::unreachable(format!("the run's socket {} does not answer: {over}", path.display()), help)
+        }
         other => failed(context, other),
     })
 }
@@ -64,13 +73,40 @@ pub(crate) fn run_socket(context: &Context, flag: Option<&str>) -> Option<PathBu
     if named.contains('/') { Some(PathBuf::from(named)) } else { Some(context.home.authority().run_socket(named)) }
 }
 
-fn failed(context: &Context, error: ClientError) -> CliError {
+/// A socket that is there and that nobody serves is of an authority that was killed; a run takes its own with it.
+fn silent_run(context: &Context, source: &std::io::Error) -> (String, String) {
     let home = context.home.flag(&context.env);
+    match source.kind() {
+        std::io::ErrorKind::NotFound => (
+            "the run is over".into(),
+            format!("begin a new one: remit{home} request SERVER/TOOL --for 15m --why \"…\""),
+        ),
+        std::io::ErrorKind::ConnectionRefused => {
+            ("the authority is down".into(), format!("start it: {}", start_authority(context)))
+        }
+        _ => (source.to_string(), format!("see what is wrong: remit{home} doctor")),
+    }
+}
+
+/// The command that starts the authority of this home. Where only a gateway lives, there is none to start.
+fn start_authority(context: &Context) -> String {
+    match Part::of(&context.home) {
+        Part::Gateway => "remit serve authority, where it lives; its commands are given there".into(),
+        Part::Both | Part::Authority => start(context),
+    }
+}
+
+fn failed(context: &Context, error: ClientError) -> CliError {
+    let start = start_authority(context);
     match error {
         ClientError::Refused(rejection) => CliError::Refused(rejection),
         ClientError::Unreachable { path, source } => CliError::unreachable(
             format!("the authority does not answer at {}: {source}", path.display()),
-            format!("start it: remit{home} up"),
+            if path.exists() {
+                format!("if it is starting, try again in a moment; if it was killed, start it: {start}")
+            } else {
+                format!("start it: {start}")
+            },
         ),
         ClientError::Answer(error) => CliError::unevaluated(
             format!("the authority's answer is not understood: {error}"),
@@ -89,29 +125,79 @@ pub(crate) fn read_pin(path: &Path) -> Result<String, CliError> {
         _ => {}
     }
     let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(failed(&"there is nothing in it")),
+        pin if pin.contains(['\r', '\n']) => Err(failed(&"more than one line, so it is not clear which is the PIN")),
+        pin => Ok(pin.to_owned()),
+    }
 }
 
 /// Asks the person at the terminal, without showing what is typed.
 fn prompt(refused: &Rejection) -> Result<String, CliError> {
     let stdin = std::io::stdin();
+    let refused = |help: &str| CliError::Refused(Rejection { help: help.into(), ..refused.clone() });
     if !stdin.is_terminal() {
-        let help = "run it on a terminal, or give the PIN: --pin-file FILE";
-        return Err(CliError::Refused(Rejection { help: help.into(), ..refused.clone() }));
+        return Err(refused("run it on a terminal, or give the PIN: --pin-file FILE"));
     }
-    drop(write!(std::io::stderr(), "{}\nPIN: ", refused.message));
     let no_terminal = |error: &dyn std::fmt::Display| {
         CliError::unevaluated(format!("the terminal does not work: {error}"), "give the PIN: --pin-file FILE")
     };
-    let shown = tcgetattr(&stdin).map_err(|error| no_terminal(&error))?;
-    let mut hidden = shown.clone();
-    hidden.local_modes.remove(LocalModes::ECHO);
-    tcsetattr(&stdin, OptionalActions::Now, &hidden).map_err(|error| no_terminal(&error))?;
-    let mut line = String::new();
-    let read = stdin.lock().read_line(&mut line);
-    let restored = tcsetattr(&stdin, OptionalActions::Now, &shown);
+    drop(write!(std::io::stderr(), "{}\nPIN: ", visible(&refused("").to_string())));
+    let hidden = Hidden::from(&stdin).map_err(|error| no_terminal(&error))?;
+    let typed = typed(&mut stdin.lock());
+    drop(hidden);
     drop(writeln!(std::io::stderr()));
-    read.map_err(|error| no_terminal(&error))?;
-    restored.map_err(|error| no_terminal(&error))?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    match typed.map_err(|error| no_terminal(&error))? {
+        Typed::Line(pin) if !pin.is_empty() => Ok(pin),
+        Typed::Line(_) => {
+            Err(refused("no PIN was typed, so none was tried: run it again, or give it: --pin-file FILE"))
+        }
+        Typed::Interrupted => Err(CliError::unevaluated("interrupted, and nothing was changed", "run it again")),
+    }
+}
+
+/// A terminal that shows nothing of what is typed, and sends no signals for it; with this value it is as it was.
+struct Hidden<'a> {
+    terminal: &'a Stdin,
+    shown: Termios,
+}
+
+impl<'a> Hidden<'a> {
+    fn from(terminal: &'a Stdin) -> rustix::io::Result<Self> {
+        let shown = tcgetattr(terminal)?;
+        let mut modes = shown.clone();
+        // Ctrl-C and Ctrl-D are read like all else: a signal would end this process before it puts the terminal right.
+        modes.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG | LocalModes::ICANON);
+        modes.special_codes[SpecialCodeIndex::VMIN] = 1;
+        modes.special_codes[SpecialCodeIndex::VTIME] = 0;
+        tcsetattr(terminal, OptionalActions::Now, &modes)?;
+        Ok(Self { terminal, shown })
+    }
+}
+
+impl Drop for Hidden<'_> {
+    fn drop(&mut self) {
+        tcsetattr(self.terminal, OptionalActions::Now, &self.shown).ok();
+    }
+}
+
+enum Typed {
+    Line(String),
+    Interrupted,
+}
+
+/// A line from a terminal that edits nothing by itself.
+fn typed(terminal: &mut impl Read) -> std::io::Result<Typed> {
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while line.len() < PIN_BYTES_MAX && terminal.read(&mut byte)? == 1 {
+        match byte {
+            [b'\n' | b'\r' | CTRL_D] => break,
+            [CTRL_C] => return Ok(Typed::Interrupted),
+            [CTRL_U] => line.clear(),
+            // All bytes of the last character.
+            [BACKSPACE | DELETE] => while line.pop().is_some_and(|last| last & 0xc0 == 0x80) {},
+            [other] => line.push(other),
+        }
+    }
+    String::from_utf8(line).map(Typed::Line).map_err(std::io::Error::other)
 }

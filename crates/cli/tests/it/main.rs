@@ -14,6 +14,8 @@ mod help;
 #[cfg(test)]
 mod log_verify;
 #[cfg(test)]
+mod pin;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod remit;

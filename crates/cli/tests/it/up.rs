@@ -96,23 +96,22 @@ fn the_first_start_makes_a_home_and_the_second_finds_it() {
 }
 
 #[test]
-fn what_lifts_needs_the_pin_and_a_lockdown_does_not() {
+fn what_needs_the_pin_is_refused_without_it() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path();
     let pin = home.join("pin");
     let pin = pin.to_str().unwrap();
     let up = up(home, &[&ANY_PORT[..], &["--pin-file", pin]].concat());
     assert_eq!(up.said["pin"], Value::Null);
-    assert_eq!(run(home, &["lockdown", "tickets/issue_refund"]).0, 0);
-    let (code, _, err) = run(home, &["lockdown", "tickets/issue_refund", "--lift"]);
+    let (code, _, err) = run(home, &["admin", "rotate-keys"]);
     assert_eq!((code, err.contains("--pin-file FILE")), (1, true), "{err}");
     let wrong = home.join("wrong");
     remit_audit::durable::write(&wrong, b"00000000x\n", 0o600).unwrap();
-    let words = ["lockdown", "tickets/issue_refund", "--lift", "--pin-file"];
+    let words = ["admin", "rotate-keys", "--pin-file"];
     let (code, _, err) = run(home, &[&words[..], &[wrong.to_str().unwrap()]].concat());
     assert_eq!((code, err.contains("the PIN is wrong")), (1, true), "{err}");
     let (code, out, err) = run(home, &[&words[..], &[pin]].concat());
-    assert_eq!((code, out.contains("lifted")), (0, true), "{err}");
+    assert_eq!((code, out.contains("signs from now on")), (0, true), "{err}");
 }
 
 #[test]
