@@ -35,7 +35,7 @@ pub(super) fn run(fsck: &Fsck, context: &Context) -> Result<Exit, CliError> {
             if worst == Exit::Fine || exit == Exit::Findings {
                 worst = exit;
             }
-            found.push((log.name.clone(), epoch.dir.display().to_string(), result));
+            found.push((log.name, epoch.dir.display().to_string(), result));
         }
     }
     let facts = json!({ "ok": worst == Exit::Fine, "logs": found.iter().map(fact).collect::<Vec<_>>() });
@@ -71,7 +71,7 @@ fn counts(report: &Report) -> String {
     )
 }
 
-fn fact((log, dir, result): &(String, String, Result<Report, VerifyError>)) -> serde_json::Value {
+fn fact((log, dir, result): &(&'static str, String, Result<Report, VerifyError>)) -> serde_json::Value {
     match result {
         Ok(report) => json!({
             "log": log, "dir": dir, "result": "clean", "entries": report.log.size,

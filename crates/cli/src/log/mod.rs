@@ -56,9 +56,9 @@ pub(crate) struct Which {
     /// A log: its directory, that of one epoch, or a Remit home
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// The gateway's log, or the authority's
-    #[arg(long, value_name = "NAME", default_value = "gateway", value_parser = ["gateway", "authority"])]
-    log: String,
+    /// The gateway's log, or the authority's [default: the gateway's, where there is one]
+    #[arg(long, value_name = "NAME", value_parser = ["gateway", "authority"])]
+    log: Option<String>,
 }
 
 impl Which {
@@ -66,8 +66,15 @@ impl Which {
     fn epoch(&self, context: &Context) -> Result<places::Epoch, CliError> {
         let dir = self.dir.as_deref().unwrap_or(context.home.path());
         let mut found = places::find(dir)?;
-        if found.iter().any(|log| log.name == self.log) {
-            found.retain(|log| log.name == self.log);
+        // The gateway's comes first.
+        if let Some(name) = &self.log {
+            found.retain(|log| log.name == *name);
+            if found.is_empty() {
+                return Err(CliError::unevaluated(
+                    format!("there is no {name} log in {}", dir.display()),
+                    "name where it is: --dir DIR, or leave --log away for the log that is here",
+                ));
+            }
         }
         let newest = found.into_iter().next().and_then(|mut log| log.epochs.pop());
         newest.ok_or_else(|| places::none(dir))

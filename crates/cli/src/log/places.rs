@@ -8,12 +8,17 @@ use remit_audit::epochs;
 use crate::error::CliError;
 use crate::home::Home;
 
+const GATEWAY: &str = "gateway";
+const AUTHORITY: &str = "authority";
+
 /// A log: its epochs, the oldest first.
 #[derive(Debug)]
 pub(super) struct Log {
-    /// `gateway`, `authority`, or the directory's name.
-    pub(super) name: String,
+    /// `gateway` or `authority`.
+    pub(super) name: &'static str,
     pub(super) epochs: Vec<Epoch>,
+    /// Whether one epoch was named by itself, rather than the log that it belongs to.
+    pub(super) one: bool,
 }
 
 /// One epoch of a log.
@@ -33,19 +38,21 @@ impl Epoch {
 
 /// The logs of a directory; at least one, or an error.
 pub(super) fn find(dir: &Path) -> Result<Vec<Log>, CliError> {
-    let name = dir.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     if dir.join("vkey").exists() || dir.join("checkpoint").exists() {
-        return Ok(vec![Log { name, epochs: vec![epoch(dir.to_owned())] }]);
+        return Ok(vec![Log { one: true, ..log(vec![epoch(dir.to_owned())]) }]);
     }
-    let own = log(name, dir)?;
-    if !own.epochs.is_empty() {
-        return Ok(vec![own]);
+    let own = epochs_of(dir)?;
+    if !own.is_empty() {
+        return Ok(vec![log(own)]);
     }
     let home = Home::at(dir);
-    let logs = [("gateway", home.gateway_log()), ("authority", home.authority().log())];
-    let logs: Result<Vec<Log>, CliError> = logs.iter().map(|(name, dir)| log((*name).to_owned(), dir)).collect();
-    let mut logs = logs?;
-    logs.retain(|log| !log.epochs.is_empty());
+    let mut logs = Vec::new();
+    for (name, dir) in [(GATEWAY, home.gateway_log()), (AUTHORITY, home.authority().log())] {
+        let epochs = epochs_of(&dir)?;
+        if !epochs.is_empty() {
+            logs.push(Log { name, epochs, one: false });
+        }
+    }
     if logs.is_empty() { Err(none(dir)) } else { Ok(logs) }
 }
 
@@ -57,11 +64,17 @@ pub(super) fn none(dir: &Path) -> CliError {
     )
 }
 
-fn log(name: String, dir: &Path) -> Result<Log, CliError> {
+/// A log by its own word: its origin is `<domain>/log/<instance>/<epoch>`, and the authority is the one instance of that
+/// name.
+fn log(epochs: Vec<Epoch>) -> Log {
+    let instance = epochs.last().and_then(|epoch| epoch.origin().split('/').nth(2));
+    Log { name: if instance == Some(AUTHORITY) { AUTHORITY } else { GATEWAY }, epochs, one: false }
+}
+
+fn epochs_of(dir: &Path) -> Result<Vec<Epoch>, CliError> {
     let found = epochs(&Posix, dir)
         .map_err(|error| CliError::unevaluated(error, format!("look who may read it: ls -ld {}", dir.display())))?;
-    let epochs = found.into_iter().map(|(_, dir)| epoch(dir)).collect();
-    Ok(Log { name, epochs })
+    Ok(found.into_iter().map(|(_, dir)| epoch(dir)).collect())
 }
 
 /// A key that cannot be read is for the verification to find.

@@ -43,7 +43,14 @@ enum Replayed {
 pub(super) fn run(asked: &Replay, context: &Context) -> Result<Exit, CliError> {
     let epoch = asked.which.epoch(context)?;
     let last = asked.to.unwrap_or(u64::MAX);
-    let (entries, _) = entries::verified(&epoch, |index| (asked.from..=last).contains(&index))?;
+    let (entries, found) = entries::verified(&epoch, |index| (asked.from..=last).contains(&index))?;
+    if entries.is_empty() {
+        let to = asked.to.map_or_else(|| "the newest".to_owned(), |to| to.to_string());
+        return Err(CliError::unevaluated(
+            format!("nothing to replay from {} to {to}: {} has {} entries", asked.from, found.origin, found.size),
+            "name a range that is there, the first entry being 0: remit log replay --from INDEX --to INDEX",
+        ));
+    }
     let mut again = Again { vault: entries::vault(context)?, context, bundles: BTreeMap::new() };
     let results: Vec<(u64, Replayed)> =
         entries.iter().filter_map(|entry| Some((entry.index, again.decide(entry)?))).collect();

@@ -24,7 +24,7 @@ pub(crate) struct Tail {
     /// Go on with entries as they are published
     #[arg(long, short)]
     follow: bool,
-    #[arg(long, value_name = "KIND", value_parser = kind, help = "Only these: call_intent, call_outcome, revocation, …")]
+    #[arg(long, value_name = "KIND", value_parser = kind, help = "Only these: call_intent, call_outcome, revocation, … [default: all but heartbeat]")]
     kind: Option<Kind>,
 }
 
@@ -69,7 +69,8 @@ fn newest(tail: &Tail, dir: &std::path::Path, size: u64) -> Result<Vec<Summary>,
 
 fn summaries(tail: &Tail, leaves: &[(u64, Vec<u8>)]) -> Vec<Summary> {
     let all = leaves.iter().map(|(index, leaf)| Summary::of(*index, leaf));
-    all.filter(|summary| tail.kind.is_none() || summary.kind == tail.kind).collect()
+    let wanted = |kind: Option<Kind>| tail.kind.map_or(kind != Some(Kind::Heartbeat), |only| kind == Some(only));
+    all.filter(|summary| wanted(summary.kind)).collect()
 }
 
 /// One object a line with `--json`: there is no end to wait for.

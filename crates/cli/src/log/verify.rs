@@ -35,7 +35,7 @@ pub(crate) struct Verify {
 /// What was found in one epoch.
 #[derive(Debug, Serialize)]
 struct Finding {
-    log: String,
+    log: &'static str,
     dir: String,
     origin: String,
     result: &'static str,
@@ -51,6 +51,8 @@ struct Finding {
     live: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remark: Option<String>,
     #[serde(skip)]
     exit: Exit,
 }
@@ -58,7 +60,7 @@ struct Finding {
 pub(super) fn run(verify: &Verify, context: &Context) -> Result<Exit, CliError> {
     let dir = verify.dir.clone().unwrap_or_else(|| context.home.path().to_owned());
     let keys = verify.vkey.as_deref().map(text).transpose()?;
-    let since = verify.since.as_deref().map(text).transpose()?;
+    let since = verify.since.as_deref().map(checkpoint).transpose()?;
     let logs = places::find(&dir)?;
     let trust = Trust { keys: keys.as_deref(), since: since.as_deref() };
     trust.since_is_here(&logs)?;
@@ -113,11 +115,26 @@ impl Trust<'_> {
                 }
             };
             let mut result = verify(epoch, self.key(epoch.origin()), mine, &mut first);
-            if let (Ok(_), Some(end)) = (&result, &next_says) {
+            let (end, other): (Option<String>, Option<String>) =
+                if next_says.as_deref().is_some_and(|note| origin(note) == epoch.origin()) {
+                    (next_says, None)
+                } else {
+                    (None, next_says)
+                };
+            findings.extend(other.map(|note| missing(log, epoch, &note)));
+            if let (Ok(_), Some(end)) = (&result, &end) {
                 result = verify(epoch, self.key(epoch.origin()), Some(end), &mut |_, _| ());
             }
             next_says = previous;
             findings.push(finding(log, epoch, result));
+        }
+        if let (Some(note), Some(oldest)) = (next_says, log.epochs.first()) {
+            // Of a log with its epochs all must be there; of an epoch by itself nobody said so.
+            let missing = missing(log, oldest, &note);
+            match findings.last_mut().filter(|_| log.one) {
+                Some(only) => only.remark = missing.why,
+                None => findings.push(missing),
+            }
         }
         findings.reverse();
         findings
@@ -136,20 +153,29 @@ fn verify(
     })
 }
 
+/// The log's name with its epoch, as a checkpoint says it.
+fn origin(note: &str) -> &str {
+    note.lines().next().unwrap_or_default()
+}
+
+/// An epoch that another one names and that is not beside it.
+fn missing(log: &Log, beside: &Epoch, note: &str) -> Finding {
+    let number = origin(note).rsplit('/').next().unwrap_or_default();
+    let size = note.lines().nth(1).unwrap_or_default();
+    let why =
+        format!("an earlier epoch is not here: {} ended with {size} entries, by its signed checkpoint", origin(note));
+    Finding {
+        dir: beside.dir.with_file_name(number).display().to_string(),
+        origin: origin(note).to_owned(),
+        result: "missing",
+        why: Some(why),
+        exit: Exit::Findings,
+        ..blank(log, beside)
+    }
+}
+
 fn finding(log: &Log, epoch: &Epoch, result: Result<Report, VerifyError>) -> Finding {
-    let mut finding = Finding {
-        log: log.name.clone(),
-        dir: epoch.dir.display().to_string(),
-        origin: epoch.origin().to_owned(),
-        result: "verified",
-        entries: None,
-        unpublished: None,
-        root: None,
-        trusted: None,
-        live: None,
-        why: None,
-        exit: Exit::Fine,
-    };
+    let mut finding = blank(log, epoch);
     match result {
         Ok(report) => {
             finding.result = if report.trusted { "verified" } else { "self-consistent only" };
@@ -165,6 +191,23 @@ fn finding(log: &Log, epoch: &Epoch, result: Result<Report, VerifyError>) -> Fin
         }
     }
     finding
+}
+
+fn blank(log: &Log, epoch: &Epoch) -> Finding {
+    Finding {
+        log: log.name,
+        dir: epoch.dir.display().to_string(),
+        origin: epoch.origin().to_owned(),
+        result: "verified",
+        entries: None,
+        unpublished: None,
+        root: None,
+        trusted: None,
+        live: None,
+        why: None,
+        remark: None,
+        exit: Exit::Fine,
+    }
 }
 
 /// What happened to the log, in one word, and whether that is a finding.
@@ -199,8 +242,12 @@ fn people(findings: &[Finding], out: &Out) {
             out.line(format!("  {}", next(finding.result)));
         }
         if let (Some(entries), Some(root)) = (finding.entries, &finding.root) {
-            let live = if finding.live == Some(true) { ", in use" } else { "" };
+            let live = if finding.live == Some(true) { ", in use (or copied while it was)" } else { "" };
             out.line(format!("  {}: {entries} entries, root {root}{live}", finding.origin));
+        }
+        if let Some(remark) = &finding.remark {
+            out.line(format!("  {remark}"));
+            out.line("  name the directory above this one to have all epochs looked at: remit log verify DIR");
         }
         if finding.trusted == Some(false) {
             out.line("  no trusted key is named, so whoever holds this directory could have written all of it anew:");
@@ -212,6 +259,7 @@ fn people(findings: &[Finding], out: &Out) {
 fn next(result: &str) -> &'static str {
     match result {
         "changed" => "put back a copy from before the change, and find out who could write here",
+        "missing" => "look for a copy of that directory: nothing else shows what was in it",
         "truncated" => "entries that were signed are gone: look for a copy that has them",
         "rewritten" => "its key signed two histories: keep both, and revoke the key",
         "signed with another key" => "this is not the log that you trust, however consistent it is in itself",
@@ -219,6 +267,22 @@ fn next(result: &str) -> &'static str {
         "unreadable" => "read it as a user who may",
         _ => "name the log that this checkpoint was taken from",
     }
+}
+
+/// A file that looks like a checkpoint (C2SP tlog-checkpoint): name, size, root, and a signature below.
+fn checkpoint(path: &std::path::Path) -> Result<String, CliError> {
+    let note = text(path)?;
+    let mut lines = note.lines();
+    let origin = lines.next().is_some_and(|line| !line.is_empty());
+    let size = lines.next().is_some_and(|line| line.parse::<u64>().is_ok());
+    let root = lines.next().is_some_and(|line| !line.is_empty());
+    if origin && size && root && lines.any(|line| line.starts_with("— ")) {
+        return Ok(note);
+    }
+    Err(CliError::unevaluated(
+        format!("{}: not a checkpoint", path.display()),
+        "--since takes a copy of the file `checkpoint` of a log's epoch",
+    ))
 }
 
 fn text(path: &std::path::Path) -> Result<String, CliError> {

@@ -228,11 +228,71 @@ fn tail_shows_the_newest_and_only_the_kind_that_is_asked_for() {
         let index = |line: &str| serde_json::from_str::<Value>(line).unwrap()["index"].as_u64().unwrap();
         out.lines().map(index).collect::<Vec<_>>()
     };
-    assert_eq!(indexes(&["-n", "3"]), [597, 598, 599]);
-    assert_eq!(indexes(&["-n", "300"]).len(), 300);
+    assert_eq!(indexes(&["-n", "3", "--kind", "heartbeat"]), [597, 598, 599]);
+    assert_eq!(indexes(&["-n", "300", "--kind", "heartbeat"]).len(), 300);
+    assert_eq!(indexes(&["-n", "3"]), [0], "heartbeats are only shown to who asks for them");
     assert_eq!(indexes(&["--kind", "epoch"]), [0]);
     let (code, out, _) = run(home.path(), &["log", "fsck"]);
     assert_eq!((code, out.starts_with("CLEAN")), (0, true), "{out}");
     let (code, out, _) = run(home.path(), &["log", "show", "0"]);
     assert_eq!((code, out.contains("epoch")), (0, true), "{out}");
+}
+
+#[test]
+fn a_log_is_called_by_its_own_name_and_what_is_not_there_is_said() {
+    let home = tempfile::tempdir().unwrap();
+    let epoch = write(&home.path().join("gateway/log"), 9);
+    let (code, out, _) = run(home.path(), &["log", "verify", epoch.to_str().unwrap()]);
+    assert_eq!((code, out.starts_with("SELF-CONSISTENT ONLY  gateway log, ")), (0, true), "{out}");
+    let config = Config::new(home.path().join("elsewhere"), "demo.example", "authority");
+    let (log, _) = Log::open(config, LogKey::from_seed([3; 32])).unwrap();
+    log.close().unwrap();
+    let (_, out, err) = run(home.path(), &["log", "verify", "elsewhere"]);
+    assert!(out.contains("  authority log, "), "{out}{err}");
+    let file = home.path().join("file");
+    durable::write(&file, b"demo.example\nno checkpoint\n", 0o600).unwrap();
+    for (words, says) in [
+        (&["log", "verify", "--since", "file"][..], "not a checkpoint"),
+        (&["log", "tail", "--log", "authority"], "there is no authority log in"),
+        (&["log", "replay", "--from", "9"], "nothing to replay from 9 to the newest"),
+        (&["log", "replay", "--from", "5", "--to", "4"], "nothing to replay from 5 to 4"),
+    ] {
+        let (code, out, err) = run(home.path(), words);
+        assert_eq!((code, out.as_str(), err.contains(says)), (2, "", true), "{words:?} {err}");
+    }
+}
+
+/// Break: verify each epoch that is there, and ask nobody for those that are not.
+#[test]
+fn an_epoch_that_the_next_one_names_must_be_there() {
+    let home = tempfile::tempdir().unwrap();
+    let log = home.path().join("log");
+    write(&log, 10);
+    let moved = home.path().join("moved");
+    copy(&log, &moved);
+    let second = write(&moved, 3);
+    // Another key is another epoch.
+    let (other, opened) = Log::open(Config::new(&moved, "demo.example", "gw1"), LogKey::from_seed([4; 32])).unwrap();
+    let leaf = Epoch { epoch: opened.epoch, previous: opened.previous.as_deref() }.write(&head(0)).unwrap();
+    other.commit_wait(Entry { leaf, sealed: Vec::new() }).unwrap();
+    other.close().unwrap();
+    let moved_text = moved.to_str().unwrap();
+    let sound = "self-consistent only";
+    let is = |code: i32, result: &[&str]| {
+        let expected = result.iter().map(|result| (*result).to_owned()).collect::<Vec<_>>();
+        assert_eq!(verify(home.path(), &[moved_text]), (code, expected));
+    };
+    is(0, &[sound, sound, sound]);
+    let first = moved.join(
+        std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().file_name()).find(|name| name != "lock").unwrap(),
+    );
+    let aside = home.path().join("aside");
+    std::fs::rename(&second, &aside).unwrap();
+    is(1, &[sound, "missing", sound]);
+    std::fs::rename(&aside, &second).unwrap();
+    std::fs::remove_dir_all(&first).unwrap();
+    is(1, &["missing", sound, sound]);
+    // By itself, an epoch is sound; that there was one before is said.
+    let (code, out, _) = run(home.path(), &["log", "verify", second.to_str().unwrap()]);
+    assert_eq!((code, out.contains("an earlier epoch is not here")), (0, true), "{out}");
 }
