@@ -57,6 +57,7 @@ fn register(path: &Path, pin: &PinArgs, context: &Context) -> Result<Exit, CliEr
     })?;
     let ask = AdminAsk::RegisterAgent { manifest };
     let registered: Registered = ask::admin_with_pin(context, &ask, pin)?;
+    let home = context.home.flag(&context.env);
     context.out.facts(&registered, |out| {
         let good = out.style(Style::Good, "registered");
         out.line(format!("{good}  {} (control tier {})", registered.agent.short(), registered.tier));
@@ -66,7 +67,7 @@ fn register(path: &Path, pin: &PinArgs, context: &Context) -> Result<Exit, CliEr
         let first = parsed.needs.first().map(|need| &need.target);
         if let (Some(target), true) = (first, registered.bundle_error.is_none()) {
             out.line(format!(
-                "next: remit request {target} --agent {}/{} --for 15m --why \"…\"",
+                "next: remit{home} request {target} --agent {}/{} --for 15m --why \"…\"",
                 parsed.agent.team, parsed.agent.name
             ));
         }
@@ -93,7 +94,8 @@ fn list(context: &Context) -> Result<Exit, CliError> {
             out.line(format!("{:<32} {:<12} {}", agent.id.short(), manifest.tier().name(), manifest.agent.purpose));
         }
         if agents.is_empty() {
-            out.line("no agent is registered: remit agent register agent.toml");
+            let home = context.home.flag(&context.env);
+            out.line(format!("no agent is registered: remit{home} agent register agent.toml"));
         }
     });
     Ok(Exit::Fine)
@@ -108,7 +110,10 @@ fn show(name: &str, context: &Context) -> Result<Exit, CliError> {
     };
     let newest = agents.into_iter().filter(of_name).max_by_key(|agent| agent.at);
     let agent = newest.ok_or_else(|| {
-        CliError::finding(format!("no agent `{name}` is registered"), "see which are: remit agent list")
+        CliError::finding(
+            format!("no agent `{name}` is registered"),
+            format!("see which are: remit{} agent list", context.home.flag(&context.env)),
+        )
     })?;
     context.out.facts(&agent, |out| people(&agent, out));
     Ok(Exit::Fine)

@@ -20,7 +20,6 @@ use crate::{admin, agent, completion, doctor, lockdown, log, request, revoke, se
 
 Exit codes: 0 fine, 1 findings or denied, 2 usage or could not evaluate, 3 not signed in,
 4 authority or gateway unreachable, 5 approval pending.",
-    disable_help_subcommand = true,
     arg_required_else_help = true,
     max_term_width = 100
 )]

@@ -67,7 +67,7 @@ impl CliError {
     }
 
     fn failed(exit: Exit, message: impl Display, help: impl Display) -> Self {
-        Self::Failed { exit, message: message.to_string(), help: help.to_string() }
+        Self::Failed { exit, message: without_numbers(&message.to_string()), help: help.to_string() }
     }
 
     /// The exit code.
@@ -117,6 +117,19 @@ impl CliError {
     }
 }
 
+/// The system's words for an error, without its number for it.
+fn without_numbers(message: &str) -> String {
+    let mut parts = message.split(" (os error ");
+    let mut words = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.bytes().all(|digit| digit.is_ascii_digit()) => words.push_str(rest),
+            _ => words.extend([" (os error ", part]),
+        }
+    }
+    words
+}
+
 impl From<Rejection> for CliError {
     fn from(rejection: Rejection) -> Self {
         Self::Refused(rejection)
@@ -157,17 +170,14 @@ pub(crate) struct Drawn<'a> {
     pub(crate) colour: bool,
 }
 
-/// Lines of help are commands to copy, so they are wrapped late.
-const WIDTH: usize = 120;
-
 impl Display for Drawn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let theme =
             if self.colour { miette::GraphicalTheme::unicode() } else { miette::GraphicalTheme::unicode_nocolor() };
         let mut text = String::new();
-        miette::GraphicalReportHandler::new_themed(theme)
-            .with_width(WIDTH)
-            .render_report(&mut text, &Shown::of(self.error))?;
+        // Lines of help are commands to copy: the terminal may wrap them, nobody else.
+        let handler = miette::GraphicalReportHandler::new_themed(theme).with_wrap_lines(false);
+        handler.render_report(&mut text, &Shown::of(self.error))?;
         f.write_str(text.trim_end())
     }
 }

@@ -72,7 +72,31 @@ impl Home {
     pub(crate) fn flag(&self, env: &Env) -> String {
         match Self::find(None, env) {
             Ok(usual) if usual.0 == self.0 => String::new(),
-            _ => format!(" --home {}", self.0.display()),
+            _ => format!(" --home {}", typed(&self.0)),
+        }
+    }
+}
+
+/// A path as a shell must be given it.
+pub(crate) fn typed(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+@%:,=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_can_be_copied_whatever_the_home_is_called() {
+        for (path, flag) in [
+            ("/h/a-b_c.d", " --home /h/a-b_c.d"),
+            ("/h/My Home", " --home '/h/My Home'"),
+            ("/h/it's", " --home '/h/it'\\''s'"),
+            ("/h/$(x)", " --home '/h/$(x)'"),
+        ] {
+            assert_eq!(Home::at(Path::new(path)).flag(&Env::default()), flag);
         }
     }
 }

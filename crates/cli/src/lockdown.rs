@@ -35,7 +35,8 @@ pub(crate) fn run(lockdown: &Lockdown, context: &Context) -> Result<Exit, CliErr
             out.line(format!("{}  {}", out.style(Style::Good, "lifted"), done.id));
         } else {
             out.line(format!("{}  {} for everybody", out.style(Style::Bad, "locked down"), done.id));
-            out.line(format!("to lift it: remit lockdown {} --lift", done.id));
+            let home = context.home.flag(&context.env);
+            out.line(format!("to lift it: remit{home} lockdown {} --lift", done.id));
         }
     });
     Ok(Exit::Fine)

@@ -43,7 +43,7 @@ fn main() -> Exit {
     let env = Env::read();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&error, &env),
     };
     let out = Out::new(cli.json, &env);
     let ended = context(&cli, env.clone(), out.clone()).and_then(|context| run(&cli.command, &context));
@@ -96,11 +96,25 @@ fn lost(why: &str) -> CliError {
 }
 
 /// Help and version are what was asked for; anything else was typed wrongly.
-fn usage(error: &clap::Error) -> Exit {
+fn usage(error: &clap::Error, env: &Env) -> Exit {
+    let json = std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json");
+    if error.use_stderr() && json {
+        return refuse(&mistyped(error), json, env);
+    }
     if error.print().is_err_and(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
         return Exit::Unevaluated;
     }
     if error.use_stderr() { Exit::Unevaluated } else { Exit::Fine }
+}
+
+/// What was typed wrongly, without the drawing of it for people.
+fn mistyped(error: &clap::Error) -> CliError {
+    let text = error.to_string();
+    let said = match error.kind() {
+        clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "no command is named",
+        _ => text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: "),
+    };
+    CliError::unevaluated(said.split_whitespace().collect::<Vec<_>>().join(" "), "see what there is: remit --help")
 }
 
 fn refuse(error: &CliError, json: bool, env: &Env) -> Exit {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use clap::Args;
+use remit_authority::change::Grant;
 use remit_authority::grant::{Asked, Where};
 use remit_authority::socket::wire::{AdminAsk, Request, Requested, RunAsk};
 use remit_core::constraint::{Constraint, Scalar};
@@ -64,7 +65,7 @@ pub(crate) fn run(request: &RequestArgs, context: &Context) -> Result<Exit, CliE
         None => ask::admin_with_pin(
             context,
             &AdminAsk::Request(Box::new(Request {
-                agent: agent(request.agent.as_deref())?,
+                agent: agent(request.agent.as_deref(), &context.home.flag(&context.env))?,
                 asked,
                 principal: request.principal.clone(),
                 pid: request.pid,
@@ -76,14 +77,14 @@ pub(crate) fn run(request: &RequestArgs, context: &Context) -> Result<Exit, CliE
     };
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let facts = json!({
-        "run": given.run, "grant": given.grant, "tools": tools(&given), "socket": given.socket, "took_ms": took_ms,
+        "run": given.run, "grant": given.grant, "tools": tools(&given.grant), "socket": given.socket, "took_ms": took_ms,
     });
     context.out.facts(&facts, |out| people(&given, took_ms, &context.home.flag(&context.env), out));
     Ok(Exit::Fine)
 }
 
 /// All that was granted, as it is asked for.
-fn tools(given: &Requested) -> Vec<String> {
+pub(crate) fn tools(grant: &Grant) -> Vec<String> {
     let of = |detail: &Detail| {
         let server = server(detail);
         let tools = detail.tools.keys().map(|tool| format!("{server}/{tool}"));
@@ -94,7 +95,7 @@ fn tools(given: &Requested) -> Vec<String> {
         });
         tools.chain(prompts).chain(resources).collect::<Vec<_>>()
     };
-    given.grant.details.iter().flat_map(of).collect()
+    grant.details.iter().flat_map(of).collect()
 }
 
 fn server(detail: &Detail) -> &str {
@@ -102,7 +103,7 @@ fn server(detail: &Detail) -> &str {
 }
 
 fn people(given: &Requested, took_ms: u64, home: &str, out: &Out) {
-    let tools = tools(given);
+    let tools = tools(&given.grant);
     let left = span(given.grant.until.saturating_sub(now()));
     out.line(format!(
         "{}  {} for {} in {took_ms} ms",
@@ -117,14 +118,14 @@ fn people(given: &Requested, took_ms: u64, home: &str, out: &Out) {
 }
 
 /// The agent that is named, or that the manifest of the working directory describes.
-fn agent(named: Option<&str>) -> Result<String, CliError> {
+fn agent(named: Option<&str>, home: &str) -> Result<String, CliError> {
     if let Some(named) = named {
         return Ok(named.to_owned());
     }
     let nobody = |why: &dyn std::fmt::Display| {
         CliError::unevaluated(
             format!("it is not clear which agent asks: {why}"),
-            "name it: remit request … --agent TEAM/NAME, one of: remit agent list",
+            format!("name it: remit{home} request … --agent TEAM/NAME, one of: remit{home} agent list"),
         )
     };
     let text = std::fs::read_to_string("agent.toml").map_err(|_| nobody(&"there is no agent.toml here"))?;

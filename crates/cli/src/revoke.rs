@@ -40,7 +40,7 @@ pub(crate) fn run(revoke: &Revoke, context: &Context) -> Result<Exit, CliError> 
     context.out.facts(&done, |out| {
         let what = format!("{}  {} {}", out.style(Style::Good, "revoked"), done.kind.name(), done.id);
         out.line(format!("{what}: number {} of the feed that every gateway follows", done.seq));
-        out.line("see it refused: remit log tail --follow");
+        out.line(format!("see it refused: remit{} log tail --follow", context.home.flag(&context.env)));
     });
     Ok(Exit::Fine)
 }

@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::health::{self, Health};
 use crate::out::{Out, Style, quoted};
+use crate::request::tools;
 use crate::time::{now, span};
 
 #[derive(Debug, Args)]
@@ -34,7 +35,9 @@ pub(crate) fn run(status: &StatusArgs, context: &Context) -> Result<Exit, CliErr
     let gateway = health::ask_blocking(&[&authority.gateway])?.pop();
     let gateway = gateway.unwrap_or_else(|| Health::Silent("not asked".into()));
     let facts = json!({ "authority": authority, "gateway": gateway.json(), "runs": runs, "grants": grants });
-    context.out.facts(&facts, |out| people(&authority, &gateway, &runs, &grants, out));
+    context
+        .out
+        .facts(&facts, |out| people(&authority, &gateway, (&runs, &grants), &context.home.flag(&context.env), out));
     Ok(match gateway {
         Health::Well(_) => Exit::Fine,
         Health::Unwell(_) => Exit::Findings,
@@ -42,7 +45,7 @@ pub(crate) fn run(status: &StatusArgs, context: &Context) -> Result<Exit, CliErr
     })
 }
 
-fn people(authority: &Status, gateway: &Health, runs: &[Run], grants: &[Grant], out: &Out) {
+fn people(authority: &Status, gateway: &Health, (runs, grants): (&[Run], &[Grant]), home: &str, out: &Out) {
     let good = |good: bool, word: &str| out.style(if good { Style::Good } else { Style::Bad }, word);
     let bundle = authority.bundle.map_or("none".to_owned(), |version| version.to_string());
     out.line(format!(
@@ -63,7 +66,7 @@ fn people(authority: &Status, gateway: &Health, runs: &[Run], grants: &[Grant], 
         Health::Silent(why) => out.line(format!("gateway    {}  {} {why}", good(false, "down"), authority.gateway)),
     }
     for locked in &authority.locked {
-        out.line(format!("locked     {}  lift it: remit lockdown {locked} --lift", good(false, locked)));
+        out.line(format!("locked     {}  lift it: remit{home} lockdown {locked} --lift", good(false, locked)));
     }
     for run in runs {
         out.line(format!(
@@ -75,12 +78,12 @@ fn people(authority: &Status, gateway: &Health, runs: &[Run], grants: &[Grant], 
         grants.iter().filter(|grant| grant.run == run.id).for_each(|grant| line(grant, out));
     }
     if runs.is_empty() {
-        out.line("runs       none: remit request SERVER/TOOL --for 15m --why \"…\"");
+        out.line(format!("runs       none: remit{home} request SERVER/TOOL --for 15m --why \"…\""));
     }
 }
 
 fn line(grant: &Grant, out: &Out) {
-    let tools: Vec<String> = grant.details.iter().flat_map(|detail| detail.tools.keys().cloned()).collect();
+    let tools = tools(grant);
     let kind = if grant.ceiling { "ceiling" } else { "grant" };
     let left = span(grant.until.saturating_sub(now()));
     out.line(format!("  {kind} {}  {}  {left} left, because {}", grant.id, tools.join(", "), quoted(&grant.why)));

@@ -32,10 +32,11 @@ pub(crate) struct Token {
 }
 
 pub(crate) fn run(token: &Token, context: &Context) -> Result<Exit, CliError> {
+    let home = context.home.flag(&context.env);
     let socket = ask::run_socket(context, token.run.as_deref()).ok_or_else(|| {
         CliError::unevaluated(
             "it is not clear which run asks",
-            "begin one: remit request SERVER/TOOL --for 15m --why \"…\"; then: remit token SERVER --run RUN",
+            format!("begin one: remit{home} request SERVER/TOOL --for 15m --why \"…\"; then: remit{home} token SERVER --run RUN"),
         )
     })?;
     let gateway = context.loaded.required("gateway.url", context.loaded.config.gateway.url.as_ref())?;

@@ -1,6 +1,7 @@
 //! The page that the demo prints.
 
 use super::Told;
+use crate::home::typed;
 use crate::out::{Out, Style};
 
 /// Prints the whole story.
@@ -22,7 +23,7 @@ pub(super) fn print(told: &Told, out: &Out) {
     let verdict = if told.ok { "every step went as it must" } else { "a step did not go as it must" };
     out.line(format!("{steps} steps in {:.1} s: {verdict}.", std::time::Duration::from_millis(told.ms).as_secs_f64()));
     match &told.home {
-        Some(home) => out.line(format!("The home stays: remit --home {} log tail", home.display())),
+        Some(home) => out.line(format!("The home stays: remit --home {} log tail", typed(home))),
         None => out.line("Keep the home and look around: remit demo --home DIR"),
     }
 }

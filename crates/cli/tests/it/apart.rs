@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::remit::{remit, run};
+use crate::remit::{remit, run, steers_nothing};
 
 const READY: Duration = Duration::from_secs(20);
 const PIN: &[u8] = b"a-pin-of-a-test";
@@ -62,6 +62,9 @@ impl Drop for Running {
         self.0.wait().ok();
     }
 }
+
+/// A reason that would clear a terminal, forge a line, turn the rest around and end its own quotes.
+const FORGED: &str = "INC-42\u{1b}[2J\u{9b}1m\nPROVED  entry 1\u{202e}\u{200b}\", until noon";
 
 /// Both homes, and what runs on them.
 struct Apart {
@@ -196,6 +199,34 @@ fn is_done(answer: &(u16, Value)) -> bool {
     answer.1.pointer("/result/content/0/text").is_some_and(|text| text == "the note says hello")
 }
 
+/// What is shown of the forged reason: all of it, within its quotes, on its line.
+#[track_caller]
+fn shown(text: &str) {
+    steers_nothing(text);
+    let quoted = r#"because "INC-42\u{1b}[2J\u{9b}1m\u{a}PROVED  entry 1\u{202e}\u{200b}\", until noon""#;
+    assert!(text.contains(quoted), "{text}");
+}
+
+/// The first call, proved to somebody who has the log's key.
+fn proved(home: &Path) {
+    let (_, tail, _) = run(home, &["--json", "log", "tail", "--lines", "500", "--kind", "call_intent"]);
+    let call: Value = serde_json::from_str(tail.lines().next().unwrap()).unwrap();
+    let (index, file) = (call["index"].to_string(), home.join("evidence.json").display().to_string());
+    for words in [
+        &["log", "prove", &index, "--disclose", "--out", &file][..],
+        &["log", "prove", "--check", &file],
+        &["--json", "log", "prove", "--check", &file],
+    ] {
+        let (code, out, err) = run(home, words);
+        assert_eq!(code, 0, "{words:?} {out}{err}");
+        let json = serde_json::from_str::<Value>(&out).ok();
+        shown(&json.map_or(out, |said| said["sentence"].as_str().unwrap().to_owned()));
+    }
+    let (code, out, _) = run(home, &["log", "show", &index, "--disclose"]);
+    assert_eq!((code, out.contains("PROVED")), (0, true), "{out}");
+    steers_nothing(&out);
+}
+
 #[test]
 fn two_processes_a_changed_tool_a_lockdown_and_an_end() {
     let mut apart = start();
@@ -212,8 +243,11 @@ fn two_processes_a_changed_tool_a_lockdown_and_an_end() {
     apart.must(&[&add[..], &["--pin-file", &pin[1], "--", &apart.file("server.sh")]].concat());
     apart.must(&["agent", "register", &apart.file("agent.toml")]);
     assert_eq!(apart.must(&["agent", "show", "docs/reader"])["id"], "spiffe://acme.example/agent/docs/reader/1.0.0");
-    let given = apart.must(&["request", "notes/read_note", "--agent", "docs/reader", "--for", "5m", "--why", "INC-42"]);
+    let given = apart.must(&["request", "notes/read_note", "--agent", "docs/reader", "--for", "5m", "--why", FORGED]);
     let id = given["run"]["id"].as_str().unwrap();
+    let (_, out, _) = run(&apart.authority, &["status"]);
+    assert!(out.contains("  notes/read_note  "), "{out}");
+    shown(&out);
     apart.read_note_until(id, is_done);
     let (_, listed) = apart.ask(id, "tools/list", json!({}));
     assert_eq!(listed["result"]["tools"].as_array().map(Vec::len), Some(1), "{listed}");
@@ -262,4 +296,5 @@ fn two_processes_a_changed_tool_a_lockdown_and_an_end() {
         let (ended, out, err) = run(home, &["log", "verify"]);
         assert_eq!(ended, 0, "{out}{err}");
     }
+    proved(&apart.gateway);
 }

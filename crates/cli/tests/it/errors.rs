@@ -19,7 +19,7 @@ fn nobody_answers() {
         &["status"],
         &expect![[r#"
         exit 4
-          × the authority does not answer at HOME/authority/admin.sock: No such file or directory (os error 2)
+          × the authority does not answer at HOME/authority/admin.sock: No such file or directory
           help: start it: remit --home HOME up
     "#]],
     );
@@ -27,7 +27,7 @@ fn nobody_answers() {
         &["--json", "agent", "list"],
         &expect![[r#"
         exit 4
-        {"says":"the authority does not answer at HOME/authority/admin.sock: No such file or directory (os error 2)","error":{"code":"unreachable","message":"the authority does not answer at HOME/authority/admin.sock: No such file or directory (os error 2)","help":"start it: remit --home HOME up","exit":4}}
+        {"says":"the authority does not answer at HOME/authority/admin.sock: No such file or directory","error":{"code":"unreachable","message":"the authority does not answer at HOME/authority/admin.sock: No such file or directory","help":"start it: remit --home HOME up","exit":4}}
     "#]],
     );
 }
@@ -59,7 +59,7 @@ fn it_is_not_clear_who_asks() {
         &expect![[r#"
         exit 2
           × it is not clear which agent asks: there is no agent.toml here
-          help: name it: remit request … --agent TEAM/NAME, one of: remit agent list
+          help: name it: remit --home HOME request … --agent TEAM/NAME, one of: remit --home HOME agent list
     "#]],
     );
     check(
@@ -67,7 +67,7 @@ fn it_is_not_clear_who_asks() {
         &expect![[r#"
         exit 2
           × it is not clear which run asks
-          help: begin one: remit request SERVER/TOOL --for 15m --why "…"; then: remit token SERVER --run RUN
+          help: begin one: remit --home HOME request SERVER/TOOL --for 15m --why "…"; then: remit --home HOME token SERVER --run RUN
     "#]],
     );
 }
@@ -164,4 +164,31 @@ fn a_configuration_that_is_wrong_can_be_looked_at() {
     assert_eq!(run(home.path(), &["status"]).0, 2);
     let (code, _, err) = run(home.path(), &["--config", "nope.toml", "status"]);
     assert_eq!((code, err.contains("no such configuration")), (2, true), "{err}");
+}
+
+#[test]
+fn what_is_typed_wrongly_is_one_object_for_programs() {
+    let home = tempfile::tempdir().unwrap();
+    for (words, says) in [
+        (&["--json", "lokdown"][..], "unrecognized subcommand 'lokdown'"),
+        (&["log", "show", "--json"], "the following required arguments were not provided: <INDEX>"),
+        (&["--json", "log"], "no command is named"),
+    ] {
+        let (code, out, err) = run(home.path(), words);
+        let said: serde_json::Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"));
+        assert_eq!((code, &said["error"]["exit"], err.as_str()), (2, &2.into(), ""), "{words:?}");
+        assert_eq!(said["error"]["message"], says);
+    }
+}
+
+#[test]
+fn what_starts_is_not_what_does_not_run() {
+    let home = tempfile::tempdir().unwrap();
+    // Sockets have short names, and their path a blank.
+    let home = home.path().join("my home");
+    std::fs::create_dir_all(home.join("authority")).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(home.join("authority/admin.sock")).unwrap());
+    let (code, _, err) = run(&home, &["status"]);
+    let next = format!("try again in a moment; if it was killed, start it: remit --home '{}' up", home.display());
+    assert_eq!((code, err.contains(&next), err.contains("os error")), (4, true, false), "{err}");
 }

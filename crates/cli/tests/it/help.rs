@@ -31,6 +31,7 @@ fn the_first_page() {
           admin       The authority's own affairs: PIN, policies, keys
           config      Show the configuration, and where each value came from
           completion  Print what a shell needs to complete commands
+          help        Print this message or the help of the given subcommand(s)
 
         Options:
               --home <DIR>     Where Remit keeps its state [env: REMIT__HOME]
@@ -116,4 +117,11 @@ fn config_show_says_where_each_value_came_from() {
     assert_eq!(of("gateway.name"), ("gw7".into(), file.display().to_string()));
     assert_eq!(of("gateway.listen").1, "default");
     assert_eq!(of("trust.root"), (serde_json::Value::Null, "not set".into()));
+}
+
+#[test]
+fn help_is_a_command_too() {
+    let home = tempfile::tempdir().unwrap();
+    let (code, out, _) = run(home.path(), &["help", "log", "tail"]);
+    assert_eq!((code, out.contains("--follow")), (0, true), "{out}");
 }

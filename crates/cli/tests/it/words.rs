@@ -42,8 +42,8 @@ fn a_manifest_and_a_name_are_shown_on_their_own_line() {
         let (_, out, err) = run(home, words);
         steers_nothing(&out);
         steers_nothing(&err);
-        let forges = |line: &str| line.starts_with("PROVED") || line.starts_with("registered   by root");
-        assert!(!out.lines().chain(err.lines()).any(forges), "{words:?} {out}{err}");
+        let lies = |line: &str| line.starts_with("PROVED") || line.starts_with("registered   by root");
+        assert!(!out.lines().chain(err.lines()).any(lies), "{words:?} {out}{err}");
     }
     let (_, out, _) = run(home, &["agent", "list"]);
     assert!(out.contains(r"reads\u{1b}[2J\u{9b}1m\u{a}PROVED  entry 1\u{202e}"), "{out}");
