@@ -182,7 +182,7 @@ fn policies(random: &mut Random) -> Vec<Policy> {
 
 fn world(random: &mut Random) -> World {
     let mut world = good(random);
-    if random.percent(50) {
+    if random.percent(45) {
         spoil(&mut world, random);
     }
     // Two things that are wrong at once show which of them is looked at first.
