@@ -4,7 +4,8 @@
 //! may exist in the page cache alone. **Invariants:** a new run never appends to a segment of an earlier one; and no log
 //! opens of which any leaf or any hash differs from what was signed. For the second, all of it is read once and hashed
 //! again at each start. That takes time in proportion to the log: 110,000 entries of 3 kB a second in an unoptimized build
-//! from the page cache (the test `opening_reads_all` measures it). It is kept all the same: what its user rebuilds from it decides what is permitted.
+//! from the page cache (the test `opening_reads_all` measures it). It is kept all the same: what its user rebuilds from it
+//! decides what is permitted.
 
 use std::{
     path::Path,
