@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 
 /// Most connections at a time.
 pub const CONNECTIONS_MAX: usize = 8_192;
-/// Most connections of one source at a time.
-pub const CONNECTIONS_PER_SOURCE_MAX: usize = CONNECTIONS_MAX / 4;
+/// Parts of all connections of which one source has one.
+const SOURCE_SHARE: usize = 4;
 
 /// What a connection without a call in flight has shown: who has shown nothing goes first, then who came first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,13 +29,15 @@ struct Source {
 
 #[derive(Debug, Default)]
 struct All {
+    /// Most at a time; a source has its share of them.
+    max: usize,
     next: u64,
     open: usize,
     sources: HashMap<IpAddr, Source>,
 }
 
 /// All connections.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Doors(Mutex<All>);
 
 /// One connection; dropped, it is closed.
@@ -53,6 +55,11 @@ pub struct Seat {
 pub struct Busy(Arc<Seat>);
 
 impl Doors {
+    /// Room for connections where so many files may be open: half of them are for upstreams and the log.
+    pub fn new(files: usize) -> Self {
+        Self(Mutex::new(All { max: CONNECTIONS_MAX.min(files / 2).max(SOURCE_SHARE), ..All::default() }))
+    }
+
     fn lock(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -61,11 +68,11 @@ impl Doors {
     pub fn enter(self: &Arc<Self>, source: IpAddr) -> Option<Arc<Seat>> {
         let key = network(source);
         let mut all = self.lock();
-        let full = |all: &All| all.sources.get(&key).is_some_and(|of| of.open >= CONNECTIONS_PER_SOURCE_MAX);
+        let full = |all: &All| all.sources.get(&key).is_some_and(|of| of.open >= all.max / SOURCE_SHARE);
         if full(&all) && !all.clear(key) {
             return None;
         }
-        if all.open >= CONNECTIONS_MAX {
+        if all.open >= all.max {
             let oldest = all.sources.iter().filter_map(|(key, of)| Some((of.idle.keys().next()?, key))).min();
             let oldest = oldest.map(|(_, key)| *key)?;
             all.clear(oldest);
@@ -156,9 +163,9 @@ mod tests {
 
     #[test]
     fn a_source_has_its_share_and_strangers_make_room() {
-        let doors = Arc::new(Doors::default());
+        let doors = Arc::new(Doors::new(64));
         let (here, there) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
-        let mut seats: Vec<_> = (0..CONNECTIONS_PER_SOURCE_MAX).map(|_| doors.enter(here).unwrap()).collect();
+        let mut seats: Vec<_> = (0..8).map(|_| doors.enter(here).unwrap()).collect();
         let busy = seats[0].busy();
         drop(seats[1].busy());
         assert!(doors.enter(there).is_some());
@@ -171,6 +178,17 @@ mod tests {
         drop((all_busy, busy, next));
         seats.clear();
         assert!(doors.lock().sources.is_empty() && doors.lock().open == 0);
+    }
+
+    #[test]
+    fn all_sources_together_have_an_end() {
+        let doors = Arc::new(Doors::new(64));
+        let seats: Vec<_> = (0..32).map(|n| doors.enter(IpAddr::from([10, 0, 0, n / 6])).unwrap()).collect();
+        let busy = seats[0].busy();
+        let _next = doors.enter(IpAddr::from([10, 0, 1, 0])).unwrap();
+        assert_eq!([0, 1, 2].map(|n| cleared(&seats[n])), [false, true, false]);
+        assert_eq!(Doors::new(1 << 20).lock().max, CONNECTIONS_MAX);
+        drop(busy);
     }
 
     #[test]

@@ -7,12 +7,13 @@ use axum::body::Body;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::Gateway;
-use crate::doors::{Doors, Seat};
+use crate::doors::{CONNECTIONS_MAX, Doors, Seat};
 use crate::server::answer;
 
 /// How long the head of a request may take to come, and a connection may be idle.
@@ -21,6 +22,8 @@ const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How long calls in flight may go on after the end was asked for.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
+/// Open files that are asked of the system: for connections, for those to upstreams, and for the log.
+const FILES_WANTED: usize = 4 * CONNECTIONS_MAX;
 /// How long to wait where the system has no more sockets to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -30,7 +33,7 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let doors = Arc::new(Doors::default());
+    let doors = Arc::new(Doors::new(files()));
     let (stop, stopping) = watch::channel(());
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
@@ -62,6 +65,20 @@ pub async fn serve(
         connections.shutdown().await;
     }
     Ok(())
+}
+
+/// How many files may be open, once as many were asked for as are wanted.
+fn files() -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    let wanted = u64::try_from(FILES_WANTED).unwrap_or(u64::MAX).min(limit.maximum.unwrap_or(u64::MAX));
+    if limit.current.is_some_and(|current| current < wanted) {
+        limit.current = Some(wanted);
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!(%error, "no more files may be open than before");
+        }
+    }
+    let open = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(open).unwrap_or(usize::MAX)
 }
 
 async fn connection(gateway: Arc<Gateway>, stream: TcpStream, seat: Arc<Seat>, mut stopping: watch::Receiver<()>) {

@@ -117,3 +117,25 @@ async fn a_root_has_a_share_of_the_standing_streams() {
     open.pop();
     world.until("free", async || run.send(stand(&run)).await.status == 200).await;
 }
+
+/// Break: let whoever connects first keep everybody else out, or count no source by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_say_nothing_make_room() {
+    let world = World::new().await;
+    let run = world.run("r1", TOOLS);
+    let mut watching = run.send(run.watch(20)).await;
+    let _first = watching.event().await.unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..remit_gateway::doors::CONNECTIONS_MAX / 4 {
+        silent.push(TcpStream::connect(world.addr()).await.unwrap());
+    }
+    assert_eq!(run.refusal("read_ticket", READ).await, "ok", "{}", world.story());
+    // The first of them is gone, the last is not, and a call in flight goes on.
+    let gone = async |socket: &mut TcpStream| {
+        let read = tokio::time::timeout(Duration::from_millis(200), socket.read_u8()).await;
+        read.is_ok_and(|read| read.is_err())
+    };
+    assert!(gone(&mut silent[0]).await);
+    assert!(!gone(silent.last_mut().unwrap()).await);
+    assert!(watching.event().await.is_some());
+}
