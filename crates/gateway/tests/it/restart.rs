@@ -114,11 +114,11 @@ async fn a_gateway_does_not_start_on_an_edited_log() {
         }
     }
     assert!(edits > 0, "the label was never raised");
-    std::fs::write(&bundle, &lowered).unwrap();
+    remit_audit::durable::write(&bundle, &lowered, 0o600).unwrap();
     let refused = remit_gateway::Gateway::open(world.config.clone(), world.clock.clone()).await;
     let why = refused.err().map(|error| error.to_string()).unwrap_or_default();
     assert!(why.contains("remit log verify"), "{why}");
-    std::fs::write(&bundle, &bytes).unwrap();
+    remit_audit::durable::write(&bundle, &bytes, 0o600).unwrap();
     world.restart().await;
     assert_eq!(at(&world, &run).refusal("issue_refund", REFUND).await, "gate_pending", "{}", world.story());
 }
