@@ -32,6 +32,22 @@ impl Termination for Exit {
     }
 }
 
+/// Commands that are about one home, as they stand in a next step.
+const OF_A_HOME: [&str; 12] = [
+    "admin ",
+    "agent ",
+    "config ",
+    "doctor",
+    "lockdown ",
+    "log ",
+    "request ",
+    "revoke ",
+    "server ",
+    "status",
+    "token ",
+    "up",
+];
+
 /// Why a command did not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum CliError {
@@ -82,6 +98,17 @@ impl CliError {
                 _ => Exit::Findings,
             },
         }
+    }
+
+    /// The same, its next step being on this home (` --home DIR`, or nothing): whoever words it often cannot know which.
+    pub(crate) fn at(mut self, home: &str) -> Self {
+        let (Self::Failed { help, .. } | Self::Refused(Rejection { help, .. })) = &mut self;
+        if !home.is_empty() {
+            for command in OF_A_HOME {
+                *help = help.replace(&format!("remit {command}"), &format!("remit{home} {command}"));
+            }
+        }
+        self
     }
 
     /// The one next step.
@@ -179,5 +206,25 @@ impl Display for Drawn<'_> {
         let handler = miette::GraphicalReportHandler::new_themed(theme).with_wrap_lines(false);
         handler.render_report(&mut text, &Shown::of(self.error))?;
         f.write_str(text.trim_end())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_step_is_on_the_same_home() {
+        for (help, at) in [
+            ("see: remit status", "see: remit --home /h status"),
+            ("`remit up` begins one", "`remit --home /h up` begins one"),
+            ("see: remit --home /h log tail", "see: remit --home /h log tail"),
+            ("play it again: remit demo; use the newer `remit`", "play it again: remit demo; use the newer `remit`"),
+        ] {
+            let error = CliError::unevaluated("x", help);
+            assert_eq!(error.clone().at("").help_text(), help);
+            assert_eq!(error.at(" --home /h").help_text(), at);
+        }
+        assert_eq!(without_numbers("a: No such file (os error 2): b (os error x)"), "a: No such file: b (os error x)");
     }
 }

@@ -47,7 +47,8 @@ fn main() -> Exit {
     };
     let out = Out::new(cli.json, &env);
     let ended = context(&cli, env.clone(), out.clone()).and_then(|context| run(&cli.command, &context));
-    let exit = ended.unwrap_or_else(|error| refuse(&error, cli.json, &env));
+    let home = Home::find(cli.home.as_deref(), &env).map_or_else(|_| String::new(), |home| home.flag(&env));
+    let exit = ended.unwrap_or_else(|error| refuse(&error.at(&home), cli.json, &env));
     match out.fault() {
         None => exit,
         // Whoever reads standard output does not have all of it, whatever else went well.

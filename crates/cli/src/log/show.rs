@@ -33,7 +33,9 @@ pub(super) fn run(show: &Show, context: &Context) -> Result<Exit, CliError> {
     let facts = serde_json::json!({
         "index": show.index, "origin": epoch.origin(), "kind": kind.name(), "event": event, "disclosed": statement,
     });
-    context.out.facts(&facts, |out| people(show.index, kind, &node, statement.as_ref(), out));
+    context.out.facts(&facts, |out| {
+        people((show.index, kind), &node, statement.as_ref(), &context.home.flag(&context.env), out);
+    });
     Ok(Exit::Fine)
 }
 
@@ -50,7 +52,7 @@ fn disclosed(context: &Context, node: &Node, entry: &entries::Entry) -> Result<V
     Ok(serde_json::to_value(statement).unwrap_or_default())
 }
 
-fn people(index: u64, kind: Kind, node: &Node, disclosed: Option<&Value>, out: &Out) {
+fn people((index, kind): (u64, Kind), node: &Node, disclosed: Option<&Value>, home: &str, out: &Out) {
     let at = node.int(&["time"]).unwrap_or_default().div_euclid(1000);
     let log = node.text(&["metadata", "log_name"]).unwrap_or_default();
     out.line(format!("{} {} of {log}, {}", out.style(Style::Strong, "entry"), index, utc(at)));
@@ -75,7 +77,7 @@ fn people(index: u64, kind: Kind, node: &Node, disclosed: Option<&Value>, out: &
         }
         None if entries::frame_of(node).is_some() => {
             out.line("");
-            out.line(format!("arguments and reason are sealed: remit log show {index} --disclose"));
+            out.line(format!("arguments and reason are sealed: remit{home} log show {index} --disclose"));
         }
         None => {}
     }

@@ -39,7 +39,7 @@ fn there_is_no_log() {
         &expect![[r#"
         exit 2
           × there is no log in HOME
-          help: name the directory of a log, of one of its epochs, or a Remit home; `remit up` begins one
+          help: name the directory of a log, of one of its epochs, or a Remit home; `remit --home HOME up` begins one
     "#]],
     );
     check(
@@ -47,7 +47,7 @@ fn there_is_no_log() {
         &expect![[r#"
         exit 2
           × there is no log in HOME
-          help: name the directory of a log, of one of its epochs, or a Remit home; `remit up` begins one
+          help: name the directory of a log, of one of its epochs, or a Remit home; `remit --home HOME up` begins one
     "#]],
     );
 }
@@ -189,6 +189,6 @@ fn what_starts_is_not_what_does_not_run() {
     std::fs::create_dir_all(home.join("authority")).unwrap();
     drop(std::os::unix::net::UnixListener::bind(home.join("authority/admin.sock")).unwrap());
     let (code, _, err) = run(&home, &["status"]);
-    let next = format!("try again in a moment; if it was killed, start it: remit --home '{}' up", home.display());
+    let next = format!("try again in a moment; if it was killed, start it: remit --home '{}' serve authority", home.display());
     assert_eq!((code, err.contains(&next), err.contains("os error")), (4, true, false), "{err}");
 }
