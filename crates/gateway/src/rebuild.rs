@@ -26,7 +26,7 @@ pub enum RebuildError {
     #[error("an entry of the log cannot be read: {0}")]
     Read(#[from] remit_audit::ReadError),
     /// An older epoch cannot be read.
-    #[error("an older epoch of the log cannot be read: {0}")]
+    #[error("an older epoch of the log cannot be read: {0}; to see all that is wrong: remit log verify")]
     Older(#[from] VerifyError),
     /// An entry is not one of ours.
     #[error("entry {0} of the log is not an event")]

@@ -338,8 +338,10 @@ async fn start(config: &Config, clock: &Arc<TestClock>, listener: tokio::net::Tc
 
 fn copy_dir(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
+    let mut entries: Vec<_> = std::fs::read_dir(from).unwrap().map(Result::unwrap).collect();
+    // Files first: a gateway may be running, and `log.head` must not be newer than the log.
+    entries.sort_by_key(|entry| entry.file_type().unwrap().is_dir());
+    for entry in entries {
         let target = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
             copy_dir(&entry.path(), &target);
