@@ -1,6 +1,7 @@
 //! Asking the authority over its sockets, with the PIN where that is needed.
 
 use std::io::{IsTerminal as _, Read, Stdin, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -73,15 +74,17 @@ pub(crate) fn run_socket(context: &Context, flag: Option<&str>) -> Option<PathBu
     if named.contains('/') { Some(PathBuf::from(named)) } else { Some(context.home.authority().run_socket(named)) }
 }
 
-/// A socket that is there and that nobody serves is of an authority that was killed; a run takes its own with it.
+/// A run takes its socket with it. One that is there and that nobody serves is of an authority that was killed.
 fn silent_run(context: &Context, source: &std::io::Error) -> (String, String) {
     let home = context.home.flag(&context.env);
+    // At its own end it takes the sockets of all runs with it, and makes them again at the next start.
+    let served = UnixStream::connect(context.home.authority().admin_socket()).is_ok();
     match source.kind() {
-        std::io::ErrorKind::NotFound => (
+        std::io::ErrorKind::NotFound if served => (
             "the run is over".into(),
             format!("begin a new one: remit{home} request SERVER/TOOL --for 15m --why \"…\""),
         ),
-        std::io::ErrorKind::ConnectionRefused => {
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => {
             ("the authority is down".into(), format!("start it: {}", start_authority(context)))
         }
         _ => (source.to_string(), format!("see what is wrong: remit{home} doctor")),

@@ -1,6 +1,8 @@
 //! `remit doctor`: what is wrong here, each with the command that mends it.
 
 mod checks;
+mod keys;
+pub(crate) mod part;
 
 use clap::Args;
 use serde::Serialize;

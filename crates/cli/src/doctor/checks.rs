@@ -1,12 +1,14 @@
 //! The checks, in the order in which one would look.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
 
+use remit_authority::config::SOCKET_PATH_BYTES_MAX;
 use remit_authority::socket::wire::{AdminAsk, Status};
 use serde_json::Value;
 
 use super::Finding;
+use super::keys::keys;
+use super::part::{Part, start};
 use crate::ask;
 use crate::context::Context;
 use crate::error::CliError;
@@ -19,15 +21,26 @@ const DISK_BYTES_MIN: u64 = 1 << 30;
 /// A clock that is this far behind the newest entry was set back, in seconds.
 const CLOCK_BACK_S_MAX: i64 = 5;
 
+/// What is served apart is started where it lives.
+const AUTHORITY_ELSEWHERE: &str = "start it where it lives: remit serve authority";
+const GATEWAY_ELSEWHERE: &str = "start it where it lives: remit serve gateway";
+
 /// All of them.
 pub(super) fn all(quick: bool, context: &Context) -> Result<Vec<Finding>, CliError> {
-    let mut findings = vec![home(context), keys(context), config(context), disk(context)];
-    let status: Result<Status, CliError> = ask::admin(context, &AdminAsk::Status {});
-    findings.extend(authority(context, &status));
-    let url = context.loaded.config.gateway.url.as_deref();
-    if let Some(url) = url {
+    let part = Part::of(&context.home);
+    let mut findings = vec![home(context), keys(context), config(part, context), disk(context)];
+    let mut status = None;
+    if part == Part::Gateway {
+        findings.extend(elsewhere(context)?);
+    } else {
+        findings.push(sockets(context));
+        let asked: Result<Status, CliError> = ask::admin(context, &AdminAsk::Status {});
+        findings.extend(authority(part, context, &asked));
+        status = asked.ok();
+    }
+    if let Some(url) = context.loaded.config.gateway.url.as_deref() {
         let found = health::ask_blocking(&[url])?.pop();
-        findings.extend(found.map(|health| gateway(context, url, &health, status.as_ref().ok())));
+        findings.extend(found.map(|health| gateway(part, context, url, &health, status.as_ref())));
     }
     findings.push(clock(context));
     if !quick {
@@ -49,38 +62,26 @@ fn home(context: &Context) -> Finding {
     }
 }
 
-/// Private keys can be read by their owner alone.
-fn keys(context: &Context) -> Finding {
-    let dirs = [context.home.authority().keys(), context.home.gateway().join("keys")];
-    let files = dirs.iter().flat_map(|dir| files(dir));
-    let open = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0);
-    let exposed: Vec<PathBuf> = files.filter(open).collect();
-    match exposed.first() {
-        None => Finding::fine("keys", "only their owner can read them"),
-        Some(path) => {
-            let says = format!("{} of them can be read by others, such as {}", exposed.len(), path.display());
-            Finding::wrong(
-                "keys",
-                says,
-                format!("chmod 600 {}; and take new ones, these are known: remit admin rotate-keys", path.display()),
-            )
-        }
+/// A run's socket fits into the system's limit.
+fn sockets(context: &Context) -> Finding {
+    let bytes = context.home.authority().run_socket_bytes();
+    let says = format!("a run's has {bytes} bytes of path, of {SOCKET_PATH_BYTES_MAX}");
+    if bytes <= SOCKET_PATH_BYTES_MAX {
+        return Finding::fine("sockets", says);
     }
+    Finding::wrong("sockets", format!("{says}: no run can be reached"), "choose a shorter home: remit --home DIR …")
 }
 
-fn files(dir: &Path) -> Vec<PathBuf> {
-    let read = std::fs::read_dir(dir).into_iter().flatten();
-    read.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()).collect()
-}
-
-fn config(context: &Context) -> Finding {
+fn config(part: Part, context: &Context) -> Finding {
     let config = &context.loaded.config;
+    // An authority alone has its root key beside it, and is no gateway.
+    let pins = part != Part::Authority;
     let missing = [
         ("trust.domain", config.trust.domain.is_none()),
-        ("trust.root", config.trust.root.is_none()),
+        ("trust.root", config.trust.root.is_none() && pins),
         ("authority.url", config.authority.url.is_none()),
         ("gateway.url", config.gateway.url.is_none()),
-        ("gateway.name", config.gateway.name.is_none()),
+        ("gateway.name", config.gateway.name.is_none() && pins),
     ];
     let missing: Vec<&str> = missing.iter().filter(|(_, missing)| *missing).map(|(name, _)| *name).collect();
     let file = context.loaded.file.display();
@@ -88,11 +89,11 @@ fn config(context: &Context) -> Finding {
         return Finding::fine("config", file.to_string());
     }
     let says = format!("{} not set in {file}", missing.join(", "));
-    Finding::wrong(
-        "config",
-        says,
-        format!("{}, whose first start writes them; or set them: remit config show", start(context)),
-    )
+    let mend = match part {
+        Part::Both => format!("{}, whose first start writes them; or set them: remit config show", start(context)),
+        Part::Authority | Part::Gateway => "set them, and see which there are: remit config show".to_owned(),
+    };
+    Finding::wrong("config", says, mend)
 }
 
 fn disk(context: &Context) -> Finding {
@@ -112,7 +113,18 @@ fn disk(context: &Context) -> Finding {
     )
 }
 
-fn authority(context: &Context, status: &Result<Status, CliError>) -> Vec<Finding> {
+/// The authority of a gateway that is served apart.
+fn elsewhere(context: &Context) -> Result<Option<Finding>, CliError> {
+    let Some(url) = context.loaded.config.authority.url.as_deref() else { return Ok(None) };
+    let found = health::ask_blocking(&[url])?.pop();
+    Ok(found.map(|health| match health {
+        Health::Well(_) => Finding::fine("authority", url),
+        Health::Unwell(said) => Finding::wrong("authority", format!("{url} is not well: {said}"), AUTHORITY_ELSEWHERE),
+        Health::Silent(why) => Finding::wrong("authority", format!("{url} {why}"), AUTHORITY_ELSEWHERE),
+    }))
+}
+
+fn authority(part: Part, context: &Context, status: &Result<Status, CliError>) -> Vec<Finding> {
     let status = match status {
         Ok(status) => status,
         Err(error) => return vec![Finding::wrong("authority", error.to_string(), start(context))],
@@ -134,21 +146,23 @@ fn authority(context: &Context, status: &Result<Status, CliError>) -> Vec<Findin
         ));
     }
     let root = context.loaded.config.trust.root.as_deref().map(str::trim_end);
-    if root.is_some_and(|root| root != status.root_vkey) {
+    if part != Part::Authority && root.is_some_and(|root| root != status.root_vkey) {
         findings.push(Finding::wrong("root key", "`trust.root` is not this authority's key", "remit config show"));
     }
     findings
 }
 
-fn gateway(context: &Context, url: &str, health: &Health, status: Option<&Status>) -> Finding {
+fn gateway(part: Part, context: &Context, url: &str, health: &Health, status: Option<&Status>) -> Finding {
+    let started = if part == Part::Authority { GATEWAY_ELSEWHERE.to_owned() } else { start(context) };
+    let fed = if part == Part::Gateway {
+        AUTHORITY_ELSEWHERE.to_owned()
+    } else {
+        format!("start the authority: {}", start(context))
+    };
     let number = |name: &str| health.said().and_then(|said| said.get(name)).and_then(Value::as_i64);
     match health {
-        Health::Silent(why) => Finding::wrong("gateway", format!("{url} {why}"), start(context)),
-        Health::Unwell(said) => Finding::wrong(
-            "gateway",
-            format!("{url} cannot decide: {said}"),
-            format!("start the authority: {}", start(context)),
-        ),
+        Health::Silent(why) => Finding::wrong("gateway", format!("{url} {why}"), started),
+        Health::Unwell(said) => Finding::wrong("gateway", format!("{url} cannot decide: {said}"), fed),
         Health::Well(_) => {
             let (loaded, issued) = (number("bundle"), status.and_then(|status| status.bundle));
             match (loaded, issued.and_then(|issued| i64::try_from(issued).ok())) {
@@ -183,8 +197,4 @@ fn logs(context: &Context) -> Finding {
         Ok(entries) => Finding::fine("logs", format!("{entries} entries, consistent in themselves")),
         Err(why) => Finding::wrong("logs", why, "see all of it: remit log verify"),
     }
-}
-
-fn start(context: &Context) -> String {
-    format!("remit{} up", context.home.flag(&context.env))
 }

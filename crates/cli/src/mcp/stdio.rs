@@ -123,14 +123,16 @@ async fn keep(mut from: ChildStderr, kept: Arc<Mutex<Vec<u8>>>) {
 
 /// The first lines, in characters that a terminal shows and does not obey.
 fn first_lines(bytes: &[u8]) -> String {
-    let hidden = |c: &char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    let shown = |c: char| if hidden(&c) { c.escape_unicode().to_string() } else { c.to_string() };
+    let shown = |c: char| if is_hidden(c) { c.escape_unicode().to_string() } else { c.to_string() };
     let text = String::from_utf8_lossy(bytes);
     let lines = text.lines().filter(|line| !line.trim().is_empty()).take(ERROR_LINES_MAX);
-    lines.map(|line| format!("\n  {}", line.chars().map(shown).collect::<String>())).collect()
+    lines.flat_map(|line| std::iter::once("\n  ".to_owned()).chain(line.chars().map(shown))).collect()
+}
+
+/// Controls, and what changes the direction or the width of what stands beside it.
+fn is_hidden(c: char) -> bool {
+    let marks = ['\u{200b}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2060}'..='\u{206f}', '\u{feff}'..='\u{feff}'];
+    c.is_control() || marks.iter().any(|range| range.contains(&c))
 }
 
 struct EmptyHome(PathBuf);

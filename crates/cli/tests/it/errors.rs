@@ -189,6 +189,7 @@ fn what_starts_is_not_what_does_not_run() {
     std::fs::create_dir_all(home.join("authority")).unwrap();
     drop(std::os::unix::net::UnixListener::bind(home.join("authority/admin.sock")).unwrap());
     let (code, _, err) = run(&home, &["status"]);
-    let next = format!("try again in a moment; if it was killed, start it: remit --home '{}' serve authority", home.display());
+    let next =
+        format!("try again in a moment; if it was killed, start it: remit --home '{}' serve authority", home.display());
     assert_eq!((code, err.contains(&next), err.contains("os error")), (4, true, false), "{err}");
 }

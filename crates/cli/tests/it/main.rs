@@ -16,6 +16,8 @@ mod log_verify;
 #[cfg(test)]
 mod pin;
 #[cfg(test)]
+mod parts;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod remit;

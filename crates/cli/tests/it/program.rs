@@ -25,7 +25,7 @@ while read -r line; do
 done
 "#;
 
-struct Authority(Child);
+pub(crate) struct Authority(Child);
 
 impl Drop for Authority {
     fn drop(&mut self) {
@@ -34,10 +34,10 @@ impl Drop for Authority {
     }
 }
 
-fn serve(home: &Path) -> Authority {
+pub(crate) fn serve(home: &Path) -> Authority {
     let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let config = format!(
-        "[trust]\ndomain = \"acme.example\"\n[authority]\nlisten = \"{at}\"\nurl = \"http://{at}\"\n[gateway]\nurl = \"http://{at}\"\n"
+        "[trust]\ndomain = \"acme.example\"\n[authority]\nlisten = \"{at}\"\nurl = \"http://{at}\"\n[gateway]\nurl = \"http://127.0.0.1:1\"\n"
     );
     remit_audit::durable::write(&home.join("remit.toml"), config.as_bytes(), 0o600).unwrap();
     let mut child = remit(home).args(["serve", "authority"]).stderr(Stdio::piped()).spawn().unwrap();
