@@ -6,6 +6,8 @@ use clap::{Args, Subcommand};
 use remit_authority::change::AgentRecord;
 use remit_authority::socket::wire::{AdminAsk, Registered};
 use remit_core::manifest::{MANIFEST_BYTES_MAX, Manifest};
+use remit_core::revoked::{Kind, Revocation};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::ask::{self, PinArgs};
@@ -87,11 +89,14 @@ pub(crate) fn published(error: Option<&str>) -> Result<Exit, CliError> {
 }
 
 fn list(context: &Context) -> Result<Exit, CliError> {
-    let agents: Vec<AgentRecord> = ask::admin(context, &AdminAsk::Agents {})?;
+    let (agents, revocations) = registered(context)?;
+    let agents: Vec<Shown> = agents.into_iter().map(|agent| Shown::of(agent, &revocations)).collect();
     context.out.facts(&json!({ "agents": agents }), |out| {
-        for agent in &agents {
+        for Shown { agent, revoked, .. } in &agents {
             let manifest = &agent.manifest;
-            out.line(format!("{:<32} {:<12} {}", agent.id.short(), manifest.tier().name(), manifest.agent.purpose));
+            let (name, tier) = (agent.id.short(), manifest.tier().name());
+            let revoked = if *revoked { out.style(Style::Bad, "revoked: ") } else { String::new() };
+            out.line(format!("{name:<32} {tier:<12} {revoked}{}", manifest.agent.purpose));
         }
         if agents.is_empty() {
             let home = context.home.flag(&context.env);
@@ -101,8 +106,36 @@ fn list(context: &Context) -> Result<Exit, CliError> {
     Ok(Exit::Fine)
 }
 
+/// An agent, and whether it was taken back.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    agent: AgentRecord,
+    revoked: bool,
+    /// How far the widest revocation reaches.
+    #[serde(skip)]
+    reach: &'static str,
+}
+
+impl Shown {
+    fn of(agent: AgentRecord, revocations: &[Revocation]) -> Self {
+        let hit = |kind: Kind, id: &str| revocations.iter().any(|entry| entry.kind == kind && entry.id == id);
+        let reaches = [
+            (hit(Kind::Team, agent.id.team.as_str()), "with its whole team"),
+            (hit(Kind::Agent, &format!("{}/{}", agent.id.team, agent.id.name)), "in all its versions"),
+            (hit(Kind::Agent, &agent.id.short()), "in this version"),
+        ];
+        let reach = reaches.into_iter().find_map(|(hit, reach)| hit.then_some(reach));
+        Self { agent, revoked: reach.is_some(), reach: reach.unwrap_or_default() }
+    }
+}
+
+fn registered(context: &Context) -> Result<(Vec<AgentRecord>, Vec<Revocation>), CliError> {
+    Ok((ask::admin(context, &AdminAsk::Agents {})?, ask::admin(context, &AdminAsk::Revocations {})?))
+}
+
 fn show(name: &str, context: &Context) -> Result<Exit, CliError> {
-    let agents: Vec<AgentRecord> = ask::admin(context, &AdminAsk::Agents {})?;
+    let (agents, revocations) = registered(context)?;
     let of_name = |agent: &AgentRecord| {
         agent.id.short() == name
             || agent.id.to_string() == name
@@ -115,14 +148,19 @@ fn show(name: &str, context: &Context) -> Result<Exit, CliError> {
             format!("see which are: remit{} agent list", context.home.flag(&context.env)),
         )
     })?;
-    context.out.facts(&agent, |out| people(&agent, out));
+    let shown = Shown::of(agent, &revocations);
+    context.out.facts(&shown, |out| people(&shown, out));
     Ok(Exit::Fine)
 }
 
-fn people(agent: &AgentRecord, out: &Out) {
+fn people(shown: &Shown, out: &Out) {
+    let agent = &shown.agent;
     let manifest = &agent.manifest;
     let yes = |yes: bool| if yes { "yes" } else { "no" };
     out.line(out.style(Style::Strong, agent.id.to_string()));
+    if shown.revoked {
+        out.line(out.style(Style::Bad, format!("revoked      {}", shown.reach)));
+    }
     out.line(format!("purpose      {}", manifest.agent.purpose));
     out.line(format!("environment  {}", manifest.agent.environment.name()));
     out.line(format!(

@@ -3,6 +3,8 @@
 #![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes its snapshots so")]
 
 #[cfg(test)]
+mod agents;
+#[cfg(test)]
 mod apart;
 #[cfg(test)]
 #[cfg(feature = "demo")]
@@ -14,9 +16,9 @@ mod help;
 #[cfg(test)]
 mod log_verify;
 #[cfg(test)]
-mod pin;
-#[cfg(test)]
 mod parts;
+#[cfg(test)]
+mod pin;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
