@@ -207,6 +207,13 @@ fn shown(text: &str) {
     assert!(text.contains(quoted), "{text}");
 }
 
+#[track_caller]
+fn in_status(home: &Path) {
+    let (_, out, _) = run(home, &["status"]);
+    assert!(out.contains("  notes/read_note  "), "{out}");
+    shown(&out);
+}
+
 /// The first call, proved to somebody who has the log's key.
 fn proved(home: &Path) {
     let (_, tail, _) = run(home, &["--json", "log", "tail", "--lines", "500", "--kind", "call_intent"]);
@@ -245,9 +252,7 @@ fn two_processes_a_changed_tool_a_lockdown_and_an_end() {
     assert_eq!(apart.must(&["agent", "show", "docs/reader"])["id"], "spiffe://acme.example/agent/docs/reader/1.0.0");
     let given = apart.must(&["request", "notes/read_note", "--agent", "docs/reader", "--for", "5m", "--why", FORGED]);
     let id = given["run"]["id"].as_str().unwrap();
-    let (_, out, _) = run(&apart.authority, &["status"]);
-    assert!(out.contains("  notes/read_note  "), "{out}");
-    shown(&out);
+    in_status(&apart.authority);
     apart.read_note_until(id, is_done);
     let (_, listed) = apart.ask(id, "tools/list", json!({}));
     assert_eq!(listed["result"]["tools"].as_array().map(Vec::len), Some(1), "{listed}");

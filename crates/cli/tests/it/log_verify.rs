@@ -287,9 +287,9 @@ fn an_epoch_that_the_next_one_names_must_be_there() {
         std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().file_name()).find(|name| name != "lock").unwrap(),
     );
     let aside = home.path().join("aside");
-    std::fs::rename(&second, &aside).unwrap();
+    durable::rename(&second, &aside).unwrap();
     is(1, &[sound, "missing", sound]);
-    std::fs::rename(&aside, &second).unwrap();
+    durable::rename(&aside, &second).unwrap();
     std::fs::remove_dir_all(&first).unwrap();
     is(1, &["missing", sound, sound]);
     // By itself, an epoch is sound; that there was one before is said.
