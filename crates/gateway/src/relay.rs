@@ -247,7 +247,7 @@ pub fn failed(error: UpstreamError) -> Rejection {
         return Rejection::new(Code::SessionUnknown, error.to_string(), "begin a new session: initialize");
     }
     if let UpstreamError::Barred(why) = error {
-        let message = format!("header mismatch: {why}");
+        let message = format!("header mismatch: Mcp-Param-* {why}");
         return Rejection::new(Code::HeaderMismatch, message, "repeat in the headers what the tool's schema asks for");
     }
     let code = match error {

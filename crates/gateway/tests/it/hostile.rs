@@ -43,6 +43,10 @@ async fn headers_that_repeat_arguments_must_equal_them() {
         assert_eq!(reply.status, 400, "{what}");
         let answer = reply.json().await;
         assert_eq!(answer["error"]["code"], -32020, "{answer}");
+        assert_eq!(
+            answer["error"]["message"],
+            format!("header mismatch: Mcp-Param-* {what}").replace("differs", "differs from the body")
+        );
         // It was permitted, so the log says what became of it.
         world.outcome_is("not_sent").await;
     }
