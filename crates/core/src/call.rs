@@ -1,9 +1,11 @@
 //! A call: what is asked of which server, and the exact bytes that ask it.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use crate::feature::Feature;
 use crate::id::{ServerName, ToolName};
 use crate::method::{opens_something, params_in};
 
@@ -24,6 +26,8 @@ pub enum Action {
     GetPrompt(ToolName),
     /// `resources/read`
     ReadResource(String),
+    /// The client's answer to what a server asked by this feature.
+    Answer(Feature),
     /// Any other method: decided by what it opens, if anything ([`crate::method`]).
     Method(String),
 }
@@ -35,15 +39,17 @@ impl Action {
             Action::CallTool(_) => "tools/call",
             Action::GetPrompt(_) => "prompts/get",
             Action::ReadResource(_) => "resources/read",
+            Action::Answer(feature) => feature.method(),
             Action::Method(name) => name,
         }
     }
 
-    /// What the method is applied to: the tool, the prompt or the resource; nothing for any other method.
+    /// What the method is applied to: the tool, the prompt, the resource or the feature; nothing for any other method.
     pub fn object(&self) -> &str {
         match self {
             Action::CallTool(name) | Action::GetPrompt(name) => name.as_str(),
             Action::ReadResource(uri) => uri,
+            Action::Answer(feature) => feature.name(),
             Action::Method(_) => "",
         }
     }
@@ -64,6 +70,7 @@ pub struct Call {
     action: Action,
     body: Vec<u8>,
     arguments: Range<usize>,
+    answers: (BTreeSet<Feature>, Range<usize>),
     /// The client's id of this use of the tool, where it gives one.
     pub tool_use_id: Option<String>,
     /// The protocol revision that the client speaks.
@@ -94,7 +101,24 @@ impl Call {
         if !within || body.len() > CALL_BYTES_MAX {
             return Err(CallTooLarge);
         }
-        Ok(Self { server, action, body, arguments, tool_use_id: None, revision: String::new() })
+        let answers = (BTreeSet::new(), 0..0);
+        Ok(Self { server, action, body, arguments, answers, tool_use_id: None, revision: String::new() })
+    }
+
+    /// The same, with answers to what the server asked by these features, in the bytes of the body that are `range`.
+    #[must_use]
+    pub fn answering(self, features: BTreeSet<Feature>, range: Range<usize>) -> Self {
+        Self { answers: (features, range), ..self }
+    }
+
+    /// The features by which the server asked what this call answers on its way.
+    pub fn answers(&self) -> &BTreeSet<Feature> {
+        &self.answers.0
+    }
+
+    /// The exact bytes of these answers; empty where there are none.
+    pub fn answer_bytes(&self) -> &[u8] {
+        self.body.get(self.answers.1.clone()).unwrap_or_default()
     }
 
     /// The server that is asked.

@@ -62,7 +62,9 @@ pub fn decide(bundle: &Compiled, call: Call, input: Input, plan: Plan, evidence:
     // An input that is not this call's would be a decision about something else.
     let same = input.server == *call.server()
         && input.action == *call.action()
-        && input.arguments.as_bytes() == call.arguments();
+        && input.arguments.as_bytes() == call.arguments()
+        && input.answers.features == *call.answers()
+        && input.answers.text.as_bytes() == call.answer_bytes();
     let plan = if same { close(bundle, &input, plan, &evidence) } else { Plan::forbid(Code::Internal) };
     let verdict = match plan.outcome {
         Outcome::Permit => Verdict::Permit,

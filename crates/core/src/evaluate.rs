@@ -70,6 +70,7 @@ impl<'a> Question<'a> {
                 (vec![uid(&kind::ACTION, "GetPrompt")], vec![uid(&kind::PROMPT, &name), server])
             }
             Action::ReadResource(_) => (vec![uid(&kind::ACTION, "ReadResource")], vec![server]),
+            Action::Answer(_) => (vec![uid(&kind::ACTION, "AnswerServer")], vec![server]),
             Action::Method(_) => return None,
         };
         let found = bundle.index.candidates(&principals, &actions, &resources);
@@ -198,6 +199,7 @@ impl<'a> Question<'a> {
                 vec![("trust", Expression::new_unknown("trust")), ("input", Expression::new_unknown("input"))]
             }
             (Action::ReadResource(uri), _) => vec![("uri", text(uri))],
+            (Action::Answer(feature), _) => vec![("feature", text(feature.name()))],
             (Action::GetPrompt(_) | Action::Method(_), _) => Vec::new(),
         }
     }

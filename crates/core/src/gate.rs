@@ -71,12 +71,12 @@ pub(crate) struct Lifted {
 }
 
 /// Digest of what an approval is for: this run, principal, server, tool (or prompt, or resource), pin and exactly these
-/// argument bytes.
+/// bytes of arguments and answers.
 pub fn binding(input: &Input, pin: &str) -> String {
     let claims = input.claims();
     let who = claims.map_or((String::new(), String::new()), |c| (c.run.to_string(), c.sub.to_string()));
     let what = (input.server.as_str(), input.action.method(), input.action.object());
-    let fields = [who.0.as_str(), &who.1, what.0, what.1, what.2, pin, &input.arguments];
+    let fields = [who.0.as_str(), &who.1, what.0, what.1, what.2, pin, &input.arguments, &input.answers.text];
     let mut bytes = b"remit-approval/v1".to_vec();
     for field in fields {
         bytes.extend_from_slice(&(field.len() as u64).to_be_bytes());

@@ -4,11 +4,12 @@
 //! schema allows; a tool with at least one constraint may be called with no argument that is not named (closed
 //! world).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::constraint::{Constraint, Mismatch};
+use crate::feature::Feature;
 use crate::json::Value;
 
 /// The `type` of our authorization details.
@@ -39,6 +40,9 @@ pub struct Detail {
     /// Resources that may be read: the URI must satisfy one of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<Constraint>,
+    /// Features of the client that the server may use.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub features: BTreeSet<Feature>,
 }
 
 /// Why a grant does not cover a call.
@@ -71,6 +75,11 @@ impl Detail {
     /// Whether the detail covers getting `prompt` with `arguments` (an object).
     pub fn covers_prompt(&self, prompt: &str, arguments: &Value<'_>) -> Result<(), Uncovered> {
         covered(self.prompts.get(prompt).ok_or(Uncovered::NotGranted)?, arguments)
+    }
+
+    /// Whether the detail lets the server use a feature of the client.
+    pub fn covers_feature(&self, feature: Feature) -> Result<(), Uncovered> {
+        if self.features.contains(&feature) { Ok(()) } else { Err(Uncovered::NotGranted) }
     }
 
     /// Whether the detail covers reading the resource at `uri`.

@@ -1,11 +1,13 @@
 //! The whole input of a decision, as one value: what is decided by is what is recorded, so it can be replayed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Action, Call};
 use crate::claims::Claims;
+use crate::feature::Feature;
 use crate::id::ServerName;
 use crate::label::Label;
 use crate::revoked::Kind;
@@ -26,8 +28,28 @@ pub struct Input {
     pub action: Action,
     /// The exact text of the arguments.
     pub arguments: String,
+    /// What the call answers on its way, of what the server asked before.
+    #[serde(default, skip_serializing_if = "Answers::is_empty")]
+    pub answers: Answers,
     /// What the root has done and read so far, this call included in the counts.
     pub state: State,
+}
+
+/// Answers to what a server asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answers {
+    /// The features by which it asked.
+    pub features: BTreeSet<Feature>,
+    /// The exact text of all answers.
+    pub text: String,
+}
+
+impl Answers {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.features.is_empty() && self.text.is_empty()
+    }
 }
 
 /// What a caller presented. A token stands here only after its signature was verified.
@@ -126,6 +148,10 @@ impl Input {
             server: call.server().clone(),
             action: call.action().clone(),
             arguments: String::from_utf8_lossy(call.arguments()).into_owned(),
+            answers: Answers {
+                features: call.answers().clone(),
+                text: String::from_utf8_lossy(call.answer_bytes()).into_owned(),
+            },
             state,
         }
     }

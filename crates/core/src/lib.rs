@@ -11,6 +11,7 @@ pub mod constraint;
 pub mod decide;
 pub mod dpop;
 pub mod event;
+pub mod feature;
 pub mod gate;
 pub mod grant;
 pub mod hash;

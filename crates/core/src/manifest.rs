@@ -83,7 +83,7 @@ pub struct Harm {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Lines", into = "Lines")]
 pub struct Need {
-    /// What: `tool`, `prompt` or `resource`, each `<server>/<name>`.
+    /// What: `tool`, `prompt`, `resource` or `client`, each `<server>/<name>`.
     pub target: Target,
     /// Why.
     pub reason: String,
@@ -103,6 +103,8 @@ struct Lines {
     prompt: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     resource: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client: Option<String>,
     reason: String,
     longest: String,
     #[serde(default)]
@@ -113,10 +115,11 @@ impl TryFrom<Lines> for Need {
     type Error = String;
 
     fn try_from(lines: Lines) -> Result<Self, String> {
-        let named = [("tool", lines.tool), ("prompt", lines.prompt), ("resource", lines.resource)];
+        let named =
+            [("tool", lines.tool), ("prompt", lines.prompt), ("resource", lines.resource), ("client", lines.client)];
         let named: Vec<_> = named.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
         let [(key, value)] = named.as_slice() else {
-            return Err("a need names one of `tool`, `prompt` and `resource`".into());
+            return Err("a need names one of `tool`, `prompt`, `resource` and `client`".into());
         };
         let target = Target::of(key, value).map_err(|error| error.to_string())?;
         Ok(Self { target, reason: lines.reason, longest: lines.longest, wildcard: lines.wildcard })
@@ -126,8 +129,8 @@ impl TryFrom<Lines> for Need {
 impl From<Need> for Lines {
     fn from(need: Need) -> Self {
         let of = |key: &str| (need.target.key() == key).then(|| need.target.value());
-        let (tool, prompt, resource) = (of("tool"), of("prompt"), of("resource"));
-        Self { tool, prompt, resource, reason: need.reason, longest: need.longest, wildcard: need.wildcard }
+        let (tool, prompt, resource, client) = (of("tool"), of("prompt"), of("resource"), of("client"));
+        Self { tool, prompt, resource, client, reason: need.reason, longest: need.longest, wildcard: need.wildcard }
     }
 }
 
@@ -271,8 +274,8 @@ mod tests {
         refused("sorts tickets", "", "purpose");
         refused("reversible = true", "reversable = true", "reversable");
         refused("support", "Support", "Support");
-        refused("tool =", "tool = \"tickets/x\"\nprompt =", "one of `tool`, `prompt` and `resource`");
-        refused("tool = \"tickets/read_ticket\"", "", "one of `tool`, `prompt` and `resource`");
+        refused("tool =", "tool = \"tickets/x\"\nprompt =", "one of `tool`, `prompt`, `resource` and `client`");
+        refused("tool = \"tickets/read_ticket\"", "", "one of `tool`, `prompt`, `resource` and `client`");
         refused("tool = \"tickets/read_ticket\"", "prompt = \"tickets/*\"", "*");
         refused("tool = \"tickets/read_ticket\"", "resource = \"tickets/*\"", "wildcard = true");
     }

@@ -8,6 +8,7 @@ use std::ops::Range;
 use serde_json::value::RawValue;
 
 use crate::call::{Action, URI_BYTES_MAX};
+use crate::feature::Feature;
 use crate::id::ToolName;
 use crate::json::{Value, members};
 
@@ -35,9 +36,9 @@ const FREE: [&str; 12] = [
 const OPENING: [&str; 4] =
     ["completion/complete", "resources/subscribe", "resources/unsubscribe", "subscriptions/listen"];
 
-/// Whether the parameters of the method are what it is decided by.
+/// Whether the parameters of the method are what it is decided by, or what a server says by a feature of the client.
 pub fn opens_something(method: &str) -> bool {
-    OPENING.contains(&method)
+    OPENING.contains(&method) || Feature::used_by(method).is_some()
 }
 
 /// Where the parameters stand in a message.
@@ -79,7 +80,8 @@ pub fn opened(method: &str, params: &Value<'_>) -> Option<Vec<Action>> {
                 Some(_) => None,
             }
         }
-        _ => None,
+        // A server's: what it asks is decided as the answer will be.
+        _ => Feature::used_by(method).map(|feature| vec![Action::Answer(feature)]),
     }
 }
 

@@ -10,15 +10,15 @@ use crate::claims::Claims;
 use crate::evaluate::{Answer, Arguments, Question};
 use crate::gate::{Gate, Lifted};
 use crate::grant::{Detail, Uncovered};
-use crate::id::ToolId;
 use crate::identify::{Caller, identify};
-use crate::input::Input;
+use crate::input::{Answers, Input};
 use crate::json::Value;
 use crate::label::Label;
 use crate::method::{METHODS_PER_MINUTE_MIN, opened};
 use crate::policy::{Compiled, Exposed};
 use crate::registry::Agent;
 use crate::rejection::Code;
+use crate::target::Target;
 
 /// What was found, and by what. Only [`plan`] makes one: whoever could write one down could decide by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,8 +79,35 @@ pub(crate) fn weigh(bundle: &Compiled, input: &Input, lifted: &Lifted) -> Result
         return derived(bundle, input, claims, agent, method, lifted);
     }
     let exposed = covered_now(bundle, input, claims, agent)?;
+    let answers = each(input, input.answers.features.iter().map(|feature| Action::Answer(*feature)));
+    for one in &answers {
+        covered_now(bundle, one, claims, agent)?;
+    }
     within_limits(agent, input)?;
-    permitted(bundle, input, claims, exposed, lifted)
+    let own = permitted(bundle, input, claims, exposed, lifted)?;
+    all(own, answers.iter().map(|one| permitted(bundle, one, claims, None, lifted)))
+}
+
+/// What comes with a call or is opened by it, as calls of their own.
+fn each(input: &Input, actions: impl IntoIterator<Item = Action>) -> Vec<Input> {
+    let alone = |action| Input { action, arguments: "{}".into(), answers: Answers::default(), ..input.clone() };
+    actions.into_iter().map(alone).collect()
+}
+
+/// The strictest of all: a forbid ends it, and gates add up.
+fn all(first: Plan, more: impl Iterator<Item = Result<Plan, Plan>>) -> Result<Plan, Plan> {
+    let mut sum = first;
+    for plan in more {
+        let plan = plan?;
+        sum.policies.extend(plan.policies);
+        match (plan.outcome, &mut sum.outcome) {
+            (_, Outcome::Forbid(_)) => return Ok(sum),
+            (Outcome::Permit, _) => {}
+            (Outcome::Pending(gates), Outcome::Pending(more)) => more.extend(gates),
+            (stricter, outcome) => *outcome = stricter,
+        }
+    }
+    Ok(sum)
 }
 
 /// What the grant covers, where nothing is locked down.
@@ -122,8 +149,7 @@ fn derived(
 ) -> Result<Plan, Plan> {
     covered_now(bundle, input, claims, agent)?;
     let opened = opened(method, &object(input)?).ok_or_else(|| Plan::forbid(Code::Unknown))?;
-    let each = |action| Input { action, arguments: "{}".into(), ..input.clone() };
-    let opened: Vec<Input> = opened.into_iter().map(each).collect();
+    let opened = each(input, opened);
     for one in &opened {
         covered_now(bundle, one, claims, agent)?;
     }
@@ -131,18 +157,8 @@ fn derived(
     if input.state.calls_in_minute > most {
         return Err(Plan::about(Code::RateLimited, most.to_string()));
     }
-    let mut all = Plan::permit(BTreeSet::new());
-    for one in &opened {
-        let plan = permitted(bundle, one, claims, None, lifted)?;
-        all.policies.extend(plan.policies);
-        match (plan.outcome, &mut all.outcome) {
-            (Outcome::Permit, _) => {}
-            (Outcome::Pending(gates), Outcome::Pending(more)) => more.extend(gates),
-            (stricter, _) if matches!(stricter, Outcome::Forbid(_)) => return Err(Plan { outcome: stricter, ..all }),
-            (pending, outcome) => *outcome = pending,
-        }
-    }
-    Ok(all)
+    let free = Plan::permit(BTreeSet::new());
+    all(free, opened.iter().map(|one| permitted(bundle, one, claims, None, lifted)))
 }
 
 /// Whether the root makes more than its rate: what it is refused then need not be written down one by one.
@@ -185,31 +201,32 @@ fn covered<'a>(
     let unknown = || Plan::forbid(Code::Unknown);
     let server = bundle.server(&input.server).ok_or_else(unknown)?;
     let value = object(input)?;
-    match &input.action {
-        Action::Method(_) => detail.map(|_| None).ok_or_else(unknown),
-        Action::ReadResource(uri) => {
-            let granted = server.resources && detail.is_some_and(|d| d.covers_resource(uri).is_ok());
-            if granted { Ok(None) } else { Err(unknown()) }
-        }
-        Action::GetPrompt(prompt) => {
-            let covers =
-                detail.filter(|_| server.prompts.contains(prompt)).map(|d| d.covers_prompt(prompt.as_str(), &value));
-            covers.ok_or_else(unknown)?.map_err(uncovered)?;
-            Ok(None)
-        }
+    let by = |covers: &dyn Fn(&Detail) -> Result<(), Uncovered>| detail.map_or(Err(Uncovered::NotGranted), covers);
+    let (exposed, covers) = match &input.action {
+        Action::Method(_) => return detail.map(|_| None).ok_or_else(unknown),
         Action::CallTool(tool) => {
             let exposed = bundle.tool(&input.server, tool).ok_or_else(unknown)?;
-            match detail.map_or(Err(Uncovered::NotGranted), |d| d.covers_tool(tool.as_str(), &value)) {
-                Err(Uncovered::NotGranted) => {
-                    let declared = agent.needs.contains(&ToolId { server: input.server.clone(), tool: tool.clone() });
-                    return Err(if declared { Plan::forbid(Code::InsufficientScope) } else { unknown() });
-                }
-                _ if input.facts.drifted => return Err(Plan::forbid(Code::PinChanged)),
-                covers => covers.map_err(uncovered)?,
-            }
-            Ok(Some(exposed))
+            (Some(&**exposed), by(&|d| d.covers_tool(tool.as_str(), &value)))
         }
+        Action::GetPrompt(prompt) if server.prompts.contains(prompt) => {
+            (None, by(&|d| d.covers_prompt(prompt.as_str(), &value)))
+        }
+        Action::ReadResource(uri) if server.resources => (None, by(&|d| d.covers_resource(uri))),
+        Action::Answer(feature) if server.features.contains(feature) => (None, by(&|d| d.covers_feature(*feature))),
+        Action::GetPrompt(_) | Action::ReadResource(_) | Action::Answer(_) => return Err(unknown()),
+    };
+    match covers {
+        Err(Uncovered::NotGranted) if declares(agent, input) => Err(Plan::forbid(Code::InsufficientScope)),
+        Err(Uncovered::NotGranted) => Err(unknown()),
+        _ if exposed.is_some() && input.facts.drifted => Err(Plan::forbid(Code::PinChanged)),
+        covers => covers.map(|()| exposed).map_err(uncovered),
     }
+}
+
+/// Whether the agent's manifest says that it needs what is asked for.
+fn declares(agent: &Agent, input: &Input) -> bool {
+    let target = Target::of_action(&input.server, &input.action);
+    target.is_some_and(|target| agent.needs.iter().any(|need| need.covers(&target)))
 }
 
 fn uncovered(why: Uncovered) -> Plan {
@@ -300,7 +317,7 @@ pub fn shows(bundle: &Compiled, input: &Input) -> bool {
             let served = bundle.server(&input.server).is_some_and(|server| server.prompts.contains(prompt));
             served && detail.is_some_and(|d| d.prompts.contains_key(prompt.as_str()))
         }
-        Action::ReadResource(_) | Action::Method(_) => {
+        Action::ReadResource(_) | Action::Answer(_) | Action::Method(_) => {
             covered(bundle, input, agent, detail(bundle, input, claims)).is_ok()
         }
     };

@@ -1,11 +1,13 @@
 //! What the bundle says of servers, tools and agents, as gateways need it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AgentId, ServerName, ToolId, ToolName};
+use crate::feature::Feature;
+use crate::id::{AgentId, ServerName, ToolName};
 use crate::label::Label;
+use crate::target::Target;
 
 /// Most servers, tools of one server, and agents in a bundle.
 pub const REGISTRY_ITEMS_MAX: usize = 100_000;
@@ -147,6 +149,9 @@ pub struct Server {
     /// Whether resources may be read at all.
     #[serde(default)]
     pub resources: bool,
+    /// Features of a client that it may use, where that was granted.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub features: BTreeSet<Feature>,
 }
 
 /// A tool as it was reviewed.
@@ -185,7 +190,7 @@ pub struct Agent {
     pub environment: Environment,
     /// What its manifest says that it needs, whether or not it is granted now.
     #[serde(default)]
-    pub needs: Vec<ToolId>,
+    pub needs: Vec<Target>,
     /// Calls that one root may make.
     pub calls_max: u64,
     /// Calls that one root may make in a minute.

@@ -15,6 +15,7 @@ pub(crate) fn schema(servers: &[Server]) -> Json {
     actions.insert("CallTool".into(), json!({}));
     actions.insert("ReadResource".into(), applies_to("Server", &context(&[("uri", json!({"type":"String"}))])));
     actions.insert("GetPrompt".into(), applies_to("Prompt", &context(&[])));
+    actions.insert("AnswerServer".into(), applies_to("Server", &context(&[("feature", json!({"type":"String"}))])));
     for server in servers {
         for tool in &server.tools {
             let declared = Declared::read(&tool.input);

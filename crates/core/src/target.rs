@@ -1,7 +1,8 @@
-//! What can be asked for and declared: a tool, a prompt or a resource of a server, in one grammar for both.
+//! What can be asked for and declared: a tool, a prompt or a resource of a server, or a feature of the client that the
+//! server may use, in one grammar for both.
 //!
-//! `<server>/<tool>`, `prompt:<server>/<name>`, `resource:<server>/<uri>`; `*` in the place of a tool or a URI stands for
-//! every one that the server exposes. **Invariant:** a URI is meant as a whole. A prefix would mean whatever the server
+//! `<server>/<tool>`, `prompt:<server>/<name>`, `resource:<server>/<uri>`, `client:<server>/<feature>`; `*` in the place
+//! of a tool or a URI stands for every one that the server exposes. **Invariant:** a URI is meant as a whole. A prefix would mean whatever the server
 //! makes of `..` behind it.
 
 use std::fmt;
@@ -9,11 +10,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::call::URI_BYTES_MAX;
+use crate::call::{Action, URI_BYTES_MAX};
+use crate::feature::Feature;
 use crate::id::{IdError, ServerName, ToolName};
 
 const PROMPT: &str = "prompt:";
 const RESOURCE: &str = "resource:";
+const CLIENT: &str = "client:";
 const WILDCARD: &str = "*";
 
 /// A thing of a server.
@@ -26,13 +29,15 @@ pub enum Target {
     Prompt(ServerName, ToolName),
     /// One resource, or all.
     Resource(ServerName, Option<String>),
+    /// One feature of the client, for the server to use.
+    Client(ServerName, Feature),
 }
 
 /// A text that names no target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// Not of the form.
-    #[error("`{0}` is neither SERVER/TOOL, prompt:SERVER/NAME nor resource:SERVER/URI")]
+    #[error("`{0}` is neither SERVER/TOOL, prompt:SERVER/NAME, resource:SERVER/URI nor client:SERVER/FEATURE")]
     Form(String),
     /// A name in it is none.
     #[error(transparent)]
@@ -40,13 +45,19 @@ pub enum TargetError {
     /// The URI is empty, too long, or holds what no URI does.
     #[error("the URI is empty, longer than {URI_BYTES_MAX} bytes, or holds blanks or control characters")]
     Uri,
+    /// No such feature.
+    #[error("`{0}` is no feature of a client: elicitation, sampling or roots")]
+    Feature(String),
 }
 
 impl Target {
     /// The server.
     pub fn server(&self) -> &ServerName {
         match self {
-            Target::Tool(server, _) | Target::Prompt(server, _) | Target::Resource(server, _) => server,
+            Target::Tool(server, _)
+            | Target::Prompt(server, _)
+            | Target::Resource(server, _)
+            | Target::Client(server, _) => server,
         }
     }
 
@@ -56,6 +67,7 @@ impl Target {
             Target::Tool(..) => "tool",
             Target::Prompt(..) => "prompt",
             Target::Resource(..) => "resource",
+            Target::Client(..) => "client",
         }
     }
 
@@ -65,6 +77,7 @@ impl Target {
             Target::Tool(_, tool) => tool.as_ref().map_or(WILDCARD, ToolName::as_str),
             Target::Prompt(_, prompt) => prompt.as_str(),
             Target::Resource(_, uri) => uri.as_deref().unwrap_or(WILDCARD),
+            Target::Client(_, feature) => feature.name(),
         };
         format!("{}/{name}", self.server())
     }
@@ -80,13 +93,26 @@ impl Target {
         self == other || (same_kind && self.is_wildcard())
     }
 
+    /// What an action at a server is on; nothing for a method beside the decided ones.
+    pub fn of_action(server: &ServerName, action: &Action) -> Option<Self> {
+        let server = server.clone();
+        Some(match action {
+            Action::CallTool(tool) => Target::Tool(server, Some(tool.clone())),
+            Action::GetPrompt(prompt) => Target::Prompt(server, prompt.clone()),
+            Action::ReadResource(uri) => Target::Resource(server, Some(uri.clone())),
+            Action::Answer(feature) => Target::Client(server, *feature),
+            Action::Method(_) => return None,
+        })
+    }
+
     /// The target of a kind, by the value of its key.
     pub(crate) fn of(key: &str, value: &str) -> Result<Self, TargetError> {
         let prefix = match key {
             "prompt" => PROMPT,
             "resource" => RESOURCE,
+            "client" => CLIENT,
             // A value cannot choose another kind than its key.
-            _ if value.starts_with(PROMPT) || value.starts_with(RESOURCE) => {
+            _ if [PROMPT, RESOURCE, CLIENT].iter().any(|prefix| value.starts_with(prefix)) => {
                 return Err(TargetError::Form(value.to_owned()));
             }
             _ => "",
@@ -115,6 +141,10 @@ impl FromStr for Target {
             }
             return Ok(Target::Resource(server, Some(uri).filter(|uri| uri != WILDCARD)));
         }
+        if let Some(rest) = text.strip_prefix(CLIENT) {
+            let (server, name) = split(rest)?;
+            return Ok(Target::Client(server, Feature::named(&name).ok_or(TargetError::Feature(name))?));
+        }
         let (server, tool) = split(text)?;
         let tool = if tool == WILDCARD { None } else { Some(ToolName::new(tool)?) };
         Ok(Target::Tool(server, tool))
@@ -127,6 +157,7 @@ impl fmt::Display for Target {
             Target::Tool(..) => "",
             Target::Prompt(..) => PROMPT,
             Target::Resource(..) => RESOURCE,
+            Target::Client(..) => CLIENT,
         };
         write!(f, "{prefix}{}", self.value())
     }
@@ -158,6 +189,7 @@ mod tests {
             "prompt:tickets/greet",
             "resource:docs/file:///guide/a?b=c#d",
             "resource:docs/*",
+            "client:tickets/elicitation",
         ] {
             let target: Target = text.parse().unwrap();
             assert_eq!(target.to_string(), text);
@@ -172,10 +204,14 @@ mod tests {
             "prompt:greet",
             "resource:docs/",
             "resource:docs/a b",
+            "client:tickets/*",
+            "client:tickets/logging",
+            "client:tickets/",
         ] {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }
         assert!(Target::of("tool", "prompt:tickets/greet").is_err());
+        assert!(Target::of("tool", "client:tickets/roots").is_err());
     }
 
     #[test]

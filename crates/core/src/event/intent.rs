@@ -111,6 +111,9 @@ fn disclose(decided: &Decided, random: Random<'_>) -> (String, Commitments) {
             state(&format!("arg.{name}"), value.get());
         }
     }
+    if !input.answers.is_empty() {
+        state("answers", &input.answers.text);
+    }
     let (args_key, input_key) = (random(), random());
     // The whole input of the decision; `log replay` decides by it again.
     let whole = serde_json::json!({ "input": input, "evidence": decided.evidence() }).to_string();
@@ -139,6 +142,8 @@ fn label_after(decided: &Decided, bundle: &Compiled) -> Label {
             label(before, bundle.tool(&input.server, tool).map_or(Label::UNKNOWN, |exposed| exposed.tool.returns))
         }
         Action::GetPrompt(_) | Action::ReadResource(_) => label(before, Label::UNKNOWN),
+        // What is answered was asked before, and nothing comes back.
+        Action::Answer(_) => before,
     }
 }
 
@@ -164,6 +169,7 @@ fn members_of(
         ("tier", Some(tiers(decided, context.bundle).into())),
         ("args", Some(arguments(decided, context.bundle))),
         ("args_bytes", Some((decided.call().arguments().len() as u64).into())),
+        ("answers", answers(decided)),
         ("args_commit", Some(commitments.arguments.as_str().into())),
         ("input_commit", Some(commitments.input.as_str().into())),
         ("_sd_alg", Some("sha-256".into())),
@@ -279,6 +285,7 @@ fn resource(decided: &Decided, bundle: &Compiled) -> Option<Map> {
         Action::CallTool(tool) => ("mcp.tool", tool.as_str()),
         Action::GetPrompt(prompt) => ("mcp.prompt", prompt.as_str()),
         Action::ReadResource(_) => ("mcp.resource", ""),
+        Action::Answer(feature) => ("mcp.client", feature.name()),
         Action::Method(_) => return None,
     };
     let exposed = exposed(decided, bundle);
@@ -290,6 +297,12 @@ fn resource(decided: &Decided, bundle: &Compiled) -> Option<Map> {
         ("version", exposed.map(|exposed| exposed.tool.pin.as_str().into())),
         ("labels", environment.map(|label| [label].into_iter().collect())),
     ]))
+}
+
+/// By which features the server asked what the call answers; the answers themselves are only committed to.
+fn answers(decided: &Decided) -> Option<Node> {
+    let features = &decided.input().answers.features;
+    (!features.is_empty()).then(|| features.iter().map(|feature| feature.name()).collect())
 }
 
 fn decision(decided: &Decided, bundle: &Compiled) -> Map {

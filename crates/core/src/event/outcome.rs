@@ -12,6 +12,8 @@ use crate::label::Label;
 pub enum Status {
     /// The upstream answered with a result.
     Ok,
+    /// The upstream asks something before it answers.
+    Asked,
     /// The upstream answered that the tool failed.
     ToolError,
     /// The upstream answered with a JSON-RPC error.
@@ -35,6 +37,7 @@ impl Status {
     pub fn name(self) -> &'static str {
         match self {
             Status::Ok => "ok",
+            Status::Asked => "asked",
             Status::ToolError => "tool_error",
             Status::RpcError => "rpc_error",
             Status::Unreachable => "upstream_unreachable",
@@ -82,7 +85,7 @@ impl Outcome<'_> {
                 ("sealed", Some(sealed_node(self.subject, &sealed).into())),
             ]));
         }
-        let code: i64 = if self.status == Status::Ok { 1 } else { 2 };
+        let code: i64 = if matches!(self.status, Status::Ok | Status::Asked) { 1 } else { 2 };
         let session = self.run.map(|(run, _)| map([("uid", Some(run.into()))]));
         let actor = session.map(|session| map([("session", Some(session.into()))]).into());
         let event =

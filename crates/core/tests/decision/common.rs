@@ -29,13 +29,15 @@ pub(crate) fn registry() -> Value {
     let object = |properties: Value, required: &[&str]| json!({"type": "object", "properties": properties, "required": required});
     let agent = |id: &str, tier: &str| {
         json!({"id": id, "purpose": "sorts tickets", "tags": ["pilot"], "tier": tier, "environment": "production",
-            "needs": ["tickets/read_ticket", "tickets/issue_refund"],
+            "needs": ["tickets/read_ticket", "tickets/issue_refund", "prompt:tickets/part", "resource:tickets/file:///later",
+                "client:tickets/sampling", "client:tickets/roots"],
             "calls_max": 100, "calls_per_minute_max": 10, "repeats_max": 3})
     };
     json!({
         "issuer": ISSUER, "gateway": GATEWAY, "keys": [],
         "servers": [{
             "name": "tickets", "environment": "production", "resources": true, "prompts": ["greet", "part"],
+            "features": ["elicitation", "sampling"],
             "upstream": {"transport": "http", "url": "https://up.example/mcp"},
             "tools": [
                 tool("read_ticket", "T0", object(json!({"id": {"type": "integer"}}), &["id"])),

@@ -5,6 +5,8 @@ mod common;
 #[cfg(test)]
 mod evaluate;
 #[cfg(test)]
+mod features;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod identify;

@@ -51,8 +51,10 @@ pub(crate) fn decided(bundle: &Compiled, input: Input, evidence: Evidence) -> De
         Action::Method(name) if opens_something(name) => (format!("{{\"params\":{}}}", input.arguments), 0..0),
         _ => (input.arguments.clone(), Range { start: 0, end: input.arguments.len() }),
     };
-    let body = body.into_bytes();
-    let mut call = Call::new(input.server.clone(), input.action.clone(), body, all).unwrap();
+    let (start, text) = (body.len(), &input.answers.text);
+    let body = [body.as_bytes(), text.as_bytes()].concat();
+    let call = Call::new(input.server.clone(), input.action.clone(), body, all).unwrap();
+    let mut call = call.answering(input.answers.features.clone(), start..start + text.len());
     call.tool_use_id = Some("toolu_01".into());
     call.revision = "2026-07-28".into();
     let plan = plan(bundle, &input);
@@ -102,6 +104,30 @@ fn of_prompt() -> Value {
     input
 }
 
+/// Where the server may ask the user.
+fn eliciting(mut input: Value) -> Value {
+    input["presented"]["token"]["claims"]["authorization_details"][0]["features"] = json!(["elicitation"]);
+    input
+}
+
+fn of_answer() -> Value {
+    let mut input = input_of("", r#"{"action":"accept","content":{"name":"Ada"}}"#);
+    input["action"] = json!({"answer": "elicitation"});
+    eliciting(input)
+}
+
+fn with_answers() -> Value {
+    let mut input = eliciting(refund());
+    input["answers"] = json!({"features": ["elicitation"], "text": r#"{"q":{"action":"accept"}}"#});
+    input
+}
+
+fn of_question() -> Value {
+    let mut input = input_of("", r#"{"message":"Which Ada?","requestedSchema":{}}"#);
+    input["action"] = json!({"method": "elicitation/create"});
+    eliciting(input)
+}
+
 /// Every event that there is, by the name of its golden file.
 pub(crate) fn all() -> Vec<(&'static str, Kind, Vec<u8>)> {
     [intents(), changes(), of_the_log()].concat()
@@ -132,9 +158,17 @@ fn intents() -> Vec<(&'static str, Kind, Vec<u8>)> {
         ("call_intent_stranger", Kind::CallIntent, leaf(&permits, of_stranger())),
         ("call_intent_resource", Kind::CallIntent, leaf(&permits, of_resource())),
         ("call_intent_prompt", Kind::CallIntent, leaf(&permits, of_prompt())),
+        ("call_intent_answer", Kind::CallIntent, leaf(&permits, of_answer())),
+        ("call_intent_with_answers", Kind::CallIntent, leaf(&permits, with_answers())),
         ("method", Kind::Method, leaf(&permits, of_method())),
+        ("method_question", Kind::Method, leaf(&permits, of_question())),
         ("hook_call", Kind::HookCall, hook.leaf),
         ("call_outcome", Kind::CallOutcome, written(outcome(run, Status::Ok, Some(b"{\"content\":[]}")))),
+        (
+            "call_outcome_asked",
+            Kind::CallOutcome,
+            written(outcome(run, Status::Asked, Some(b"{\"inputRequests\":{}}"))),
+        ),
         ("call_outcome_not_sent", Kind::CallOutcome, written(outcome(None, Status::NotSent, None))),
         ("outcome_unknown", Kind::OutcomeUnknown, unknown.write(&head()).unwrap()),
     ]
