@@ -16,7 +16,7 @@ pub const REVOKED_ID_BYTES_MAX: usize = 512;
 pub enum Kind {
     /// One token, by `jti`; its descendants with it.
     Token,
-    /// One run.
+    /// One run, and all that it began.
     Run,
     /// A root and its whole tree.
     Root,
@@ -156,6 +156,57 @@ impl Revoked {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A token of the run r-3, which r-2 began, which the root r-1 began.
+    fn third() -> Claims {
+        let link = |agent: &str, run: &str, act: Option<serde_json::Value>| {
+            let sub = format!("spiffe://acme.example/agent/{agent}/{run}");
+            serde_json::json!({ "sub": sub, "iss": "https://as.example", "sub_profile": "ai_agent", "act": act })
+        };
+        let act = link("a/lead/1", "r-1", None);
+        let act = link("b/helper/2", "r-2", Some(act));
+        serde_json::from_value(serde_json::json!({
+            "ver": 1, "iss": "https://as.example", "aud": [], "exp": 9, "iat": 1, "jti": "t-3", "sub": "p-1",
+            "sub_profile": "user", "client_id": "spiffe://acme.example/agent/c/reader/3",
+            "act": link("c/reader/3", "r-3", Some(act)), "cnf": { "jkt": "k-3" }, "authorization_details": [],
+            "task": { "id": "g-3", "purpose": "reads", "why": "x" }, "run": "r-3", "root": "r-1", "root_at": 0,
+            "gid": "g-3", "lin": ["t-1", "t-2"], "del_depth": 2, "del_max_depth": 3,
+            "grant": { "until": 9, "by": "policy" },
+        }))
+        .unwrap()
+    }
+
+    /// Break: look at the run that holds the token alone, or at the root and not at what lies between.
+    #[test]
+    fn whatever_is_revoked_on_the_way_from_the_root_takes_the_token_with_it() {
+        let claims = third();
+        assert!(claims.coherent());
+        for (kind, ids) in [
+            (Kind::Run, &["r-1", "r-2", "r-3"][..]),
+            (Kind::Root, &["r-1"]),
+            (Kind::Token, &["t-1", "t-2", "t-3"]),
+            (Kind::Agent, &["a/lead", "a/lead@1", "b/helper", "b/helper@2", "c/reader", "c/reader@3"]),
+            (Kind::Team, &["a", "b", "c"]),
+            (Kind::Grant, &["g-3"]),
+            (Kind::Principal, &["p-1"]),
+            (Kind::Key, &["k-3"]),
+        ] {
+            let hit = |id: &str| {
+                let mut revoked = Revoked::default();
+                revoked.apply(Revocation { seq: 1, kind, id: id.into(), at: 0 }).unwrap();
+                revoked.token(&claims).is_some()
+            };
+            for id in ids {
+                assert!(hit(id), "{kind:?} {id}");
+            }
+            for other in ["r-4", "t-4", "a/lead@2", "a/other", "d", "g-1", "p-2", "k-1"] {
+                assert!(!hit(other), "{kind:?} {other}");
+            }
+        }
+        let mut root = Revoked::default();
+        root.apply(Revocation { seq: 1, kind: Kind::Root, id: "r-2".into(), at: 0 }).unwrap();
+        assert_eq!(root.token(&claims), None, "which is no root");
+    }
 
     #[test]
     fn the_feed_has_no_gaps_and_lockdowns_lift() {

@@ -1,15 +1,18 @@
 //! The first step of a call's life: bounded bytes become a call. What is judged is what is sent.
 
+use std::collections::BTreeSet;
+
 use axum::http::request::Parts;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use remit_core::call::{Action, Call, URI_BYTES_MAX};
+use remit_core::call::{ARGS_BYTES_MAX, Action, Call, CallTooLarge, URI_BYTES_MAX};
 use remit_core::id::{ServerName, ToolName};
 use remit_core::input::Presented;
 use remit_core::json::Value;
 use remit_core::policy::Compiled;
 use remit_core::registry::{Server, Upstream};
 
+use crate::answers::{self, Answering};
 use crate::mcp::envelope::{Envelope, id_of};
 use crate::mcp::id::{Id, IdKey};
 use crate::mcp::list::ListKind;
@@ -66,12 +69,13 @@ pub fn accept(
     parts: &Parts,
     body: Bytes,
     server: &ServerName,
-    bundle: Option<&Compiled>,
+    bundle: &Compiled,
+    answering: &Answering<'_>,
 ) -> Result<(Call, Asked), Unacceptable> {
     if parts.method == Method::POST {
-        let stdio = bundle.and_then(|bundle| bundle.server(server)).is_some_and(is_stdio);
+        let stdio = bundle.server(server).is_some_and(is_stdio);
         let body = if stdio { one_line(body) } else { body };
-        return message(parts, &body, server, bundle)
+        return message(parts, &body, server, bundle, answering)
             .map_err(|error| Unacceptable { id: id_of(&body).map(|id| id.raw().to_owned()), error });
     }
     let revision = headers::bodyless(&parts.headers)?;
@@ -126,30 +130,52 @@ fn message(
     parts: &Parts,
     body: &Bytes,
     server: &ServerName,
-    bundle: Option<&Compiled>,
+    bundle: &Compiled,
+    answering: &Answering<'_>,
 ) -> Result<(Call, Asked), McpError> {
     let envelope = Envelope::parse(body)?;
     let revision = headers::agree(&parts.headers, &envelope)?;
-    let Some(name) = envelope.method() else {
-        return Err(McpError::Shape("a client's answer to a server's request, and none was let through"));
+    let name = match &envelope {
+        Envelope::Response(response) => {
+            let (body, said, feature) = answers::answer(response, body, server, answering)?;
+            let mut call =
+                Call::new(server.clone(), Action::Answer(feature), body.to_vec(), said).map_err(too_large)?;
+            revision.as_str().clone_into(&mut call.revision);
+            return Ok((call, bare(parts, revision)));
+        }
+        Envelope::Request(request) => &*request.method,
+        Envelope::Notification(notification) => &*notification.method,
     };
     let kind = if envelope.id().is_some() { Kind::Request } else { Kind::Notification };
     let class = method::classify(name, Side::Client, kind, revision.era());
     let action = action(&envelope, name, class)?;
     let params = envelope.params();
-    if params.is_some_and(|params| params.as_task || params.input_responses) {
-        // Results by another request, and answers to an upstream's questions, are off unless granted.
-        return Err(McpError::Params("tasks and answers to a server's questions are not granted"));
+    if params.is_some_and(|params| params.as_task) {
+        return Err(McpError::Params("tasks are not granted"));
     }
+    let (body, features) = match params {
+        Some(params) if params.request_state.is_some() || params.input_responses.is_some() => {
+            if revision.era() == Era::Legacy || matches!(action, Action::Method(_)) {
+                return Err(McpError::Params("answers to a server's questions do not belong here"));
+            }
+            answers::resumed(params, body, (server, &action), answering)?
+        }
+        _ => (body.clone(), BTreeSet::new()),
+    };
+    // Of the body as it is sent: with the server's own state of the call in the place of the sealed one.
+    let envelope = Envelope::parse(&body)?;
+    let params = envelope.params();
     let mirrors = mirrors(bundle, server, &action);
     let barred =
         params.map(|params| params.arguments.as_ref().map(|arguments| &arguments.value)).and_then(|arguments| {
             repeated(&parts.headers, arguments, mirrors.as_deref().map_err(|_| ()), revision.era()).err()
         });
     let arguments = params.and_then(|params| params.arguments.as_ref()).map(|arguments| arguments.raw.get());
-    let arguments = arguments.and_then(|part| crate::mcp::splice::range_in(text(body)?, part)).unwrap_or(0..0);
-    let mut call = Call::new(server.clone(), action, body.to_vec(), arguments)
-        .map_err(|_| McpError::TooLarge { max: remit_core::call::ARGS_BYTES_MAX })?;
+    let place = |part: &str| crate::mcp::splice::range_in(text(&body)?, part);
+    let arguments = arguments.and_then(place).unwrap_or(0..0);
+    let answered = params.and_then(|params| params.input_responses).and_then(|raw| place(raw.get())).unwrap_or(0..0);
+    let call = Call::new(server.clone(), action, body.to_vec(), arguments).map_err(too_large)?;
+    let mut call = call.answering(features, answered);
     call.tool_use_id = params.and_then(|params| params.meta.tool_use_id.as_deref()).map(ToOwned::to_owned);
     revision.as_str().clone_into(&mut call.revision);
     let asked = Asked {
@@ -169,8 +195,8 @@ fn message(
 }
 
 /// The arguments that the pinned schema of the called tool asks clients to repeat in headers.
-fn mirrors(bundle: Option<&Compiled>, server: &ServerName, action: &Action) -> Result<Vec<Mirror>, McpError> {
-    let exposed = bundle.zip(action.tool()).and_then(|(bundle, tool)| bundle.tool(server, tool));
+fn mirrors(bundle: &Compiled, server: &ServerName, action: &Action) -> Result<Vec<Mirror>, McpError> {
+    let exposed = action.tool().and_then(|tool| bundle.tool(server, tool));
     let Some(exposed) = exposed else { return Ok(Vec::new()) };
     let schema = serde_json::value::to_raw_value(&exposed.tool.input).map_err(|_| McpError::Upstream("its schema"))?;
     if schema.get().contains("x-mcp-header") { mirror::mirrors(&schema) } else { Ok(Vec::new()) }
@@ -192,6 +218,10 @@ fn repeated(
     })
 }
 
+fn too_large(_: CallTooLarge) -> McpError {
+    McpError::TooLarge { max: ARGS_BYTES_MAX }
+}
+
 fn text(body: &[u8]) -> Option<&str> {
     std::str::from_utf8(body).ok()
 }
@@ -204,6 +234,8 @@ fn action(envelope: &Envelope<'_>, name: &str, class: Class) -> Result<Action, M
         Class::Derived => Action::Method(name.to_owned()),
         Class::Decided(method::Action::CallTool) => Action::CallTool(named()?),
         Class::Decided(method::Action::GetPrompt) => Action::GetPrompt(named()?),
+        // A server's, and this is a client's message.
+        Class::Decided(method::Action::AnswerServer) => return Err(McpError::Method),
         Class::Decided(method::Action::ReadResource) => {
             let uri = target()?;
             if uri.len() > URI_BYTES_MAX {

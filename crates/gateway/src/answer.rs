@@ -31,21 +31,8 @@ pub struct To<'a> {
 
 /// The answer that carries a refusal.
 pub fn refusal(rejection: &Rejection, to: &To<'_>) -> Response {
-    let id = to.id.and_then(|id| serde_json::from_str(id).ok());
-    let id = id.and_then(Id::read);
-    let status = StatusCode::from_u16(rejection.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = match (&id, to.action, rejection.code) {
-        // Nothing here may differ between a tool that does not exist and one that is not for this run.
-        (_, Action::Method(_), Code::Unknown) => reply::error(id.as_ref(), -32601, &rejection.message, None),
-        (_, _, Code::Unknown) => reply::error(id.as_ref(), -32602, &rejection.message, None),
-        (_, _, Code::HeaderMismatch) => {
-            reply::error(id.as_ref(), -32020, &rejection.message, data(rejection).as_deref())
-        }
-        (Some(id), Action::CallTool(_), _) if status == StatusCode::OK => {
-            reply::result(id, &tool_error(rejection, to.revision))
-        }
-        _ => reply::error(id.as_ref(), REFUSED, &spoken(rejection), data(rejection).as_deref()),
-    };
+    let status = status(rejection);
+    let body = said(rejection, to.id, to.action, to.revision);
     let mut response = json(status, body);
     let headers = response.headers_mut();
     for challenge in challenges(rejection, to) {
@@ -57,6 +44,28 @@ pub fn refusal(rejection: &Rejection, to: &To<'_>) -> Response {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
+}
+
+fn status(rejection: &Rejection) -> StatusCode {
+    StatusCode::from_u16(rejection.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// The message that carries a refusal.
+pub fn said(rejection: &Rejection, id: Option<&str>, action: &Action, revision: Revision) -> Vec<u8> {
+    let id = id.and_then(|id| serde_json::from_str(id).ok());
+    let id = id.and_then(Id::read);
+    match (&id, action, rejection.code) {
+        // Nothing here may differ between a tool that does not exist and one that is not for this run.
+        (_, Action::Method(_), Code::Unknown) => reply::error(id.as_ref(), -32601, &rejection.message, None),
+        (_, _, Code::Unknown) => reply::error(id.as_ref(), -32602, &rejection.message, None),
+        (_, _, Code::HeaderMismatch) => {
+            reply::error(id.as_ref(), -32020, &rejection.message, data(rejection).as_deref())
+        }
+        (Some(id), Action::CallTool(_), _) if status(rejection) == StatusCode::OK => {
+            reply::result(id, &tool_error(rejection, revision))
+        }
+        _ => reply::error(id.as_ref(), REFUSED, &spoken(rejection), data(rejection).as_deref()),
+    }
 }
 
 /// The answer to a message that is no call.

@@ -4,6 +4,8 @@
 
 pub mod accept;
 pub mod answer;
+pub mod answers;
+pub mod ask;
 pub mod body;
 pub mod clock;
 pub mod config;
@@ -23,6 +25,7 @@ pub mod open;
 pub mod permit;
 pub mod pins;
 pub mod places;
+pub mod questions;
 pub mod rebuild;
 pub mod record;
 pub mod refusal;
@@ -65,6 +68,7 @@ pub struct Gateway {
     runs: runs::Runs,
     pins: pins::Pins,
     sessions: sessions::Sessions,
+    questions: Arc<questions::Questions>,
     flights: flights::Flights,
     strangers: strangers::Strangers,
     recorder: record::Recorder,
@@ -133,7 +137,7 @@ impl Gateway {
         }
         let name = call.action().tool().map_or("", |tool| tool.as_str());
         let what = [call.server().as_str(), call.action().method(), name].join("\0");
-        let digest = sha256(&[what.as_bytes(), b"\0", call.arguments()]);
+        let digest = sha256(&[what.as_bytes(), b"\0", call.arguments(), call.answer_bytes()]);
         self.runs.begin(claims, digest, now, next)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use remit_core::call::Action;
 use remit_core::claims::Claims;
 use remit_core::id::ToolName;
-use remit_core::input::{Input, Presented};
+use remit_core::input::{Answers, Input, Presented};
 use remit_core::plan::shows;
 
 use crate::mcp::list::{Entry, List, ListKind};
@@ -40,6 +40,7 @@ pub fn filter(route: &Route, claims: &Arc<Claims>, kind: ListKind, text: &str) -
             server: route.server.clone(),
             action,
             arguments: "{}".into(),
+            answers: Answers::default(),
             state,
         };
         Some(shows(&snapshot.bundle, &input))

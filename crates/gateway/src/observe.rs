@@ -170,10 +170,12 @@ async fn whole(reply: Reply, in_session: bool) -> Result<String, UpstreamError> 
         // The upstream's word for a session that has ended: the client must begin a new one.
         Reply::Json { status: StatusCode::NOT_FOUND, .. } if in_session => return Err(UpstreamError::Session),
         Reply::Json { body, .. } => String::from_utf8(body.to_vec()).map_err(|_| NO_LIST)?,
-        Reply::Stream { mut frames, .. } => loop {
+        Reply::Stream { mut frames, voice, .. } => loop {
             let frame = futures_util::StreamExt::next(&mut frames).await.ok_or(UpstreamError::Closed)??;
-            if frame.kind(&id) == FrameKind::Final {
-                break frame.data().unwrap_or_default().to_owned();
+            match frame.kind(&id) {
+                FrameKind::Final => break frame.data().unwrap_or_default().to_owned(),
+                FrameKind::Request(_) => voice.no(frame.data().unwrap_or_default()),
+                _ => {}
             }
         },
         Reply::Accepted => return Err(NO_LIST),

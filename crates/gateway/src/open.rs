@@ -111,6 +111,7 @@ impl Gateway {
             runs,
             pins: Pins::default(),
             sessions: Sessions::new()?,
+            questions: Arc::default(),
             flights: Flights::default(),
             strangers: Strangers::new(source_key),
             recorder,

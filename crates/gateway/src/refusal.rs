@@ -5,11 +5,14 @@
 use remit_core::call::Action;
 use remit_core::decide::{Decided, Verdict};
 use remit_core::rejection::{Code, Rejection};
+use remit_core::target::Target;
 
 /// What a refusal speaks of.
 struct Of<'a> {
     /// What was wanted, in words.
     what: String,
+    /// How it is asked for.
+    target: String,
     server: &'a str,
     about: &'a str,
     policies: String,
@@ -41,14 +44,24 @@ fn refusal(decided: &Decided, entry: Option<u64>) -> Rejection {
         Action::CallTool(tool) => format!("{}/{tool}", input.server),
         Action::GetPrompt(prompt) => format!("prompt {}/{prompt}", input.server),
         Action::ReadResource(_) => format!("a resource of {}", input.server),
+        Action::Answer(feature) => format!("{} by {}", feature.name(), input.server),
         Action::Method(method) => format!("{method} on {}", input.server),
     };
+    let target = Target::of_action(&input.server, &input.action).map_or_else(|| "SERVER/TOOL".into(), |it| quoted(&it));
     let gates = match decided.verdict() {
         Verdict::Pending(gates) => gates.iter().map(|gate| gate.name()).collect::<Vec<_>>().join(", "),
         _ => String::new(),
     };
     let policies = decided.policies().iter().cloned().collect::<Vec<_>>().join(", ");
-    let of = Of { what, server: input.server.as_str(), about: decided.about().unwrap_or("?"), policies, gates, entry };
+    let of = Of {
+        what,
+        target,
+        server: input.server.as_str(),
+        about: decided.about().unwrap_or("?"),
+        policies,
+        gates,
+        entry,
+    };
     let (message, help) = match code {
         Code::Unknown => (unknown(&input.action), "list what this run may use: tools/list".into()),
         code => text(code, &of),
@@ -57,8 +70,8 @@ fn refusal(decided: &Decided, entry: Option<u64>) -> Rejection {
 }
 
 fn text(code: Code, of: &Of<'_>) -> (String, String) {
-    let Of { what, server, about, policies, gates, entry } = of;
-    let request = || format!("remit request {what} --for 15m --why \"…\"");
+    let Of { what, target, server, about, policies, gates, entry } = of;
+    let request = || format!("remit request {target} --for 15m --why \"…\"");
     let explain = || explain(*entry);
     match code {
         Code::TokenMissing => ("the request carries no access token".into(), renew()),
@@ -119,8 +132,15 @@ fn unknown(action: &Action) -> String {
         Action::CallTool(tool) => format!("Unknown tool: {tool}"),
         Action::GetPrompt(prompt) => format!("Unknown prompt: {prompt}"),
         Action::ReadResource(_) => "Resource not found".into(),
-        Action::Method(_) => "Method not found".into(),
+        Action::Answer(_) | Action::Method(_) => "Method not found".into(),
     }
+}
+
+/// The target as a shell takes it for one word: a URI may hold what it would read otherwise.
+fn quoted(target: &Target) -> String {
+    let text = target.to_string();
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:@%+=,".contains(&b));
+    if plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 fn renew() -> String {
@@ -146,12 +166,15 @@ mod tests {
     fn the_next_step_is_a_command_that_there_is() {
         let of = Of {
             what: "tickets/pay".into(),
+            target: "tickets/pay".into(),
             server: "tickets",
             about: "id",
             policies: "floor/base/x".into(),
             gates: "approval".into(),
             entry: Some(352),
         };
+        let uri: Target = "resource:docs/file:///a;rm$(x)'".parse().unwrap();
+        assert_eq!(quoted(&uri), r#"'resource:docs/file:///a;rm$(x)'\'''"#);
         for (code, next) in [
             (Code::Revoked, "remit log tail --log authority --kind revocation"),
             (Code::PolicyForbid, "remit log show 352"),

@@ -14,12 +14,15 @@ use tokio::sync::mpsc;
 
 use crate::Gateway;
 use crate::accept::Asked;
+use crate::answer;
+use crate::ask;
 use crate::flight::Flight;
 use crate::lists;
 use crate::mcp::envelope::Outcome;
 use crate::mcp::reply;
 use crate::send::SESSION;
 use crate::sse::{Frame, FrameKind};
+use crate::upstream::voice::Voice;
 use crate::upstream::{Frames, Reply, UpstreamError};
 
 /// Frames that wait for a slow client.
@@ -49,7 +52,7 @@ pub async fn relay(route: Route, flight: Flight, answer: Result<Reply, UpstreamE
             Err(failed(UpstreamError::Malformed("a request was taken without an answer")))
         }
         Ok(Reply::Json { status, headers, body }) => whole(&route, flight, status, &headers, body).await,
-        Ok(Reply::Stream { headers, frames }) => Ok(stream(route, flight, &headers, frames)),
+        Ok(Reply::Stream { headers, frames, voice }) => Ok(stream(route, flight, &headers, frames, voice)),
         Err(error) => {
             flight.land(status_of(error), None).await?;
             Err(failed(error))
@@ -76,6 +79,13 @@ async fn whole(
         None => Some((Bytes::new(), if status.is_success() { Status::Ok } else { Status::RpcError })),
     };
     let (body, outcome) = match judged {
+        Some((body, Status::Asked)) => match ask::first(route, &flight, &body).await {
+            Ok(body) => (body, Status::Asked),
+            Err(refused) => {
+                flight.land(unasked(&refused), None).await?;
+                return Err(refused);
+            }
+        },
         Some(judged) => judged,
         // An HTTP error need not carry a message; nothing else may do without one.
         None if !status.is_success() => (Bytes::new(), Status::RpcError),
@@ -93,6 +103,11 @@ async fn whole(
         response.headers_mut().remove(http::header::CONTENT_TYPE);
     }
     Ok(response)
+}
+
+/// What became of a call whose server asked something that is not put to the client.
+fn unasked(refused: &Rejection) -> Status {
+    if refused.code == Code::UpstreamInvalid { Status::Invalid } else { Status::Asked }
 }
 
 /// That the upstream does not accept the gateway's own credential is nothing that the client's could mend.
@@ -122,10 +137,21 @@ fn status(route: &Route, text: &str) -> Option<Status> {
         Outcome::Error(_) => Some(Status::RpcError),
         Outcome::Result(raw) => {
             let members = remit_core::json::members(raw).ok()?;
-            let failed = members.iter().any(|(name, value)| name == "isError" && value.get() == "true");
-            Some(if failed { Status::ToolError } else { Status::Ok })
+            let says =
+                |name: &str, text: &str| members.iter().any(|(found, value)| found == name && value.get() == text);
+            let asks = members.iter().any(|(name, value)| name == "resultType" && is_asking(value.get()));
+            Some(match () {
+                () if asks => Status::Asked,
+                () if says("isError", "true") => Status::ToolError,
+                () => Status::Ok,
+            })
         }
     }
+}
+
+/// However it is written: `input_required` in escapes says the same to a client.
+fn is_asking(result_type: &str) -> bool {
+    serde_json::from_str::<String>(result_type).is_ok_and(|text| text == "input_required")
 }
 
 fn returned(route: &Route, run: &remit_core::id::RunId, headers: &HeaderMap) -> HeaderMap {
@@ -139,10 +165,10 @@ fn returned(route: &Route, run: &remit_core::id::RunId, headers: &HeaderMap) -> 
     headers
 }
 
-fn stream(route: Route, flight: Flight, headers: &HeaderMap, frames: Frames) -> Response {
+fn stream(route: Route, flight: Flight, headers: &HeaderMap, frames: Frames, voice: Voice) -> Response {
     let headers = returned(&route, &flight.claims.run, headers);
     let (sender, receiver) = mpsc::channel(FRAMES_WAITING_MAX);
-    tokio::spawn(pump(route, flight, frames, sender));
+    tokio::spawn(pump(route, flight, frames, voice, sender));
     let body = futures_util::stream::unfold(receiver, |mut receiver| async {
         receiver.recv().await.map(|bytes| (Ok::<Bytes, std::convert::Infallible>(bytes), receiver))
     });
@@ -161,12 +187,12 @@ enum End {
 }
 
 /// Passes frames on until the final one, the client's leaving, or the run's end, and records which it was.
-async fn pump(route: Route, flight: Flight, mut frames: Frames, client: mpsc::Sender<Bytes>) {
+async fn pump(route: Route, flight: Flight, mut frames: Frames, voice: Voice, client: mpsc::Sender<Bytes>) {
     let end = tokio::select! {
         biased;
         status = route.gateway.halted(&flight, &route.server, &route.action) => End::Without(status),
         () = client.closed() => End::Without(Status::Cancelled),
-        end = pass(&route, &mut frames, &client) => end,
+        end = pass(&route, &flight, &mut frames, &voice, &client) => end,
     };
     // The upstream call ends first, whatever becomes of the record.
     drop(frames);
@@ -179,7 +205,9 @@ async fn pump(route: Route, flight: Flight, mut frames: Frames, client: mpsc::Se
     }
 }
 
-async fn pass(route: &Route, frames: &mut Frames, client: &mpsc::Sender<Bytes>) -> End {
+async fn pass(route: &Route, flight: &Flight, frames: &mut Frames, voice: &Voice, client: &mpsc::Sender<Bytes>) -> End {
+    // They end with the stream.
+    let mut questions = Vec::new();
     loop {
         let frame = match frames.next().await {
             Some(Ok(frame)) => frame,
@@ -189,7 +217,20 @@ async fn pass(route: &Route, frames: &mut Frames, client: &mpsc::Sender<Bytes>) 
             None => return End::Without(Status::Unreachable),
         };
         let kind = kind(route, &frame);
-        // A server's question to the user or the model, or an answer to nobody, is not let through.
+        if let FrameKind::Request(_) = kind {
+            let text = frame.data().unwrap_or_default();
+            match ask::put(route, flight, text).await {
+                Some((shown, waiting)) => {
+                    questions.push(waiting);
+                    if client.send(shown.bytes().clone()).await.is_err() {
+                        return End::Without(Status::Cancelled);
+                    }
+                }
+                None => voice.no(text),
+            }
+            continue;
+        }
+        // An answer to nobody is not let through.
         if !kind.may_pass(route.asked.revision.era()) {
             continue;
         }
@@ -215,8 +256,19 @@ fn kind(route: &Route, frame: &Frame) -> FrameKind {
 /// The final frame: its outcome is durable before it goes out.
 async fn last(route: &Route, flight: Flight, frame: &Frame, client: &mpsc::Sender<Bytes>) -> Result<(), Rejection> {
     let judged = frame.data().and_then(|text| message(route, &flight, &Bytes::copy_from_slice(text.as_bytes())));
-    let Some((body, status)) = judged else {
-        return flight.land(Status::Invalid, None).await;
+    let (body, status) = match judged {
+        None => return flight.land(Status::Invalid, None).await,
+        Some((body, Status::Asked)) => match ask::first(route, &flight, &body).await {
+            Ok(body) => (body, Status::Asked),
+            Err(refused) => {
+                flight.land(unasked(&refused), None).await?;
+                let id = route.asked.id.as_ref().map(|(_, raw)| raw.as_str());
+                let said = answer::said(&refused, id, &route.action, route.asked.revision);
+                client.send(Frame::of(&String::from_utf8_lossy(&said)).bytes().clone()).await.ok();
+                return Ok(());
+            }
+        },
+        Some(judged) => judged,
     };
     flight.land(status, Some(body.clone())).await?;
     let unchanged = frame.data().is_some_and(|text| text.as_bytes() == body);

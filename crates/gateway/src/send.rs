@@ -5,6 +5,7 @@ use std::str::FromStr as _;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Uri};
 use remit_core::id::{RunId, ServerName};
+use remit_core::plan::features;
 use remit_core::policy::Compiled;
 use remit_core::registry::Upstream;
 
@@ -52,6 +53,8 @@ pub async fn send(
         headers,
         method: asked.method.clone(),
         standing: asked.standing,
+        reviewed: server.features.clone(),
+        granted: features(bundle, claims, call.server()),
     };
     match &server.upstream {
         Upstream::Http { url } => {
@@ -59,8 +62,11 @@ pub async fn send(
             upstreams.http.send(&url, outgoing).await
         }
         Upstream::Stdio { command, args } => {
-            let key =
-                ChildKey { server: server.name.to_string(), owner: "nobody".into(), root: claims.root.to_string() };
+            let key = ChildKey {
+                server: server.name.to_string(),
+                owner: claims.sub.to_string(),
+                root: claims.root.to_string(),
+            };
             let program = Program { command: command.clone(), args: args.clone(), vars: Vec::new() };
             upstreams.children.send(&key, &program, claims.run.as_str(), outgoing).await
         }

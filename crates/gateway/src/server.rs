@@ -17,6 +17,7 @@ use remit_core::rejection::{Code, Rejection};
 use crate::Gateway;
 use crate::accept::{Asked, Unacceptable, accept, announced};
 use crate::answer::{self, To, json};
+use crate::answers::Answering;
 use crate::body::{Unread, pass_over, read};
 use crate::doors::Seat;
 use crate::handle::handle;
@@ -87,7 +88,8 @@ async fn mcp(gateway: &Arc<Gateway>, server: &ServerName, seat: &Arc<Seat>, part
         Err(Unread::Bad(error)) => return unacceptable(&parts, &error.into()),
         Err(Unread::NoRoom(full)) => return early(gateway, server, &parts, Body::empty(), &full).await,
     };
-    match accept(&parts, body, server, Some(&snapshot.bundle)) {
+    let answering = Answering { holder: &holder, questions: &gateway.questions, sessions: &gateway.sessions };
+    match accept(&parts, body, server, &snapshot.bundle, &answering) {
         Err(refused) => unacceptable(&parts, &refused),
         Ok((call, mut asked)) => {
             if asked.standing

@@ -47,13 +47,15 @@ impl Signs {
     /// Of the call that is permitted; `None` where its answer may be words, because the label has risen for them.
     pub fn of(bundle: &Compiled, permit: &Permit, asked: &Asked) -> Option<Self> {
         let input = permit.decided().input();
-        let Action::Method(method) = &input.action else { return None };
-        if brings(bundle, input, method).is_some() {
-            return None;
-        }
+        let method = match &input.action {
+            Action::Method(method) if brings(bundle, input, method).is_none() => method,
+            // Nothing was asked for, so nothing comes back.
+            Action::Answer(feature) => feature.method(),
+            _ => return None,
+        };
         let root = input.claims()?.root.clone();
         let server = input.server.clone();
-        Some(Self { method: method.clone(), server, root, list: asked.list, id: asked.id.clone() })
+        Some(Self { method: method.to_owned(), server, root, list: asked.list, id: asked.id.clone() })
     }
 
     /// The answer without words. What cannot be read is no answer.
@@ -64,10 +66,10 @@ impl Signs {
                 let signs = std::str::from_utf8(&body).ok().and_then(|text| self.message(text));
                 Reply::Json { status, headers, body: signs.map(Bytes::from).unwrap_or_default() }
             }
-            Reply::Stream { headers, frames } => {
+            Reply::Stream { headers, frames, voice } => {
                 let gw = Arc::clone(gw);
                 let frames = frames.filter_map(move |frame| std::future::ready(self.passed(&gw, frame)));
-                Reply::Stream { headers, frames: Box::pin(frames) }
+                Reply::Stream { headers, frames: Box::pin(frames), voice }
             }
         }
     }

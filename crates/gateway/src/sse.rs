@@ -50,7 +50,8 @@ pub enum FrameKind {
 }
 
 impl FrameKind {
-    /// Whether the client may see such a frame: what an upstream asks of it, and what belongs elsewhere, it may not.
+    /// Whether the client may see such a frame as it is: what an upstream asks of it is decided first, and what belongs
+    /// elsewhere it may not see.
     pub fn may_pass(&self, era: Era) -> bool {
         match self {
             Self::Silent | Self::Final => true,
@@ -80,6 +81,11 @@ impl Frame {
     /// The message, where there is one.
     pub fn data(&self) -> Option<&str> {
         self.data.as_deref().filter(|data| !data.is_empty())
+    }
+
+    /// Whether the upstream asks something of the client.
+    pub fn is_question(&self) -> bool {
+        self.data().is_some_and(|data| matches!(Envelope::parse_upstream(data.as_bytes()), Ok(Envelope::Request(_))))
     }
 
     /// What the frame is to the request with this id.

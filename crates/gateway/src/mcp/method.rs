@@ -29,18 +29,20 @@ pub enum Action {
     ReadResource,
     /// `prompts/get`
     GetPrompt,
+    /// The client's answer to what a server asks by one of its features.
+    AnswerServer,
 }
 
 /// What happens to a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// Every call is decided by grant and policy, and recorded before it is sent.
+    /// Every call is decided by grant and policy, and recorded before it is sent. What a server asks the user or the
+    /// model is decided twice: before it is put to the client, and before the answer goes back.
     Decided(Action),
     /// It shows, watches, or accompanies what decided methods permit. It is recorded, has a rate, and needs a grant for
     /// whatever it opens ([`remit_core::method`]).
     Derived,
-    /// It is not forwarded. From upstream these are questions to the user or the model in the upstream's own words
-    /// (sampling, elicitation, roots): off unless granted.
+    /// It is not forwarded.
     Refused,
 }
 
@@ -98,15 +100,15 @@ pub const METHODS: [Method; 43] = [
     row("tasks/cancel", Client, Request, BOTH, Refused),
     row("notifications/initialized", Client, Notification, LEGACY, Derived),
     row("notifications/cancelled", Client, Notification, BOTH, Derived),
-    // These answer a server's request or tell of roots, and neither is granted.
+    // These accompany the answer to a server's request, or tell of roots: a server asks again.
     row("notifications/progress", Client, Notification, LEGACY, Refused),
     row("notifications/roots/list_changed", Client, Notification, LEGACY, Refused),
     row("notifications/tasks/status", Client, Notification, LEGACY, Refused),
     // Answered by the gateway, so that an upstream learns nothing from the client.
     row("ping", Server, Request, LEGACY, Refused),
-    row("sampling/createMessage", Server, Request, BOTH, Refused),
-    row("elicitation/create", Server, Request, BOTH, Refused),
-    row("roots/list", Server, Request, BOTH, Refused),
+    row("sampling/createMessage", Server, Request, BOTH, Decided(Action::AnswerServer)),
+    row("elicitation/create", Server, Request, BOTH, Decided(Action::AnswerServer)),
+    row("roots/list", Server, Request, BOTH, Decided(Action::AnswerServer)),
     row("tasks/get", Server, Request, LEGACY, Refused),
     row("tasks/result", Server, Request, LEGACY, Refused),
     row("tasks/list", Server, Request, LEGACY, Refused),
@@ -132,7 +134,7 @@ pub fn classify(name: &str, from: Side, kind: Kind, era: Era) -> Class {
         .map_or(Refused, |method| method.class)
 }
 
-/// Whether calls of this method are decided, in whatever era they come.
+/// Whether a client's calls of this method are decided, in whatever era they come.
 pub fn is_decided(name: &str) -> bool {
     action(name).is_some()
 }
@@ -140,7 +142,7 @@ pub fn is_decided(name: &str) -> bool {
 /// The action that a decided method asks for.
 pub fn action(name: &str) -> Option<Action> {
     METHODS.iter().find_map(|method| match method.class {
-        Decided(action) if method.name == name => Some(action),
+        Decided(action) if method.name == name && method.from == Client => Some(action),
         _ => None,
     })
 }

@@ -6,6 +6,7 @@ pub mod error;
 pub mod headers;
 pub mod id;
 pub mod list;
+pub mod mark;
 pub mod method;
 pub mod mirror;
 pub mod params;

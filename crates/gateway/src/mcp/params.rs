@@ -12,6 +12,8 @@ use super::id::Id;
 pub const TARGET_BYTES_MAX: usize = 2048;
 /// Longest text that is read from `_meta`, in bytes.
 const META_TEXT_BYTES_MAX: usize = 512;
+/// Longest state of a call, as a client keeps it, in bytes.
+const STATE_BYTES_MAX: usize = 128 * 1024;
 
 /// The parameters of a message.
 #[derive(Debug, Clone, Default)]
@@ -28,8 +30,10 @@ pub struct Params<'a> {
     pub task_id: Option<Cow<'a, str>>,
     /// Whether a call asks to run as a task (2025-11-25), so that its result comes by another request.
     pub as_task: bool,
-    /// Whether the call brings answers to questions that the upstream asked (2026-07-28).
-    pub input_responses: bool,
+    /// `inputResponses`: answers to questions that the upstream asked before (2026-07-28).
+    pub input_responses: Option<&'a RawValue>,
+    /// `requestState` of the call that was answered with questions.
+    pub request_state: Option<Cow<'a, str>>,
     /// `requestId` of `notifications/cancelled`.
     pub request_id: Option<Id<'a>>,
     /// `progressToken` of `notifications/progress`.
@@ -107,7 +111,10 @@ impl<'a> Params<'a> {
                     params.task_id = Some(text(raw, TARGET_BYTES_MAX, "`taskId` is not a short text")?);
                 }
                 "task" => params.as_task = true,
-                "inputResponses" | "requestState" => params.input_responses = true,
+                "inputResponses" => params.input_responses = Some(raw),
+                "requestState" => {
+                    params.request_state = Some(text(raw, STATE_BYTES_MAX, "`requestState` is not a text")?);
+                }
                 "requestId" => params.request_id = Some(id(raw, "`requestId` is not an id")?),
                 "progressToken" => {
                     params.progress_token = Some(id(raw, "`progressToken` is not an id")?);

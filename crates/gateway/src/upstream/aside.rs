@@ -1,34 +1,19 @@
-//! What the gateway itself says to an upstream of the legacy era beside a call: that nobody waits any more, because
-//! there a closed connection ends nothing; and that its questions to the user or the model are not answered.
-//!
-//! Every word here belongs to a call that was permitted, goes where that call went, and holds nothing but an id.
+//! A call to an upstream of the legacy era, as far as the gateway itself says something beside it: that nobody waits any
+//! more, because there a closed connection ends nothing; and that it is alive, when the upstream asks.
 
-use std::sync::Arc;
+use http::{Method, Uri};
 
-use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
-use http_body_util::Full;
-use tokio::sync::Semaphore;
-
+use super::Outgoing;
 use super::http::HttpUpstreams;
-use super::{Outgoing, own_answer};
+use super::voice::{VERSION, Voice};
 use crate::mcp::envelope::Envelope;
 use crate::mcp::id::IdKey;
 use crate::mcp::{Era, Revision};
 use crate::sse::Frame;
 
-/// Most messages of the gateway's own that are on their way to all upstreams, in messages; more are dropped.
-pub(super) const ASIDES_MAX: usize = 64;
-
-const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-
-/// A call to an upstream of the legacy era. Dropped before its answer, it is cancelled there.
+/// Dropped before its answer, the call is cancelled there.
 pub(super) struct Aside {
-    upstreams: HttpUpstreams,
-    url: Uri,
-    headers: HeaderMap,
+    voice: Voice,
     /// The id of the request whose answer is waited for, and as it was written.
     waits: Option<(IdKey, String)>,
 }
@@ -47,11 +32,12 @@ impl Aside {
             }
             _ => None,
         };
-        let kept = |name: HeaderName| Some((name.clone(), outgoing.headers.get(&name)?.clone()));
-        let mut headers: HeaderMap = [SESSION, VERSION, AUTHORIZATION].into_iter().filter_map(kept).collect();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-        Some(Self { upstreams: upstreams.clone(), url: url.clone(), headers, waits })
+        Some(Self { voice: Voice::beside(upstreams, url, outgoing), waits })
+    }
+
+    /// What can be said beside the call.
+    pub(super) fn voice(&self) -> Voice {
+        self.voice.clone()
     }
 
     /// There is nothing to wait for any more.
@@ -59,7 +45,8 @@ impl Aside {
         self.waits = None;
     }
 
-    /// A frame came: it may be the answer, or a question.
+    /// A frame came: it may be the answer, or ask for a sign of life. Whether any other question is put to the client,
+    /// whoever reads the stream decides.
     pub(super) fn heard(&mut self, frame: &Frame) {
         match frame.data().map(|data| Envelope::parse_upstream(data.as_bytes())) {
             Some(Ok(Envelope::Response(response))) => {
@@ -68,46 +55,18 @@ impl Aside {
                     self.done();
                 }
             }
-            Some(Ok(Envelope::Request(request))) => self.say(own_answer(&request)),
+            Some(Ok(Envelope::Request(request))) if request.method == "ping" => self.voice.answer(&request),
             _ => {}
         }
-    }
-
-    /// Says something without waiting for it.
-    fn say(&self, message: String) {
-        let (Ok(runtime), Ok(place)) =
-            (tokio::runtime::Handle::try_current(), Arc::clone(&self.upstreams.asides).try_acquire_owned())
-        else {
-            tracing::debug!("a message to an upstream is dropped, because too many are on their way");
-            return;
-        };
-        let mut request = http::Request::new(Full::new(Bytes::from(message)));
-        *request.uri_mut() = self.url.clone();
-        *request.method_mut() = Method::POST;
-        *request.headers_mut() = self.headers.clone();
-        let upstreams = self.upstreams.clone();
-        runtime.spawn(async move {
-            let _place = place;
-            if let Err(error) =
-                tokio::time::timeout(upstreams.deadlines.connect, upstreams.client.request(request)).await
-            {
-                tracing::debug!(%error, "an upstream does not take what is said beside a call");
-            }
-        });
     }
 }
 
 impl Drop for Aside {
     fn drop(&mut self) {
         if let Some((_, id)) = self.waits.take() {
-            self.say(format!(
+            self.voice.say(format!(
                 r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"nobody waits any more"}}}}"#
             ));
         }
     }
-}
-
-/// The places of messages on their way.
-pub(super) fn places() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(ASIDES_MAX))
 }

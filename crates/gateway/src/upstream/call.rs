@@ -1,9 +1,11 @@
 //! One message to a child, and its answer in the shape in which HTTP upstreams answer.
 //!
-//! The legacy handshake is the gateway's own: a child is initialized once, with no client capabilities, and every
-//! `initialize` of its root is answered from that.
+//! The legacy handshake is the gateway's own: a child is initialized once, with the features of its first client that the
+//! server was reviewed to use, and every `initialize` of its root is answered from that.
 
 use std::sync::Arc;
+
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -13,8 +15,12 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Duration, Instant, timeout, timeout_at};
 
 use super::child::Child;
+use remit_core::feature::Feature;
+use serde_json::Value;
+
 use super::rewrite::{Original, outbound, renamed};
-use super::routes::{Answer, Waiting};
+use super::routes::{Answer, Caller, Waiting};
+use super::voice::Voice;
 use super::{Frames, Outgoing, Reply, UpstreamError};
 use crate::mcp::envelope::{Envelope, Notification, Outcome, Request};
 use crate::mcp::{Era, Id, Revision, reply};
@@ -31,7 +37,8 @@ impl Child {
     /// Sends one message. `scope` tells callers apart that share the child: only its own requests can a caller cancel.
     pub(super) async fn send(self: &Arc<Self>, scope: &str, outgoing: Outgoing) -> Result<Reply, UpstreamError> {
         if outgoing.method == Method::GET {
-            return Ok(Reply::Stream { headers: stream_headers(), frames: self.standing() });
+            let voice = Voice::to(self);
+            return Ok(Reply::Stream { headers: stream_headers(), frames: self.standing(), voice });
         }
         if outgoing.method != Method::POST {
             return Ok(json(StatusCode::METHOD_NOT_ALLOWED, Vec::new()));
@@ -43,8 +50,7 @@ impl Child {
         match Envelope::parse(&outgoing.body).map_err(|_| UpstreamError::Malformed("the message itself"))? {
             Envelope::Request(request) => self.request(scope, text, &request, &outgoing).await,
             Envelope::Notification(notification) => self.notify(scope, text, &notification).await,
-            // The gateway answered the child's question itself.
-            Envelope::Response(_) => Ok(Reply::Accepted),
+            Envelope::Response(_) => self.write(text.to_owned()).await.map(|()| Reply::Accepted),
         }
     }
 
@@ -61,7 +67,8 @@ impl Child {
             return Ok(json(StatusCode::BAD_REQUEST, reply::error(Some(&request.id), -32000, message, None)));
         }
         if !modern {
-            match self.handshake(asked_version(request, &outgoing.headers)).await {
+            match self.handshake(asked_version(request, &outgoing.headers), declared(request, &outgoing.reviewed)).await
+            {
                 Ok(result) if request.method == "initialize" => {
                     return Ok(json(StatusCode::OK, reply::result(&request.id, &result)));
                 }
@@ -73,7 +80,8 @@ impl Child {
             }
         }
         let original = Original::of(request);
-        let waiting = self.routes().enter(scope, Some(request.id.key()), original, outgoing.standing)?;
+        let caller = Caller { scope: scope.to_owned(), id: Some(request.id.key()), granted: outgoing.granted.clone() };
+        let waiting = self.routes().enter(caller, original, outgoing.standing)?;
         let number = waiting.number;
         let call = Call::new(Arc::clone(self), waiting, outgoing.standing);
         let line = outbound(text, request, number)?;
@@ -122,20 +130,22 @@ impl Child {
     }
 
     /// The result of `initialize`, made once. Its own task, so that a caller who leaves does not leave it half done.
-    async fn handshake(self: &Arc<Self>, version: &'static str) -> Result<String, Unready> {
+    async fn handshake(self: &Arc<Self>, version: &'static str, features: Value) -> Result<String, Unready> {
         if let Some(result) = self.legacy.get() {
             return Ok(result.clone());
         }
         let child = Arc::clone(self);
         let made =
-            tokio::spawn(async move { child.legacy.get_or_try_init(|| child.initialize(version)).await.cloned() });
+            tokio::spawn(
+                async move { child.legacy.get_or_try_init(|| child.initialize(version, features)).await.cloned() },
+            );
         made.await.unwrap_or(Err(Unready::Upstream(UpstreamError::Closed)))
     }
 
-    async fn initialize(&self, version: &str) -> Result<String, Unready> {
+    async fn initialize(&self, version: &str, features: Value) -> Result<String, Unready> {
         let params = serde_json::json!({
             "protocolVersion": version,
-            "capabilities": {},
+            "capabilities": features,
             "clientInfo": { "name": "remit", "version": env!("CARGO_PKG_VERSION") },
         });
         // It may still be half way through: it cannot be asked twice.
@@ -183,7 +193,7 @@ impl Child {
     /// A request of the gateway's own.
     async fn ask(&self, method: &str, params: &str) -> Result<String, UpstreamError> {
         let original = Original { id: "0".to_owned(), token: None };
-        let mut waiting = self.routes().enter("", None, original, false)?;
+        let mut waiting = self.routes().enter(Caller::default(), original, false)?;
         let number = waiting.number;
         let line = format!(r#"{{"jsonrpc":"2.0","id":{number},"method":"{method}","params":{params}}}"#);
         let answered = async {
@@ -226,7 +236,10 @@ impl Call {
         match first {
             Next::Answer(message) => Ok(json(status(&message, modern), message.into_bytes())),
             Next::Ended => Err(UpstreamError::Closed),
-            Next::Note(message) => Ok(Reply::Stream { headers: stream_headers(), frames: self.frames(&message) }),
+            Next::Note(message) => {
+                let voice = Voice::to(&self.child);
+                Ok(Reply::Stream { headers: stream_headers(), frames: self.frames(&message), voice })
+            }
         }
     }
 
@@ -243,9 +256,17 @@ impl Call {
         }
     }
 
-    fn frames(self, first: &str) -> Frames {
-        let first = Some(Ok(Frame::of(first)));
-        Box::pin(stream::unfold((Some(self), first), async |(call, first)| {
+    /// While a person thinks, the child is silent: from here on only the whole answer has a deadline.
+    fn patient_after(&mut self, frame: &Frame) {
+        if frame.is_question() {
+            self.idle = self.idle.map(|_| self.child.deadlines.total);
+        }
+    }
+
+    fn frames(mut self, first: &str) -> Frames {
+        let first = Frame::of(first);
+        self.patient_after(&first);
+        Box::pin(stream::unfold((Some(self), Some(Ok(first))), async |(call, first)| {
             if let Some(first) = first {
                 return Some((first, (call, None)));
             }
@@ -255,7 +276,11 @@ impl Call {
                 _ => Ok(call.next().await),
             };
             match next {
-                Ok(Ok(Next::Note(message))) => Some((Ok(Frame::of(&message)), (Some(call), None))),
+                Ok(Ok(Next::Note(message))) => {
+                    let frame = Frame::of(&message);
+                    call.patient_after(&frame);
+                    Some((Ok(frame), (Some(call), None)))
+                }
                 Ok(Ok(Next::Answer(message))) => Some((Ok(Frame::of(&message)), (None, None))),
                 Ok(Ok(Next::Ended)) => None,
                 Ok(Err(error)) => Some((Err(error), (None, None))),
@@ -274,6 +299,14 @@ impl Drop for Call {
             ));
         }
     }
+}
+
+/// The features that the first client declares, as far as the server was reviewed to use them.
+fn declared(request: &Request<'_>, reviewed: &BTreeSet<Feature>) -> Value {
+    let params: Value = request.params.raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let offered = |feature: &&Feature| params.pointer(&format!("/capabilities/{}", feature.name())).is_some();
+    let named = |feature: &Feature| (feature.name().to_owned(), serde_json::json!({}));
+    Value::Object(reviewed.iter().filter(offered).map(named).collect())
 }
 
 /// The revision in which a child is initialized: what its first caller asks for.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use remit_core::feature::Feature;
 use rustix::process::Signal;
 use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::process::{ChildStdin, ChildStdout};
@@ -180,10 +181,23 @@ impl Child {
                     Err(error) => tracing::warn!(%error, "a child's answer is dropped"),
                 }
             }
-            Ok(Envelope::Request(request)) => self.write_now(own_answer(&request)),
+            Ok(Envelope::Request(request)) => {
+                if !self.asked(&request.method, text) {
+                    self.write_now(own_answer(&request));
+                }
+            }
             Ok(Envelope::Notification(notification)) => self.notified(text, &notification),
             Err(error) => tracing::debug!(%error, "a child's line is no message"),
         }
+    }
+
+    /// Puts a question on the way to the caller whose call the child is at work on; where more than one could be meant,
+    /// it is nobody's.
+    fn asked(&self, method: &str, text: &str) -> bool {
+        let Some(feature) = Feature::used_by(method) else { return false };
+        let routes = self.routes();
+        let granted = routes.of_one_caller().filter(|pending| pending.caller.granted.contains(&feature));
+        granted.is_some_and(|pending| pending.note(text.to_owned()))
     }
 
     fn notified(&self, text: &str, notification: &Notification<'_>) {
@@ -234,7 +248,7 @@ impl Child {
 
 fn noted(pending: &Pending, message: Result<String, UpstreamError>) {
     match message {
-        Ok(message) => pending.note(message),
+        Ok(message) => drop(pending.note(message)),
         Err(error) => tracing::debug!(%error, "a child's notification is dropped"),
     }
 }

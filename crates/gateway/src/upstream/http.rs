@@ -16,7 +16,8 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::aside::{self, Aside};
+use super::aside::Aside;
+use super::voice::{self, Voice};
 use super::{Deadlines, Frames, Outgoing, REPLY_BYTES_MAX, Reply, UpstreamError};
 use crate::mcp::headers::returned;
 use crate::sse::Splitter;
@@ -48,7 +49,7 @@ impl HttpUpstreams {
             .pool_idle_timeout(POOL_IDLE)
             .pool_max_idle_per_host(POOL_PER_HOST_MAX)
             .build(tls);
-        Self { client, deadlines, asides: aside::places() }
+        Self { client, deadlines, asides: voice::places() }
     }
 
     /// Sends one message and waits until its answer begins. Dropping this, or the reply's stream, cancels the request.
@@ -76,7 +77,8 @@ impl HttpUpstreams {
     ) -> Result<Reply, UpstreamError> {
         let (parts, body) = response.into_parts();
         let headers = returned(&parts.headers);
-        let mut body = Body { incoming: body, idle: end.map(|_| self.deadlines.idle), end };
+        let (idle, total) = (end.map(|_| self.deadlines.idle), self.deadlines.total);
+        let mut body = Body { incoming: body, idle, total, end };
         let kind = media_type(&parts.headers);
         let answer = match parts.status {
             _ if parts.headers.get_all(CONTENT_TYPE).iter().count() > 1 => {
@@ -88,7 +90,8 @@ impl HttpUpstreams {
             StatusCode::ACCEPTED | StatusCode::NO_CONTENT => Ok(Reply::Accepted),
             _ if parts.headers.contains_key(CONTENT_ENCODING) => Err(UpstreamError::Malformed("an encoded body")),
             StatusCode::OK if kind == "text/event-stream" => {
-                return Ok(Reply::Stream { headers, frames: frames(body, aside) });
+                let voice = aside.as_ref().map_or_else(Voice::silent, Aside::voice);
+                return Ok(Reply::Stream { headers, frames: frames(body, aside), voice });
             }
             status if kind == "application/json" => {
                 Ok(Reply::Json { status, headers, body: body.whole(&parts.headers).await? })
@@ -120,6 +123,7 @@ fn done(aside: &mut Option<Aside>) {
 struct Body {
     incoming: Incoming,
     idle: Option<Duration>,
+    total: Duration,
     end: Option<Instant>,
 }
 
@@ -170,6 +174,10 @@ fn frames(body: Body, aside: Option<Aside>) -> Frames {
             if let Some(frame) = splitter.pop() {
                 if let Some(aside) = &mut aside {
                     aside.heard(&frame);
+                }
+                // While a person thinks, the upstream is silent: from here on only the whole answer has a deadline.
+                if frame.is_question() {
+                    body.idle = body.idle.map(|_| body.total);
                 }
                 return Some((Ok(frame), Some((body, splitter, aside))));
             }

@@ -94,7 +94,14 @@ fn stream_head() -> Vec<u8> {
 
 fn outgoing(standing: bool) -> Outgoing {
     let headers = HeaderMap::from_iter([(::http::header::AUTHORIZATION, HeaderValue::from_static("Bearer up"))]);
-    Outgoing { body: Bytes::from_static(BODY.as_bytes()), headers, method: Method::POST, standing }
+    Outgoing {
+        body: Bytes::from_static(BODY.as_bytes()),
+        headers,
+        method: Method::POST,
+        standing,
+        reviewed: BTreeSet::new(),
+        granted: BTreeSet::new(),
+    }
 }
 
 async fn send(server: &Server, standing: bool) -> Result<Reply, UpstreamError> {

@@ -2,6 +2,7 @@
 //!
 //! What writes to an upstream is visible inside this crate only, and only `send` calls it, with a permit in hand.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use ::http::{HeaderMap, Method, StatusCode, Uri};
 use bytes::Bytes;
 use futures_util::Stream;
+use remit_core::feature::Feature;
 
 use crate::mcp::envelope::Request;
 use crate::mcp::reply;
@@ -22,6 +24,7 @@ pub mod process;
 mod rewrite;
 mod routes;
 pub mod stdio;
+pub mod voice;
 
 /// Largest answer that is not a stream, in bytes.
 pub const REPLY_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -54,6 +57,10 @@ pub struct Outgoing {
     pub method: Method,
     /// Whether silence is no sign of failure: a stream that is open for whatever may come.
     pub standing: bool,
+    /// Features of a client that the server was reviewed to use: what the gateway declares in a handshake of its own.
+    pub reviewed: BTreeSet<Feature>,
+    /// Those that it may use of the run that calls.
+    pub granted: BTreeSet<Feature>,
 }
 
 impl fmt::Debug for Outgoing {
@@ -88,6 +95,8 @@ pub enum Reply {
         headers: HeaderMap,
         /// Its frames.
         frames: Frames,
+        /// How the server is told something beside them.
+        voice: voice::Voice,
     },
 }
 
@@ -170,7 +179,7 @@ impl Default for Deadlines {
     }
 }
 
-/// The gateway answers an upstream's questions itself: they never reach the user or the model unasked.
+/// What the gateway itself answers to an upstream's question: most never reach the user or the model.
 fn own_answer(request: &Request<'_>) -> String {
     let answer = match &*request.method {
         "ping" => reply::result(&request.id, "{}"),

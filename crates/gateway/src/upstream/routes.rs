@@ -1,7 +1,8 @@
 //! Who waits for what a child says: each number that was given out, and the one request behind it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+use remit_core::feature::Feature;
 use tokio::sync::{mpsc, oneshot};
 
 use super::UpstreamError;
@@ -22,10 +23,19 @@ pub(super) enum Answer {
     Ended,
 }
 
-/// One request in flight.
-pub(super) struct Pending {
+/// Who sent a request; nobody, for the gateway's own.
+#[derive(Default)]
+pub(super) struct Caller {
+    /// Tells callers apart that share the child.
     pub(super) scope: String,
     pub(super) id: Option<IdKey>,
+    /// Features of its client that the server may use.
+    pub(super) granted: BTreeSet<Feature>,
+}
+
+/// One request in flight.
+pub(super) struct Pending {
+    pub(super) caller: Caller,
     pub(super) original: Original,
     pub(super) standing: bool,
     notes: mpsc::Sender<String>,
@@ -33,10 +43,13 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    pub(super) fn note(&self, message: String) {
-        if self.notes.try_send(message).is_err() {
-            tracing::debug!("a notification is dropped, because nobody reads them");
+    /// Whether there was room for it.
+    pub(super) fn note(&self, message: String) -> bool {
+        let taken = self.notes.try_send(message).is_ok();
+        if !taken {
+            tracing::debug!("a message is dropped, because nobody reads them");
         }
+        taken
     }
 
     pub(super) fn answer(self, answer: Answer) {
@@ -64,8 +77,7 @@ impl Routes {
     /// Gives out a number; fails where the child has ended or has too much to do.
     pub(super) fn enter(
         &mut self,
-        scope: &str,
-        id: Option<IdKey>,
+        caller: Caller,
         original: Original,
         standing: bool,
     ) -> Result<Waiting, UpstreamError> {
@@ -75,8 +87,7 @@ impl Routes {
         self.last += 1;
         let (notes_in, notes) = mpsc::channel(NOTES_MAX);
         let (answer_in, answer) = oneshot::channel();
-        let scope = scope.to_owned();
-        let pending = Pending { scope, id, original, standing, notes: notes_in, answer: answer_in };
+        let pending = Pending { caller, original, standing, notes: notes_in, answer: answer_in };
         self.pending.insert(self.last, pending);
         Ok(Waiting { number: self.last, notes, answer })
     }
@@ -91,8 +102,17 @@ impl Routes {
 
     /// The numbers of a caller's requests with this id.
     pub(super) fn of(&self, scope: &str, id: &IdKey) -> Vec<u64> {
-        let matches = |pending: &Pending| pending.scope == scope && pending.id.as_ref() == Some(id);
+        let matches = |pending: &Pending| pending.caller.scope == scope && pending.caller.id.as_ref() == Some(id);
         self.pending.iter().filter(|(_, pending)| matches(pending)).map(|(number, _)| *number).collect()
+    }
+
+    /// The latest call in flight, where all calls are of one caller. The gateway's own have none.
+    pub(super) fn of_one_caller(&self) -> Option<&Pending> {
+        let calls = || self.pending.iter().filter(|(_, pending)| !pending.standing);
+        let (_, latest) = calls().max_by_key(|(number, _)| **number)?;
+        let scope = &latest.caller.scope;
+        let alone = !scope.is_empty() && calls().all(|(_, pending)| pending.caller.scope == *scope);
+        alone.then_some(latest)
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -19,7 +19,7 @@ pub const CHILDREN_MAX: usize = 256;
 pub struct ChildKey {
     /// The registered server.
     pub server: String,
-    /// Whose credential it was started with.
+    /// The principal for whom it acts: a credential is a person's, never a root's.
     pub owner: String,
     /// The root run.
     pub root: String,

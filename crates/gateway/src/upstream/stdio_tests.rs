@@ -116,6 +116,8 @@ fn post(message: &Value) -> Outgoing {
         headers: HeaderMap::new(),
         method: Method::POST,
         standing: message["method"] == "subscriptions/listen",
+        reviewed: BTreeSet::new(),
+        granted: BTreeSet::new(),
     }
 }
 

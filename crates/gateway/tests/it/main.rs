@@ -32,6 +32,8 @@ mod methods;
 #[cfg(test)]
 mod outage;
 #[cfg(test)]
+mod questions;
+#[cfg(test)]
 mod refused;
 #[cfg(test)]
 mod restart;

@@ -42,7 +42,7 @@ for line in sys.stdin:
     elif method == "tools/call": threading.Thread(target=call, args=(m,), daemon=True).start()
 "#;
 
-static PYTHON: LazyLock<String> = LazyLock::new(|| {
+pub static PYTHON: LazyLock<String> = LazyLock::new(|| {
     let found = std::process::Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
     String::from_utf8(found.unwrap().stdout).unwrap().trim().to_owned()
 });
@@ -65,12 +65,31 @@ async fn is(run: &Run, tool: &str, arguments: &str) -> Value {
 
 /// A run that another one spawned, of the same root.
 fn spawned(world: &World, parent: &Run, run: &str) -> Run {
-    world.run_at("proc", run, GRANT).with(|claims| {
+    child_of(parent, &world.run_at("proc", run, GRANT))
+}
+
+/// The run as one that the other spawned.
+pub fn child_of(parent: &Run, run: &Run) -> Run {
+    run.with(|claims| {
         claims.root = parent.claims.root.clone();
         claims.act.act = Some(Box::new(parent.claims.act.clone()));
         claims.lin = vec![parent.claims.jti.clone()];
         claims.del_depth = 1;
     })
+}
+
+/// Break: let two people share a child, because their runs are of one root.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_credential_owner_has_a_child_of_its_own() {
+    let world = world().await;
+    let one = world.run_at("proc", "r1", GRANT);
+    let same = spawned(&world, &one, "r1-child");
+    let other = spawned(&world, &one, "r1-other")
+        .with(|claims| claims.sub = remit_core::id::PrincipalId::new("p-77aa").unwrap());
+    let pid = async |run: &Run| is(run, "where", "{}").await[1].clone();
+    let first = pid(&one).await;
+    assert_eq!(pid(&same).await, first);
+    assert_ne!(pid(&other).await, first);
 }
 
 /// Break: one child for all, one for each run, or ids as the clients wrote them.

@@ -11,7 +11,7 @@ use remit_core::claims::{Actor, CLAIMS_VERSION, Claims, Confirmation, Decision, 
 use remit_core::event::canon::Node;
 use remit_core::event::{Kind, read};
 use remit_core::grant::Detail;
-use remit_core::id::{AgentId, GrantId, Instance, PrincipalId, RunId, ServerName, ToolId, ToolName, TrustDomain};
+use remit_core::id::{AgentId, GrantId, Instance, PrincipalId, RunId, ServerName, ToolName, TrustDomain};
 use remit_core::label::{Label, Sensitivity, Trust};
 use remit_core::registry::{Agent, ControlTier, Environment, Server, Tool, ToolTier, Upstream};
 use remit_gateway::clock::Clock as _;
@@ -366,7 +366,7 @@ async fn serve_desk(desk: Desk) -> String {
 
 /// A registered agent.
 pub fn agent(id: &str) -> Agent {
-    let need = |tool: &str| ToolId { server: ServerName::new("tickets").unwrap(), tool: ToolName::new(tool).unwrap() };
+    let need = |tool: &str| format!("tickets/{tool}").parse().unwrap();
     Agent {
         id: AgentId::parse(id).unwrap(),
         purpose: "answer customers".into(),
@@ -465,5 +465,6 @@ pub fn server(name: &str, upstream: Upstream, tools: &str) -> Server {
         tools: tools.collect(),
         prompts: vec![],
         resources: false,
+        features: std::collections::BTreeSet::new(),
     }
 }

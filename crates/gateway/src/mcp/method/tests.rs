@@ -3,6 +3,8 @@
 
 use std::collections::HashSet;
 
+use remit_core::feature::Feature;
+
 use super::*;
 
 type Names = &'static [&'static str];
@@ -130,10 +132,14 @@ fn the_table_is_the_two_schemas() {
 }
 
 #[test]
-fn only_three_methods_are_decided() {
-    let decided: Vec<&str> =
-        METHODS.iter().filter(|method| matches!(method.class, Class::Decided(_))).map(|method| method.name).collect();
-    assert_eq!(decided, ["tools/call", "resources/read", "prompts/get"]);
+fn three_methods_of_each_side_are_decided() {
+    let decided = |side| -> Vec<&str> {
+        let of_side = METHODS.iter().filter(|method| method.from == side);
+        of_side.filter(|method| matches!(method.class, Class::Decided(_))).map(|method| method.name).collect()
+    };
+    assert_eq!(decided(Side::Client), ["tools/call", "resources/read", "prompts/get"]);
+    assert_eq!(decided(Side::Server), ["sampling/createMessage", "elicitation/create", "roots/list"]);
+    assert!(decided(Side::Server).iter().all(|method| Feature::used_by(method).is_some() && !is_decided(method)));
 }
 
 #[track_caller]
@@ -149,7 +155,9 @@ fn unknown_is_refused_and_so_is_the_wrong_era_side_or_kind() {
     refused("server/discover", Side::Client, Kind::Request, Era::Legacy);
     refused("tools/call", Side::Server, Kind::Request, Era::Legacy);
     refused("tools/call", Side::Client, Kind::Notification, Era::Modern);
-    for method in METHODS.iter().filter(|method| method.from == Side::Server && method.kind == Kind::Request) {
+    let asks = |method: &&Method| Feature::used_by(method.name).is_some();
+    let servers = METHODS.iter().filter(|method| method.from == Side::Server && method.kind == Kind::Request);
+    for method in servers.filter(|method| !asks(method)) {
         refused(method.name, Side::Server, Kind::Request, Era::Legacy);
         refused(method.name, Side::Server, Kind::Request, Era::Modern);
     }

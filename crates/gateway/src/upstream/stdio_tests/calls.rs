@@ -134,7 +134,14 @@ async fn the_child_asks_and_the_gateway_answers() {
 #[tokio::test]
 async fn notices_reach_standing_streams() {
     let world = world();
-    let get = Outgoing { body: Bytes::new(), headers: HeaderMap::new(), method: Method::GET, standing: true };
+    let get = Outgoing {
+        body: Bytes::new(),
+        headers: HeaderMap::new(),
+        method: Method::GET,
+        standing: true,
+        reviewed: BTreeSet::new(),
+        granted: BTreeSet::new(),
+    };
     let Reply::Stream { mut frames, .. } = world.children.send(&key("a"), &world.program, "run", get).await.unwrap()
     else {
         panic!("a stream")
