@@ -181,7 +181,11 @@ impl State {
         let now = self.config.clock.now();
         {
             let mut core = self.core();
-            for run in core.journal.store().overdue_runs(now)? {
+            let mut over = core.journal.store().open_runs()?;
+            over.retain(|run| run.until <= now);
+            // The deepest first, as a run ends with those below it.
+            over.sort_by_key(|run| std::cmp::Reverse(run.lin.len()));
+            for run in over {
                 self.end(&mut core, &run.id)?;
             }
         }

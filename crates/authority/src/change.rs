@@ -3,10 +3,11 @@
 //! **Invariant:** a change holds everything that applying it needs, so that applying is the same today and after a loss
 //! of the database.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use remit_core::feature::Feature;
 use remit_core::grant::Detail;
-use remit_core::id::{AgentId, GrantId, PrincipalId, RunId, ServerName, ToolName};
+use remit_core::id::{AgentId, GrantId, Instance, PrincipalId, RunId, ServerName, ToolName};
 use remit_core::jws::Jwk;
 use remit_core::label::Label;
 use remit_core::manifest::Manifest;
@@ -37,7 +38,7 @@ pub enum Change {
         /// Who.
         by: String,
     },
-    /// A root run was launched with its ceiling.
+    /// A run was begun with its ceiling: from outside as a root, or from inside another one as its child.
     Launched {
         /// The run.
         run: Box<Run>,
@@ -148,6 +149,9 @@ pub struct ServerRecord {
     /// Whether resources may be read at all.
     #[serde(default)]
     pub resources: bool,
+    /// Features of a client that it may use, where that was granted.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub features: BTreeSet<Feature>,
     /// When, in seconds since 1970.
     pub at: i64,
     /// Who.
@@ -206,6 +210,9 @@ pub struct Run {
     /// Whether it was launched in the prescribed way.
     #[serde(default)]
     pub golden: bool,
+    /// Ids of the tokens by which it was delegated to, from the root's to the parent's; none for a root.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lin: Vec<String>,
     /// When, in seconds since 1970.
     pub at: i64,
 }
@@ -287,6 +294,13 @@ pub struct KeyRecord {
     pub signs_from: i64,
     /// When, in seconds since 1970.
     pub at: i64,
+}
+
+impl Run {
+    /// The agent in this run.
+    pub fn instance(&self) -> Instance {
+        Instance { agent: self.agent.clone(), run: self.id.clone() }
+    }
 }
 
 impl Change {

@@ -9,6 +9,8 @@ use crate::error::AuthorityError;
 
 /// The subject under whose key changes lie that concern no person.
 pub(crate) const ORGANIZATION: &str = "org";
+/// What begins from outside every run. All other grants are asked for from inside, in words that a model may have chosen.
+const LAUNCH: &str = "launch";
 
 /// The subject under whose key a change is sealed.
 pub(crate) fn subject(change: &Change) -> &str {
@@ -38,7 +40,8 @@ pub(crate) fn leaf(change: &Change, sealed: &[u8], head: &Head) -> Result<Vec<u8
             ..event::Change::default()
         }
         .write(Kind::Token, head),
-        Change::Launched { grant, .. } => granted("launch", grant, frame).write_grant(head),
+        Change::Launched { run, grant } if run.parent.is_some() => granted("spawn", grant, frame).write_grant(head),
+        Change::Launched { grant, .. } => granted(LAUNCH, grant, frame).write_grant(head),
         Change::Granted(grant) => granted("narrow", grant, frame).write_grant(head),
         other => registration(other, frame, head),
     };
@@ -89,7 +92,7 @@ impl GrantLeaf<'_> {
             grant: Some(self.grant.id.as_str()),
             until: Some(self.grant.until),
             wildcard: self.grant.wildcard,
-            inside: !self.grant.ceiling,
+            inside: self.what != LAUNCH,
             sealed: self.frame,
         }
         .write(Kind::Grant, head)
@@ -157,7 +160,9 @@ fn digest(thing: &impl serde::Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::Run;
     use remit_core::id::{AgentId, GrantId, RunId};
+    use remit_core::jws::Jwk;
 
     fn grant(ceiling: bool, wildcard: bool) -> Box<Grant> {
         Box::new(Grant {
@@ -176,15 +181,42 @@ mod tests {
         })
     }
 
+    fn run(parent: Option<&str>) -> Box<Run> {
+        let grant = grant(true, false);
+        Box::new(Run {
+            id: grant.run,
+            root: grant.root,
+            parent: parent.map(|parent| RunId::new(parent).unwrap()),
+            agent: grant.agent,
+            principal: grant.principal,
+            key: Jwk::ed25519(&[7; 32], None),
+            key_held: true,
+            process: None,
+            until: grant.until,
+            golden: false,
+            lin: vec![],
+            at: grant.at,
+        })
+    }
+
     #[test]
     fn a_grant_says_whose_words_its_reason_is_and_whether_it_is_an_exception() {
         let head = Head { uid: "e-1".into(), at_ms: 1, log: "acme.example/log/authority".into() };
-        for (ceiling, wildcard) in [(true, false), (true, true), (false, false), (false, true)] {
-            let leaf = leaf(&Change::Granted(grant(ceiling, wildcard)), b"sealed", &head).unwrap();
+        let begun = |wildcard, parent| Change::Launched { run: run(parent), grant: grant(true, wildcard) };
+        let narrowed = |wildcard| Change::Granted(grant(false, wildcard));
+        for (change, what, inside, wildcard) in [
+            (begun(false, None), "launch", false, false),
+            (begun(true, None), "launch", false, true),
+            (begun(false, Some("r-0")), "spawn", true, false),
+            (begun(true, Some("r-0")), "spawn", true, true),
+            (narrowed(false), "narrow", true, false),
+            (narrowed(true), "narrow", true, true),
+        ] {
+            let leaf = leaf(&change, b"sealed", &head).unwrap();
             let (kind, node) = event::read(&leaf).unwrap();
             let remit = |name| ["unmapped", "remit", name];
-            assert_eq!(kind, Kind::Grant);
-            assert_eq!(node.text(&remit("why_trust")), (!ceiling).then_some("untrusted"));
+            assert_eq!((kind, node.text(&remit("what"))), (Kind::Grant, Some(what)));
+            assert_eq!(node.text(&remit("why_trust")), inside.then_some("untrusted"));
             assert_eq!(node.int(&remit("wildcard")), wildcard.then_some(1));
             assert_eq!((node.int(&remit("until")), node.text(&remit("root"))), (Some(1_600), Some("r-1")));
             assert!(!String::from_utf8_lossy(&leaf).contains("Ada"));

@@ -26,6 +26,7 @@ mod revoke;
 mod servers;
 mod signing;
 pub mod socket;
+mod spawn;
 mod store;
 pub mod subset;
 

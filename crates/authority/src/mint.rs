@@ -1,7 +1,8 @@
 //! Minting: the statement of a grant for one run, signed, recorded before anybody has it.
 
 use remit_core::claims::{
-    Actor, CLAIMS_VERSION, Claims, Confirmation, Decision, PROFILE_AGENT, PROFILE_USER, TOKEN_TYPE, Task,
+    Actor, CLAIMS_VERSION, Claims, Confirmation, DELEGATION_DEPTH_MAX, Decision, PROFILE_AGENT, PROFILE_USER,
+    TOKEN_TYPE, Task,
 };
 use remit_core::grant::Detail;
 use remit_core::id::{GrantId, Instance, RunId};
@@ -15,8 +16,9 @@ use crate::error::AuthorityError;
 use crate::random;
 use crate::subset::details_within;
 
-/// Links below the root to which a root's token may be delegated.
-const DELEGATION_LINKS: u32 = 3;
+/// Links below the root that a run may have: a root, its helpers, theirs, and one more. What is deeper is seen by nobody.
+pub(crate) const DELEGATION_LINKS: u32 = 3;
+const _: () = assert!(DELEGATION_LINKS <= DELEGATION_DEPTH_MAX, "what is minted is accepted");
 
 /// Which token is wanted.
 #[derive(Debug, Default)]
@@ -64,9 +66,18 @@ impl State {
         run: &RunId,
         wanted: &Wanted,
     ) -> Result<Result<Minted, (Refusal, Rejection)>, AuthorityError> {
-        let mut core = self.core();
+        self.mint_in(&mut self.core(), run, wanted)
+    }
+
+    /// The same, together with other changes.
+    pub(crate) fn mint_in(
+        &self,
+        core: &mut Core,
+        run: &RunId,
+        wanted: &Wanted,
+    ) -> Result<Result<Minted, (Refusal, Rejection)>, AuthorityError> {
         let now = self.config.clock.now();
-        let (run, grant, agent) = match holder(&core, run, wanted, now)? {
+        let (run, grant, agent) = match holder(core, run, wanted, now)? {
             Ok(holder) => holder,
             Err(refused) => return Ok(Err(refused)),
         };
@@ -77,7 +88,7 @@ impl State {
             Ok(narrowed) => narrowed,
             Err(refused) => return Ok(Err(refused)),
         };
-        let claims = self.claims(&core, &run, &grant, &agent, (audience, details), wanted, now)?;
+        let claims = self.claims(core, &run, &grant, &agent, (audience, details), wanted, now)?;
         if let Some(kind) = core.revoked.token(&claims) {
             return Ok(Err(revoked(kind)));
         }
@@ -102,6 +113,8 @@ impl State {
     ) -> Result<Claims, AuthorityError> {
         let person = core.journal.store().principal_by_id(&run.principal)?;
         let root = core.journal.store().run(&run.root)?;
+        let above = core.journal.store().spawned_by(run)?;
+        let depth = run.lin.len().try_into().unwrap_or(u32::MAX);
         let iss = self.config.issuer.clone();
         Ok(Claims {
             ver: CLAIMS_VERSION,
@@ -113,12 +126,7 @@ impl State {
             sub_profile: PROFILE_USER.into(),
             name: person.map(|person| person.name),
             client_id: run.agent.clone(),
-            act: Actor {
-                sub: Instance { agent: run.agent.clone(), run: run.id.clone() },
-                iss: iss.clone(),
-                sub_profile: PROFILE_AGENT.into(),
-                act: None,
-            },
+            act: actor(&iss, run.instance(), above),
             iss,
             cnf: wanted.bound.then(|| Confirmation { jkt: run.key.thumbprint() }),
             authorization_details,
@@ -126,21 +134,33 @@ impl State {
                 id: grant.id.to_string(),
                 purpose: agent.manifest.agent.purpose.clone(),
                 why: grant.why.clone(),
-                // Whoever launches a run speaks for a person; whatever the run itself asks for, a model may have worded.
-                trust: if grant.ceiling { Trust::Verified } else { Trust::Untrusted },
+                // Whoever launches a root speaks for a person; whatever is asked for inside, a model may have worded.
+                trust: if grant.ceiling && run.parent.is_none() { Trust::Verified } else { Trust::Untrusted },
             },
             run: run.id.clone(),
             root: run.root.clone(),
             // A clock that was set back must not make the launch later than the token; earlier is the cautious side.
             root_at: root.map_or(run.at, |root| root.at).min(now),
             gid: grant.id.clone(),
-            lin: Vec::new(),
-            del_depth: 0,
+            lin: run.lin.clone(),
+            del_depth: depth,
             del_max_depth: DELEGATION_LINKS,
             grant: Decision { until: grant.until, by: grant.by.clone() },
             path: run.golden.then(|| "golden".into()),
         })
     }
+}
+
+/// The acting instance, and within it those that delegated to it, of which `above` names the nearest first.
+fn actor(iss: &str, own: Instance, above: Vec<Instance>) -> Actor {
+    let link = |sub, act: Option<Actor>| Actor {
+        sub,
+        iss: iss.to_owned(),
+        sub_profile: PROFILE_AGENT.into(),
+        act: act.map(Box::new),
+    };
+    let above = above.into_iter().rev().fold(None, |act, sub| Some(link(sub, act)));
+    link(own, above)
 }
 
 type Holder = Result<(Run, Grant, AgentRecord), (Refusal, Rejection)>;

@@ -1,4 +1,5 @@
-//! Requests: from outside one begins a root run with its ceiling, from inside one narrows the run that it comes from.
+//! Requests: from outside one begins a root run with its ceiling, from inside one narrows the run that it comes from, or
+//! begins a child of it ([`crate::spawn`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,10 +52,22 @@ impl State {
             process,
             until: now.saturating_add(granted.seconds),
             golden: request.golden,
+            lin: Vec::new(),
             at: now,
         };
+        may_begin(&core, &run, now)?;
         let ceiling = state_grant(&run, granted, &request.asked, run.until, true, now)?;
-        not_revoked(&core, &run)?;
+        self.begin(&mut core, run, ceiling, held)
+    }
+
+    /// Records a run with its ceiling, and serves its socket where its key stays here.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        core: &mut Core,
+        run: Run,
+        ceiling: Grant,
+        held: Option<PrivateKey>,
+    ) -> Result<Requested, AuthorityError> {
         let socket = self.home.run_socket(run.id.as_str());
         // The socket first: a path that is too long, say, must not leave a run that nobody can use.
         let listener = held.is_some().then(|| socket::bind_run(&self.home, &run.id)).transpose()?;
@@ -62,11 +75,12 @@ impl State {
         if let Some(private) = held {
             core.held.insert(run.id.clone(), private);
         }
-        drop(core);
+        // Before anything else can end the run: its end closes the socket.
         if let Some(listener) = listener {
             socket::serve_run(self, run.id.clone(), listener)?;
         }
-        Ok(Requested { run, grant: ceiling, socket })
+        let spawned_by = core.journal.store().spawned_by(&run)?;
+        Ok(Requested { run, grant: ceiling, socket, spawned_by })
     }
 
     /// Grants a run something within its ceiling.
@@ -82,7 +96,8 @@ impl State {
         let grant = state_grant(&run, granted, asked, until, false, now)?;
         core.journal.record(&Change::Granted(Box::new(grant.clone())))?;
         let socket = self.home.run_socket(run.id.as_str());
-        Ok(Requested { run, grant, socket })
+        let spawned_by = core.journal.store().spawned_by(&run)?;
+        Ok(Requested { run, grant, socket, spawned_by })
     }
 
     /// The pseudonym of a person or workload, made when it is met for the first time.
@@ -116,7 +131,7 @@ impl State {
     }
 }
 
-fn judge(
+pub(crate) fn judge(
     state: &State,
     core: &Core,
     manifest: &remit_core::manifest::Manifest,
@@ -128,7 +143,8 @@ fn judge(
         let tools = store.tools(&server.name)?;
         let exposed = tools.into_iter().filter(|tool| tool.exposed).map(|tool| tool.name);
         let (exposed, prompts) = (exposed.collect(), server.prompts);
-        let offer = Offer { environment: server.environment, exposed, prompts, resources: server.resources };
+        let (resources, features) = (server.resources, server.features);
+        let offer = Offer { environment: server.environment, exposed, prompts, resources, features };
         offers.insert(server.name, offer);
     }
     let granted = grant(manifest, &offers, &state.config.gateway, asked)?;
@@ -136,7 +152,7 @@ fn judge(
     Ok(granted)
 }
 
-fn state_grant(
+pub(crate) fn state_grant(
     run: &Run,
     granted: Granted,
     asked: &Asked,
@@ -161,7 +177,7 @@ fn state_grant(
 }
 
 /// The run's key: its owner's public one, or a new one whose private half stays here.
-fn key(given: Option<&Jwk>) -> Result<(Jwk, Option<PrivateKey>), AuthorityError> {
+pub(crate) fn key(given: Option<&Jwk>) -> Result<(Jwk, Option<PrivateKey>), AuthorityError> {
     let Some(given) = given else {
         let (private, _seed) = PrivateKey::generate()?;
         return Ok((private.public().clone(), Some(private)));
@@ -172,6 +188,20 @@ fn key(given: Option<&Jwk>) -> Result<(Jwk, Option<PrivateKey>), AuthorityError>
     }
     let message = "the key is neither Ed25519 nor P-256".into();
     Err(refused(Code::RequestInvalid, message, "make one of these"))
+}
+
+/// Whether a run may begin, whoever asks for it: nobody that it names was revoked, and its process is no other run's,
+/// from which nothing could tell it.
+pub(crate) fn may_begin(core: &Core, run: &Run, now: i64) -> Result<(), AuthorityError> {
+    not_revoked(core, run)?;
+    let live = core.journal.store().live_runs(now)?;
+    match live.iter().find(|other| run.process.is_some() && other.process == run.process) {
+        None => Ok(()),
+        Some(other) => {
+            let message = format!("its process is that of the run `{}`", other.id);
+            Err(refused(Code::RequestInvalid, message, "name a process of its own: --pid PID"))
+        }
+    }
 }
 
 /// A person or an agent that was revoked begins nothing new.
@@ -209,7 +239,7 @@ fn taken_back(kind: remit_core::revoked::Kind, id: &str) -> (String, &'static st
     }
 }
 
-fn over(run: &RunId) -> AuthorityError {
+pub(crate) fn over(run: &RunId) -> AuthorityError {
     let help = "begin a new run: remit request SERVER/TOOL --for 15m --why \"…\"";
     refused(Code::TokenExpired, format!("the run `{run}` is over"), help)
 }

@@ -1,4 +1,8 @@
 //! Taking back: one entry of the feed, after which no gateway that follows it accepts what it names.
+//!
+//! **Invariant:** with a run all runs end that it began, and those that these began.
+
+use std::cmp::Reverse;
 
 use remit_audit::note;
 use remit_core::bundle::FeedPage;
@@ -20,7 +24,31 @@ impl State {
         by: &PrincipalId,
     ) -> Result<Revocation, AuthorityError> {
         let mut core = self.core();
-        let id = named(&core, kind, id)?;
+        let now = self.config.clock.now();
+        let id = named(&core, kind, id, now)?;
+        let over = ended(&core, kind, &id, now)?;
+        if matches!(kind, Kind::Key | Kind::Grant) {
+            // The tokens of what such a run began name neither its key nor its ceiling, but all of them name the run.
+            for run in &over {
+                self.take(&mut core, Kind::Run, run.to_string(), why, by)?;
+            }
+        }
+        let revocation = self.take(&mut core, kind, id, why, by)?;
+        for run in over {
+            self.end(&mut core, &run)?;
+        }
+        Ok(revocation)
+    }
+
+    /// One entry of the feed.
+    fn take(
+        &self,
+        core: &mut Core,
+        kind: Kind,
+        id: String,
+        why: &str,
+        by: &PrincipalId,
+    ) -> Result<Revocation, AuthorityError> {
         let revocation =
             Revocation { seq: core.revoked.seq().saturating_add(1), kind, id, at: self.config.clock.now() };
         core.journal.record(&Change::Revoked {
@@ -31,9 +59,6 @@ impl State {
         core.follow_feed()?;
         let seq = core.revoked.seq();
         self.feed.send_replace(seq);
-        for run in ended(&core, &revocation, self.config.clock.now())? {
-            self.end(&mut core, &run)?;
-        }
         Ok(revocation)
     }
 
@@ -46,12 +71,16 @@ impl State {
         Ok(principal)
     }
 
-    /// Ends a run: nothing is minted for it any more, and its socket is closed.
+    /// Ends a run and all below it: nothing is minted for them any more, and their sockets are closed.
     pub(crate) fn end(&self, core: &mut Core, run: &RunId) -> Result<(), AuthorityError> {
         let at = self.config.clock.now();
-        core.journal.record(&Change::Ended { run: run.clone(), at })?;
-        core.held.remove(run);
-        self.sockets.close(run);
+        let open = core.journal.store().open_runs()?;
+        // The deepest first: whenever this is interrupted, no run outlives its parent.
+        for run in below(&open, run).chain([run]) {
+            core.journal.record(&Change::Ended { run: run.clone(), at })?;
+            core.held.remove(run);
+            self.sockets.close(run);
+        }
         Ok(())
     }
 
@@ -65,7 +94,10 @@ impl State {
                 Ok(id) => store.grant(&id)?.map(|grant| grant.principal),
                 Err(_) => None,
             },
-            Kind::Token => store.token_grant(id)?.map(|grant| grant.principal),
+            Kind::Token => match store.token_grant(id)? {
+                Some(grant) => Some(grant.principal),
+                None => delegated(&core, id, self.config.clock.now())?.pop().map(|run| run.principal),
+            },
             _ => None,
         })
     }
@@ -80,15 +112,17 @@ impl State {
 }
 
 /// The id as the feed states it; refuses what names nothing.
-fn named(core: &Core, kind: Kind, id: &str) -> Result<String, AuthorityError> {
+fn named(core: &Core, kind: Kind, id: &str, now: i64) -> Result<String, AuthorityError> {
     let store = core.journal.store();
     let found = match kind {
-        Kind::Run | Kind::Root => run(core, id)?.is_some(),
+        Kind::Run => run(core, id)?.is_some(),
+        Kind::Root => run(core, id)?.is_some_and(|run| run.root == run.id),
         Kind::Grant => match id.parse() {
             Ok(grant) => store.grant(&grant)?.is_some(),
             Err(_) => false,
         },
-        Kind::Token => store.token_grant(id)?.is_some(),
+        // One that has expired still stands for what was begun by it.
+        Kind::Token => store.token_grant(id)?.is_some() || !delegated(core, id, now)?.is_empty(),
         Kind::Agent => store.agent_named(id)?.is_some(),
         Kind::Team => store.agents()?.iter().any(|agent| agent.id.team.as_str() == id),
         Kind::Principal => {
@@ -141,20 +175,52 @@ fn unknown(kind: Kind, id: &str) -> (String, &'static str) {
     (message, help)
 }
 
-/// Live runs that a revocation ends.
-fn ended(core: &Core, revocation: &Revocation, now: i64) -> Result<Vec<RunId>, AuthorityError> {
-    let id = revocation.id.as_str();
-    let hit = |run: &Run| match revocation.kind {
+/// Live runs that a revocation ends; those below them end with them.
+fn ended(core: &Core, kind: Kind, id: &str, now: i64) -> Result<Vec<RunId>, AuthorityError> {
+    let store = core.journal.store();
+    let ceiling = match (kind, id.parse()) {
+        (Kind::Grant, Ok(grant)) => store.grant(&grant)?.filter(|grant| grant.ceiling).map(|grant| grant.run),
+        _ => None,
+    };
+    let hit = |run: &Run| match kind {
         Kind::Run => run.id.as_str() == id,
         Kind::Root => run.root.as_str() == id,
         Kind::Agent => run.agent.short() == id || format!("{}/{}", run.agent.team, run.agent.name) == id,
         Kind::Team => run.agent.team.as_str() == id,
         Kind::Principal => run.principal.as_str() == id,
         Kind::Key => run.key.thumbprint() == id,
-        Kind::Token | Kind::Grant | Kind::Lockdown | Kind::Lift => false,
+        Kind::Token => run.lin.iter().any(|jti| jti == id),
+        // All that a run may do is within its ceiling. Without that, nothing is left of it.
+        Kind::Grant => ceiling.as_ref() == Some(&run.id),
+        Kind::Lockdown | Kind::Lift => false,
     };
-    let live = core.journal.store().live_runs(now)?;
-    Ok(live.into_iter().filter(hit).map(|run| run.id).collect())
+    let mut live = store.live_runs(now)?;
+    live.retain(hit);
+    // The deepest first: what was ended with its parent is not ended again.
+    live.sort_by_key(|run| Reverse(run.lin.len()));
+    Ok(live.into_iter().map(|run| run.id).collect())
+}
+
+/// Live runs that were begun by this token, or below one that was.
+fn delegated(core: &Core, jti: &str, now: i64) -> Result<Vec<Run>, AuthorityError> {
+    let mut live = core.journal.store().live_runs(now)?;
+    live.retain(|run| run.lin.iter().any(|by| by == jti));
+    Ok(live)
+}
+
+/// Runs below this one, the deepest first.
+fn below<'a>(runs: &'a [Run], of: &RunId) -> impl Iterator<Item = &'a RunId> {
+    let mut found: Vec<&Run> = Vec::new();
+    let mut next = vec![of];
+    while let Some(parent) = next.pop() {
+        let children = runs.iter().filter(|run| run.parent.as_ref() == Some(parent));
+        for child in children {
+            found.push(child);
+            next.push(&child.id);
+        }
+    }
+    found.sort_by_key(|run| Reverse(run.lin.len()));
+    found.into_iter().map(|run| &run.id)
 }
 
 fn run(core: &Core, id: &str) -> Result<Option<Run>, AuthorityError> {

@@ -5,9 +5,10 @@ use std::time::Instant;
 use clap::Args;
 use remit_authority::change::Grant;
 use remit_authority::grant::{Asked, Where};
-use remit_authority::socket::wire::{AdminAsk, Request, Requested, RunAsk};
+use remit_authority::socket::wire::{AdminAsk, Request, Requested, RunAsk, Spawn};
 use remit_core::constraint::{Constraint, Scalar};
 use remit_core::grant::Detail;
+use remit_core::id::Instance;
 use remit_core::manifest::Manifest;
 use serde_json::json;
 
@@ -21,7 +22,11 @@ use crate::time::{now, span, utc};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   remit request tickets/read_ticket --for 15m --why \"INC-42\"
-  remit request tickets/issue_refund --for 5m --why \"INC-42\" --where 'id=41' --where 'amount_cents<=5000' --where 'iban=*'")]
+  remit request tickets/issue_refund --for 5m --why \"INC-42\" --where 'id=41' --where 'amount_cents<=5000' --where 'iban=*'
+
+From inside a run, with REMIT_RUN or --run, less of what the run holds, or a run of another agent below it:
+  remit request tickets/read_ticket --for 5m --why \"only ticket 41\" --where 'id=41'
+  remit request tickets/read_ticket --for 5m --why \"to sum it up\" --agent support/reader")]
 pub(crate) struct RequestArgs {
     /// What is needed: SERVER/TOOL, prompt:SERVER/NAME or resource:SERVER/URI
     #[arg(required = true, value_name = "SERVER/TOOL")]
@@ -36,13 +41,14 @@ pub(crate) struct RequestArgs {
     /// Once one argument of a tool is constrained, those that are not named are refused
     #[arg(long = "where", value_name = "ARG=VALUE", value_parser = constraint)]
     constraints: Vec<Where>,
-    /// The agent: TEAM/NAME or TEAM/NAME@VERSION [default: that of ./agent.toml]
+    /// The agent: TEAM/NAME or TEAM/NAME@VERSION [default: that of ./agent.toml]. From inside a run it begins a child run
+    /// of that agent, within the run's ceiling
     #[arg(long, value_name = "AGENT")]
     agent: Option<String>,
     /// On whose behalf; another than you needs the PIN [default: the operating-system user]
     #[arg(long, value_name = "NAME")]
     principal: Option<String>,
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["agent", "principal", "pid"])]
+    #[arg(long, value_name = "RUN", conflicts_with = "principal")]
     #[arg(help = "Ask from inside a run, within its ceiling: its id or socket [env: REMIT_RUN]")]
     run: Option<String>,
     /// The process whose descendants are the run: this command's child, or its own
@@ -61,7 +67,7 @@ pub(crate) fn run(request: &RequestArgs, context: &Context) -> Result<Exit, CliE
         why: request.why.clone(),
     };
     let given: Requested = match ask::run_socket(context, request.run.as_deref()) {
-        Some(socket) => ask::run(context, &socket, &RunAsk::Request { asked })?,
+        Some(socket) => ask::run(context, &socket, &inside(request, asked)?)?,
         None => ask::admin_with_pin(
             context,
             &AdminAsk::Request(Box::new(Request {
@@ -78,9 +84,34 @@ pub(crate) fn run(request: &RequestArgs, context: &Context) -> Result<Exit, CliE
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let facts = json!({
         "run": given.run, "grant": given.grant, "tools": tools(&given.grant), "socket": given.socket, "took_ms": took_ms,
+        "spawned_by": given.spawned_by,
     });
     context.out.facts(&facts, |out| people(&given, took_ms, &context.home.flag(&context.env), out));
     Ok(Exit::Fine)
+}
+
+/// What is asked of the run's own socket: less of what it holds, or, where an agent is named, a run of it below this one.
+fn inside(request: &RequestArgs, asked: Asked) -> Result<RunAsk, CliError> {
+    if request.principal.is_some() {
+        return Err(CliError::unevaluated(
+            "a run acts for whom it was launched, and so does all that it asks for",
+            "leave --principal out, or ask from outside every run",
+        ));
+    }
+    match (&request.agent, request.pid) {
+        (Some(agent), pid) => Ok(RunAsk::Spawn(Box::new(Spawn { agent: agent.clone(), asked, pid }))),
+        (None, None) => Ok(RunAsk::Request { asked }),
+        (None, Some(_)) => Err(CliError::unevaluated(
+            "a grant within a run has no process of its own",
+            "leave --pid out, or begin a child run: --agent TEAM/NAME",
+        )),
+    }
+}
+
+/// The run that began this one, and the run that began that one, as people read it; nothing where it is a root.
+pub(crate) fn parentage(spawned_by: &[Instance]) -> Option<String> {
+    let names: Vec<String> = spawned_by.iter().map(|link| format!("{} ({})", link.run, link.agent.short())).collect();
+    (!names.is_empty()).then(|| format!("a child of {}", names.join(", a child of ")))
 }
 
 /// All that was granted, as it is asked for.
@@ -93,7 +124,8 @@ pub(crate) fn tools(grant: &Grant) -> Vec<String> {
             Constraint::Exact { value: Scalar::Text(uri) } => format!("resource:{server}/{uri}"),
             _ => format!("resource:{server}/*"),
         });
-        tools.chain(prompts).chain(resources).collect::<Vec<_>>()
+        let features = detail.features.iter().map(|feature| format!("client:{server}/{}", feature.name()));
+        tools.chain(prompts).chain(resources).chain(features).collect::<Vec<_>>()
     };
     grant.details.iter().flat_map(of).collect()
 }
@@ -111,10 +143,15 @@ fn people(given: &Requested, took_ms: u64, home: &str, out: &Out) {
         tools.join(", "),
         given.run.agent.short()
     ));
-    out.line(format!("run    {}", given.run.id));
+    let (id, parentage) = (&given.run.id, parentage(&given.spawned_by));
+    out.line(parentage.as_ref().map_or_else(|| format!("run    {id}"), |of| format!("run    {id}, {of}")));
     out.line(format!("until  {} ({left}), decided by {}", utc(given.grant.until), given.grant.by));
     let server = given.grant.details.first().map_or("SERVER", server);
-    out.line(format!("next   remit{home} token {server} --run {}", given.run.id));
+    // What its parent asks on its socket is refused: whatever is to be the child is started with its name.
+    out.line(match parentage {
+        Some(_) => format!("next   REMIT_RUN={id} remit{home} token {server}"),
+        None => format!("next   remit{home} token {server} --run {id}"),
+    });
 }
 
 /// The agent that is named, or that the manifest of the working directory describes.

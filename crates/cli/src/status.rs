@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::health::{self, Health};
 use crate::out::{Out, Style, quoted};
-use crate::request::tools;
+use crate::request::{parentage, tools};
 use crate::time::{now, span};
 
 #[derive(Debug, Args)]
@@ -25,6 +25,9 @@ pub(crate) fn run(status: &StatusArgs, context: &Context) -> Result<Exit, CliErr
         let found: RunStatus = ask::run(context, &socket, &RunAsk::Status {})?;
         context.out.facts(&found, |out| {
             out.line(format!("run {} of {}", found.run.id, found.run.agent.short()));
+            if let Some(of) = parentage(&found.spawned_by) {
+                out.line(format!("  {of}"));
+            }
             found.grants.iter().for_each(|grant| line(grant, out));
         });
         return Ok(Exit::Fine);
@@ -70,10 +73,11 @@ fn people(authority: &Status, gateway: &Health, (runs, grants): (&[Run], &[Grant
     }
     for run in runs {
         out.line(format!(
-            "run        {}  {}, {} left",
+            "run        {}  {}, {} left{}",
             run.id,
             run.agent.short(),
-            span(run.until.saturating_sub(now()))
+            span(run.until.saturating_sub(now())),
+            run.parent.as_ref().map_or_else(String::new, |parent| format!(", a child of {parent}")),
         ));
         grants.iter().filter(|grant| grant.run == run.id).for_each(|grant| line(grant, out));
     }

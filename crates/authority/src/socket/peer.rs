@@ -7,6 +7,10 @@
 //! The second costs an honest launch nothing and catches a model that types commands; a program that means to can
 //! write over its own environment, which no kernel keeps for us.
 //!
+//! Processes of a child run descend from its parent's. **Invariant:** what is read on the way from the first process down
+//! leads only down the tree of runs: whatever a child starts, and however it marks it, is never its parent's again. A
+//! child that was neither bound to a process nor started with `REMIT_RUN` is told from its parent by nothing.
+//!
 //! What this does not do: a process that forks twice is adopted by init, or by the next subreaper, and no longer
 //! descends from its run. A launcher that is itself a subreaper (`PR_SET_CHILD_SUBREAPER`) and whose own process is
 //! the run's keeps such orphans below itself for as long as it lives; only the sandbox, which hides the socket, ends it.
@@ -14,6 +18,7 @@
 
 use std::io::Read as _;
 
+use remit_core::claims::DELEGATION_DEPTH_MAX;
 use remit_core::id::RunId;
 use tokio::net::UnixStream;
 
@@ -38,9 +43,9 @@ pub(crate) struct Peer {
 pub(crate) enum Place {
     /// Outside every live run.
     Outside,
-    /// Within this run.
+    /// Within this run, by its process.
     Within(RunId),
-    /// It, or a process that it descends from, was started with this in `REMIT_RUN`: a run's id or the path of its socket.
+    /// It, or a process that it descends from, was started with this in `REMIT_RUN`: the run's id.
     Marked(String),
 }
 
@@ -50,9 +55,32 @@ impl Place {
         match self {
             Self::Outside => true,
             Self::Within(within) => within == run,
-            Self::Marked(mark) => mark.split('/').any(|part| part == run.as_str()),
+            Self::Marked(mark) => mark == run.as_str(),
         }
     }
+
+    /// Where a process belongs that descends from one that belongs here, and was started with this in `REMIT_RUN`.
+    fn marked(self, mark: String, runs: &[Run]) -> Self {
+        let own = match &self {
+            Self::Outside => return Self::Marked(mark),
+            Self::Within(run) => run.as_str(),
+            Self::Marked(own) => own,
+        };
+        let live = runs.iter().find(|run| run.id.as_str() == mark);
+        match live {
+            // To the parent or to another tree no mark leads; one of a run that is over leads out of all of them.
+            _ if own == mark => self,
+            Some(run) if !descends(run, own, runs) => self,
+            _ => Self::Marked(mark),
+        }
+    }
+}
+
+/// Whether a live run is below another one.
+fn descends(run: &Run, from: &str, runs: &[Run]) -> bool {
+    let parent = |run: &&Run| runs.iter().find(|other| run.parent.as_ref() == Some(&other.id));
+    let above = std::iter::successors(Some(run), parent).skip(1).take(DELEGATION_DEPTH_MAX as usize);
+    above.into_iter().any(|other| other.id.as_str() == from)
 }
 
 /// The peer, where it is of our own user and its process can be named.
@@ -66,17 +94,22 @@ pub(crate) fn peer(stream: &UnixStream) -> Option<Peer> {
 /// Where a process belongs; nothing where its parents cannot all be read.
 pub(crate) fn place(pid: i32, runs: &[Run]) -> Option<Place> {
     let mut next = pid;
-    let mut mark = None;
+    let mut marks = Vec::new();
     for _ in 0..PARENTS_MAX {
         let (parent, process) = stat(next)?;
-        if let Some(run) = runs.iter().find(|run| run.process == Some(process)) {
-            return Some(Place::Within(run.id.clone()));
+        let own = runs.iter().find(|run| run.process == Some(process));
+        if own.is_none() {
+            marks.extend(marked(next));
         }
-        mark = mark.or_else(|| marked(next));
-        if parent == 0 {
-            return Some(mark.map_or(Place::Outside, Place::Marked));
-        }
-        next = parent;
+        let first = match own {
+            Some(run) => Place::Within(run.id.clone()),
+            None if parent == 0 => Place::Outside,
+            None => {
+                next = parent;
+                continue;
+            }
+        };
+        return Some(marks.into_iter().rev().fold(first, |place, mark| place.marked(mark, runs)));
     }
     None
 }
@@ -92,7 +125,10 @@ fn marked(pid: i32) -> Option<String> {
 
 fn mark(environ: &[u8]) -> Option<String> {
     let value = environ.split(|byte| *byte == 0).find_map(|pair| pair.strip_prefix(RUN))?;
-    (!value.is_empty()).then(|| String::from_utf8_lossy(value).into_owned())
+    let text = String::from_utf8_lossy(value);
+    // An id, or the path of the run's socket: the directory that it lies in has the run's name.
+    let id = text.rsplit('/').nth(1).unwrap_or(&text);
+    (!text.is_empty()).then(|| id.to_owned())
 }
 
 /// A process with its time of start, where it is `ancestor` or descends from it.
@@ -144,11 +180,45 @@ mod tests {
         for without in [&b"A=REMIT_RUN=r-1\0"[..], b"REMIT_RUN=\0", b"XREMIT_RUN=r-1\0", b""] {
             assert_eq!(mark(without), None);
         }
+        for path in ["/h/authority/runs/r-1/sock", "runs/r-1/sock", "/r-2/r-1/sock"] {
+            assert_eq!(mark(format!("REMIT_RUN={path}\0").as_bytes()).as_deref(), Some("r-1"));
+        }
         let run = |text: &str| text.parse::<RunId>().unwrap();
-        let (own, other) = (run("r-aaaaaaaaaaaaaaaaaaaa"), run("r-bbbbbbbbbbbbbbbbbbbb"));
-        for mark in ["r-aaaaaaaaaaaaaaaaaaaa", "/h/authority/runs/r-aaaaaaaaaaaaaaaaaaaa/sock"] {
-            let place = Place::Marked(mark.to_owned());
-            assert_eq!((place.may_ask(&own), place.may_ask(&other)), (true, false), "{mark}");
+        let place = Place::Marked("r-1".into());
+        assert_eq!((place.may_ask(&run("r-1")), place.may_ask(&run("r-2"))), (true, false));
+    }
+
+    fn run(id: &str, parent: Option<&str>) -> Run {
+        let parent = parent.map_or(serde_json::Value::Null, Into::into);
+        serde_json::from_value(serde_json::json!({
+            "id": id, "root": "r-1", "parent": parent, "agent": "spiffe://acme.example/agent/support/triage/1",
+            "principal": "p-1", "key": { "kty": "OKP", "crv": "Ed25519", "x": "" }, "key_held": true, "until": 1, "at": 0,
+        }))
+        .unwrap()
+    }
+
+    /// Break: take the nearest mark, or the farthest.
+    #[test]
+    fn marks_lead_down_the_tree_of_runs_and_nowhere_else() {
+        let runs = [run("r-1", None), run("r-2", Some("r-1")), run("r-3", Some("r-2")), run("r-9", None)];
+        let within = |id: &str| Place::Within(id.parse().unwrap());
+        let marked = |id: &str| Place::Marked(id.into());
+        for (first, marks, expected) in [
+            (Place::Outside, &[][..], Place::Outside),
+            (Place::Outside, &["r-1"], marked("r-1")),
+            (Place::Outside, &["r-1", "r-2", "r-2", "r-3"], marked("r-3")),
+            (Place::Outside, &["r-1", "r-3", "r-2", "r-1"], marked("r-3")),
+            (Place::Outside, &["r-2", "r-1", "r-9"], marked("r-2")),
+            (Place::Outside, &["r-over", "r-1"], marked("r-over")),
+            (Place::Outside, &["r-1", "r-over", "r-2", "r-1"], marked("r-over")),
+            (within("r-1"), &["r-1"], within("r-1")),
+            (within("r-1"), &["r-9", "r-1"], within("r-1")),
+            (within("r-1"), &["r-1", "r-2", "r-1"], marked("r-2")),
+            (within("r-2"), &["r-1", "r-2"], within("r-2")),
+            (within("r-1"), &["r-over", "r-1"], marked("r-over")),
+        ] {
+            let found = marks.iter().fold(first.clone(), |place, mark| place.marked((*mark).into(), &runs));
+            assert_eq!(found, expected, "{first:?} {marks:?}");
         }
     }
 

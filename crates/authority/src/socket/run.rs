@@ -1,8 +1,9 @@
-//! A run's socket: what the run is, its tokens, and less of what it holds.
+//! A run's socket: what the run is, its tokens, less of what it holds, and the runs that it begins.
 //!
 //! **Invariant:** nothing that is asked here reaches another run, widens this one, or gives its private key away.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use remit_core::id::{GrantId, RunId, ServerName};
 use remit_core::rejection::{Code, Rejection};
@@ -11,6 +12,7 @@ use super::peer::{self, Peer};
 use super::wire::{Line, RunAsk, RunStatus, TokenGiven};
 use super::{line, not_a_request, reply};
 use crate::authority::State;
+use crate::change::Process;
 use crate::error::AuthorityError;
 use crate::grant::location;
 use crate::mint::{Minted, Wanted};
@@ -18,10 +20,10 @@ use crate::proof;
 
 type Reply = Result<serde_json::Value, AuthorityError>;
 
-pub(super) fn answer(state: &State, run: &RunId, peer: Option<Peer>, text: &[u8]) -> Vec<u8> {
-    let answered = own(state, run, peer).and_then(|()| {
+pub(super) fn answer(state: &Arc<State>, run: &RunId, peer: Option<Peer>, text: &[u8]) -> Vec<u8> {
+    let answered = own(state, run, peer).and_then(|peer| {
         let asked: Line<RunAsk> = serde_json::from_slice(text).map_err(|error| not_a_request(&error))?;
-        act(state, run, asked.ask)
+        act(state, run, peer, asked.ask)
     });
     line(answered)
 }
@@ -32,11 +34,11 @@ pub(super) fn refuse(state: &State, run: &RunId, peer: Option<Peer>) -> Option<V
 }
 
 /// The run's own processes, and those outside every run; never another run's, and never one that cannot be placed.
-fn own(state: &State, run: &RunId, peer: Option<Peer>) -> Result<(), AuthorityError> {
+fn own(state: &State, run: &RunId, peer: Option<Peer>) -> Result<Peer, AuthorityError> {
     let live = state.core().journal.store().live_runs(state.config.clock.now())?;
-    let place = peer.and_then(|peer| peer::place(peer.pid, &live));
-    match place {
-        Some(place) if place.may_ask(run) => Ok(()),
+    let found = peer.and_then(|peer| Some((peer, peer::place(peer.pid, &live)?)));
+    match found {
+        Some((peer, place)) if place.may_ask(run) => Ok(peer),
         _ => Err(refused(
             Code::InsufficientScope,
             "this socket is another run's".into(),
@@ -45,13 +47,29 @@ fn own(state: &State, run: &RunId, peer: Option<Peer>) -> Result<(), AuthorityEr
     }
 }
 
-fn act(state: &State, run: &RunId, ask: RunAsk) -> Reply {
+fn act(state: &Arc<State>, run: &RunId, peer: Peer, ask: RunAsk) -> Reply {
     match ask {
         RunAsk::Status {} => status(state, run),
         RunAsk::Request { asked } => reply(state.narrow(run, &asked)?),
+        RunAsk::Spawn(spawn) => {
+            let process = spawn.pid.map(|pid| process(state, peer, pid)).transpose()?;
+            reply(state.spawn(run, &spawn, process)?)
+        }
         RunAsk::Token { server, grant } => token(state, run, &server, grant),
         RunAsk::Headers { url, method, grant } => headers(state, run, &url, &method, grant),
     }
+}
+
+/// The process of a child: the one that asks, or one that it started. It belongs where that one belongs, so that what is
+/// another run's already stays that run's.
+fn process(state: &State, peer: Peer, pid: i32) -> Result<Process, AuthorityError> {
+    let live = state.core().journal.store().live_runs(state.config.clock.now())?;
+    let place = |pid| peer::place(pid, &live);
+    let found = peer::descendant(pid, peer.pid).filter(|_| place(pid).is_some() && place(pid) == place(peer.pid));
+    found.ok_or_else(|| {
+        let message = format!("process {pid} is not the one that asks, nor was it started by it in the same run");
+        refused(Code::RequestInvalid, message, "name a process that asks, or that it started: --pid PID")
+    })
 }
 
 fn status(state: &State, id: &RunId) -> Reply {
@@ -64,7 +82,8 @@ fn status(state: &State, id: &RunId) -> Reply {
     })?;
     let mut grants = store.grants_of(id, now)?;
     grants.sort_by_key(|grant| !grant.ceiling);
-    reply(RunStatus { run, grants })
+    let spawned_by = store.spawned_by(&run)?;
+    reply(RunStatus { run, grants, spawned_by })
 }
 
 fn token(state: &State, run: &RunId, server: &ServerName, grant: Option<GrantId>) -> Reply {

@@ -2,10 +2,11 @@
 //!
 //! `{"pin":"…","ask":{"op":"…",…}}` is answered with `{"ok":…}` or `{"error":{"code":…,"message":…,"help":…}}`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use remit_core::feature::Feature;
 use remit_core::grant::Detail;
-use remit_core::id::{AgentId, GrantId, RunId, ServerName, ToolName};
+use remit_core::id::{AgentId, GrantId, Instance, RunId, ServerName, ToolName};
 use remit_core::jws::Jwk;
 use remit_core::registry::{Environment, Upstream};
 use remit_core::rejection::Rejection;
@@ -157,6 +158,16 @@ pub struct AddServer {
     /// Whether resources may be read at all.
     #[serde(default)]
     pub resources: bool,
+    /// Features of a client that it may use, where that was granted.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub features: BTreeSet<Feature>,
+}
+
+impl AddServer {
+    /// Whether anything of it is on the menu from the start.
+    pub(crate) fn shows_something(&self) -> bool {
+        !self.expose.is_empty() || !self.prompts.is_empty() || self.resources || !self.features.is_empty()
+    }
 }
 
 /// A request from outside every run.
@@ -181,7 +192,8 @@ pub struct Request {
     pub golden: bool,
 }
 
-/// What can be asked of a run's socket. All of it concerns that run alone, and none of it widens what it may do.
+/// What can be asked of a run's socket. All of it concerns that run and what it begins, and none of it widens what it
+/// may do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum RunAsk {
@@ -192,6 +204,8 @@ pub enum RunAsk {
         /// What is asked for.
         asked: Asked,
     },
+    /// Begins a run of another agent below this one: [`Requested`].
+    Spawn(Box<Spawn>),
     /// A token for one server: [`TokenGiven`].
     Token {
         /// The server.
@@ -210,6 +224,19 @@ pub enum RunAsk {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         grant: Option<GrantId>,
     },
+}
+
+/// A request from inside a run for a run below it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spawn {
+    /// `<team>/<name>` or `<team>/<name>@<version>`.
+    pub agent: String,
+    /// What is asked for.
+    pub asked: Asked,
+    /// The process whose descendants are the run: the asking one, or one that it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
 }
 
 /// How the authority is.
@@ -296,6 +323,9 @@ pub struct Requested {
     pub grant: Grant,
     /// The run's socket.
     pub socket: std::path::PathBuf,
+    /// The instances that delegated to the run, the nearest first; none where it is a root.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spawned_by: Vec<Instance>,
 }
 
 /// A signing key was added.
@@ -323,6 +353,9 @@ pub struct RunStatus {
     pub run: Run,
     /// Its grants, the ceiling first.
     pub grants: Vec<Grant>,
+    /// The instances that delegated to it, the nearest first; none where it is a root.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spawned_by: Vec<Instance>,
 }
 
 /// A token. No `Debug`.

@@ -1,7 +1,7 @@
 //! Questions to the database.
 
 use remit_core::bundle::FEED_PAGE_MAX;
-use remit_core::id::{AgentId, GrantId, PrincipalId, RunId, ServerName};
+use remit_core::id::{AgentId, GrantId, Instance, PrincipalId, RunId, ServerName};
 use remit_core::revoked::Revocation;
 use rusqlite::{OptionalExtension as _, Params, params};
 use serde::de::DeserializeOwned;
@@ -108,10 +108,22 @@ impl Store {
         self.all(sql, [now])
     }
 
-    /// Runs that are over by their time, but were not ended.
-    pub(crate) fn overdue_runs(&self, now: i64) -> List<Run> {
-        let sql = "SELECT record FROM runs WHERE ended IS NULL AND until <= ?1";
-        self.all(sql, [now])
+    /// Runs that were not ended, whether or not their time is over.
+    pub(crate) fn open_runs(&self) -> List<Run> {
+        self.all("SELECT record FROM runs WHERE ended IS NULL", [])
+    }
+
+    /// The acting instances that delegated to a run, the nearest first.
+    pub(crate) fn spawned_by(&self, run: &Run) -> List<Instance> {
+        let mut above = Vec::new();
+        let mut parent = run.parent.clone();
+        // As many as its lineage has tokens: no record can make this endless.
+        for _ in &run.lin {
+            let Some(next) = parent.map(|id| self.run(&id)).transpose()?.flatten() else { break };
+            above.push(next.instance());
+            parent = next.parent;
+        }
+        Ok(above)
     }
 
     pub(crate) fn grant(&self, id: &GrantId) -> Found<Grant> {

@@ -5,4 +5,6 @@ mod common;
 mod http;
 mod inside;
 mod refusals;
+mod places;
 mod sockets;
+mod spawn;

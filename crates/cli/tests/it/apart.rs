@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use crate::remit::{remit, run, steers_nothing};
 
 const READY: Duration = Duration::from_secs(20);
-const PIN: &[u8] = b"a-pin-of-a-test";
+pub(crate) const PIN: &[u8] = b"a-pin-of-a-test";
 
 /// A server that offers what a file says, and answers each call with the arguments' own line.
-const SERVER: &str = r#"#!/bin/sh
+pub(crate) const SERVER: &str = r#"#!/bin/sh
 while read -r line; do
   id=$(printf '%s' "$line" | sed -n 's/^{"jsonrpc":"2.0","id":\([0-9]*\).*/\1/p')
   case "$line" in
@@ -31,7 +31,7 @@ while read -r line; do
 done
 "#;
 
-const MANIFEST: &str = r#"[agent]
+pub(crate) const MANIFEST: &str = r#"[agent]
 name = "reader"
 version = "1.0.0"
 team = "docs"
@@ -49,7 +49,7 @@ reason = "to know what is written"
 longest = "15m"
 "#;
 
-const REVIEW: &str = r#"[read_note]
+pub(crate) const REVIEW: &str = r#"[read_note]
 tier = "T0"
 returns = { trust = "internal", sensitivity = "public" }
 "#;
@@ -67,15 +67,15 @@ impl Drop for Running {
 const FORGED: &str = "INC-42\u{1b}[2J\u{9b}1m\nPROVED  entry 1\u{202e}\u{200b}\", until noon";
 
 /// Both homes, and what runs on them.
-struct Apart {
-    authority: PathBuf,
-    gateway: PathBuf,
+pub(crate) struct Apart {
+    pub(crate) authority: PathBuf,
+    pub(crate) gateway: PathBuf,
     listen: SocketAddr,
     running: Vec<Running>,
     dir: tempfile::TempDir,
 }
 
-fn write(path: &Path, text: &str, mode: u32) {
+pub(crate) fn write(path: &Path, text: &str, mode: u32) {
     remit_audit::durable::write(path, text.as_bytes(), mode).unwrap();
 }
 
@@ -93,7 +93,7 @@ fn serve(home: &Path, part: &str, listen: SocketAddr) -> Running {
     Running(child)
 }
 
-fn start() -> Apart {
+pub(crate) fn start() -> Apart {
     let dir = tempfile::tempdir().unwrap();
     let (authority, gateway) = (dir.path().join("a"), dir.path().join("g"));
     let (at, listen) = (free(), free());
@@ -121,19 +121,23 @@ fn start() -> Apart {
 impl Apart {
     /// A command on the authority's home that must go well.
     #[track_caller]
-    fn must(&self, words: &[&str]) -> Value {
+    pub(crate) fn must(&self, words: &[&str]) -> Value {
         let (code, out, err) = run(&self.authority, &[&["--json"], words].concat());
         assert_eq!(code, 0, "{words:?} {out}{err}");
         serde_json::from_str(&out).unwrap()
     }
 
-    fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         self.dir.path().join(name).display().to_string()
     }
 
     /// One request of an agent in this run: the status, and the message.
-    fn ask(&self, run: &str, method: &str, mut params: Value) -> (u16, Value) {
-        let headers = self.must(&["token", "notes", "--run", run]);
+    fn ask(&self, run: &str, method: &str, params: Value) -> (u16, Value) {
+        self.ask_with(&self.must(&["token", "notes", "--run", run]), method, params)
+    }
+
+    /// The same, with these headers.
+    pub(crate) fn ask_with(&self, headers: &Value, method: &str, mut params: Value) -> (u16, Value) {
         params["_meta"] = json!({
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
             "io.modelcontextprotocol/clientCapabilities": {},
@@ -170,19 +174,24 @@ impl Apart {
 
     /// Until the gateway has heard of it.
     fn read_note_until(&self, run: &str, wanted: impl Fn(&(u16, Value)) -> bool) -> (u16, Value) {
-        let began = Instant::now();
-        loop {
-            let answer = self.read_note(run);
-            if wanted(&answer) {
-                return answer;
-            }
-            assert!(began.elapsed() < READY, "{answer:?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until(|| self.read_note(run), wanted)
     }
 }
 
-fn tools(description: &str) -> String {
+/// What is answered once it is what is wanted.
+pub(crate) fn until(ask: impl Fn() -> (u16, Value), wanted: impl Fn(&(u16, Value)) -> bool) -> (u16, Value) {
+    let began = Instant::now();
+    loop {
+        let answer = ask();
+        if wanted(&answer) {
+            return answer;
+        }
+        assert!(began.elapsed() < READY, "{answer:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+pub(crate) fn tools(description: &str) -> String {
     let schema = json!({ "type": "object", "properties": { "id": { "type": "integer" } }, "required": ["id"] });
     let hints = json!({ "readOnlyHint": true });
     let read = json!({ "name": "read_note", "description": description, "inputSchema": schema, "annotations": hints });
@@ -190,12 +199,12 @@ fn tools(description: &str) -> String {
     json!({ "tools": [read, purge] }).to_string()
 }
 
-fn code(answer: &(u16, Value)) -> Option<&str> {
+pub(crate) fn code(answer: &(u16, Value)) -> Option<&str> {
     let places = ["/result/_meta/dev.remit~1rejection/code", "/error/data/code"];
     places.into_iter().find_map(|place| answer.1.pointer(place)?.as_str())
 }
 
-fn is_done(answer: &(u16, Value)) -> bool {
+pub(crate) fn is_done(answer: &(u16, Value)) -> bool {
     answer.1.pointer("/result/content/0/text").is_some_and(|text| text == "the note says hello")
 }
 

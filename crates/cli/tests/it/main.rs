@@ -27,6 +27,8 @@ mod remit;
 #[cfg(feature = "demo")]
 mod replay;
 #[cfg(test)]
+mod spawn;
+#[cfg(test)]
 mod up;
 #[cfg(test)]
 mod words;
