@@ -100,10 +100,12 @@ fn each(input: &Input, actions: impl IntoIterator<Item = Action>) -> Vec<Input> 
 fn all(first: Plan, more: impl Iterator<Item = Result<Plan, Plan>>) -> Result<Plan, Plan> {
     let mut sum = first;
     for plan in more {
+        if matches!(sum.outcome, Outcome::Forbid(_)) {
+            break;
+        }
         let plan = plan?;
         sum.policies.extend(plan.policies);
         match (plan.outcome, &mut sum.outcome) {
-            (_, Outcome::Forbid(_)) => return Ok(sum),
             (Outcome::Permit, _) => {}
             (Outcome::Pending(gates), Outcome::Pending(more)) => more.extend(gates),
             (stricter, outcome) => *outcome = stricter,

@@ -47,9 +47,13 @@ fn verdict(policies: &[Policy], world: &World) -> Result<Verdict, Code> {
 
 /// What is really asked for, as calls of their own, and whether the call itself is one.
 fn opened(world: &World) -> Result<(Vec<World>, bool), Code> {
-    let as_call = |asked| World { asked, arguments: Arguments::Object(vec![]), ..world.clone() };
+    let as_call = |asked| World { asked, arguments: Arguments::Object(vec![]), answers: vec![], ..world.clone() };
     let opened = match world.asked {
-        Asked::Tool(_) | Asked::Prompt(_) | Asked::Resource(_) => return Ok((vec![world.clone()], true)),
+        Asked::Tool(_) | Asked::Prompt(_) | Asked::Resource(_) | Asked::Answer(_) => {
+            let answers = world.answers.iter().map(|feature| as_call(Asked::Answer(feature)));
+            return Ok(([world.clone()].into_iter().chain(answers).collect(), true));
+        }
+        Asked::Question(feature) => return Ok((vec![as_call(Asked::Answer(feature))], false)),
         Asked::Method => return Ok((vec![], false)),
         Asked::Unheard => return Err(Code::Unknown),
         Asked::Complete(prompt) => vec![as_call(Asked::Prompt(prompt))],
@@ -83,22 +87,28 @@ fn granted<'a>(world: &World, token: &'a Token) -> Result<&'a Limits, Code> {
     let server = world.server().ok_or(Code::Unknown)?;
     refuse(matches!(world.arguments, Arguments::Broken(_)), Code::ArgumentsInvalid)?;
     let ours = token.grant_for == world.server;
+    let lacks = |kind: &str, name| {
+        let declared = token.who().needs.contains(&&*format!("{kind}{}/{name}", world.server));
+        if declared { Code::InsufficientScope } else { Code::Unknown }
+    };
     let find = |list: &'a [Granted], name| list.iter().find(|g| ours && g.0 == name).map(|g| &*g.1);
     match world.asked {
         Asked::Resource(uri) => {
-            let covered = ours && server.2 && token.resources.contains(&uri);
-            refuse(!covered, Code::Unknown).map(|()| UNLIMITED)
+            refuse(!server.2, Code::Unknown)?;
+            refuse(!ours || !token.resources.contains(&uri), lacks("resource:", uri)).map(|()| UNLIMITED)
+        }
+        Asked::Answer(feature) => {
+            refuse(!server.4.contains(&feature), Code::Unknown)?;
+            refuse(!ours || !token.features.contains(&feature), lacks("client:", feature)).map(|()| UNLIMITED)
         }
         Asked::Prompt(name) => {
             refuse(!server.3.contains(&name), Code::Unknown)?;
-            find(&token.prompts, name).ok_or(Code::Unknown)
+            find(&token.prompts, name).ok_or(lacks("prompt:", name))
         }
         Asked::Tool(name) => {
-            let id = world.tool().ok_or(Code::Unknown)?.id;
-            let declared = token.who().needs.contains(&id);
+            world.tool().ok_or(Code::Unknown)?;
             let found = find(&token.tools, name).or_else(|| find(&token.tools, "*"));
-            refuse(found.is_none() && declared, Code::InsufficientScope)?;
-            let found = found.ok_or(Code::Unknown)?;
+            let found = found.ok_or(lacks("", name))?;
             refuse(world.drifted, Code::PinChanged).map(|()| found)
         }
         _ => refuse(!ours, Code::Unknown).map(|()| UNLIMITED),
@@ -182,6 +192,7 @@ fn speaks_of(policy: &Policy, world: &World, token: &Token) -> bool {
         On::Tool(id) => tool == Some(id),
         On::Resources => matches!(world.asked, Asked::Resource(_)),
         On::Prompts => matches!(world.asked, Asked::Prompt(_)),
+        On::Answers => matches!(world.asked, Asked::Answer(_)),
     };
     who && on
 }

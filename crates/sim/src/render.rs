@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::world::{
     AGENTS, Agent, Approval, Arguments, Asked, Flaw, Granted, Is, Limit, NOW, OWN, On, Policy, Presented, REGISTERED,
-    SERVERS, TOOLS, Token, Tool, When, Who, World,
+    SERVERS, Server, TOOLS, Token, Tool, When, Who, World,
 };
 
 const DOMAIN: &str = "acme.example";
@@ -34,6 +34,7 @@ pub fn cedar(policy: &Policy) -> String {
         On::Tool(id) => format!("action == Action::\"{id}\", resource"),
         On::Resources => "action == Action::\"ReadResource\", resource".to_owned(),
         On::Prompts => "action == Action::\"GetPrompt\", resource".to_owned(),
+        On::Answers => "action == Action::\"AnswerServer\", resource".to_owned(),
     };
     let effect = if policy.permit { "permit" } else { "forbid" };
     let (gate, unless) = match policy.gate {
@@ -107,11 +108,11 @@ pub fn bundle(policies: &[Policy]) -> Compiled {
     compiled.unwrap_or_else(|why| panic!("the rendered bundle does not compile: {why}"))
 }
 
-fn server((name, environment, resources, prompts): &(&str, &str, bool, &[&str])) -> Value {
+fn server((name, environment, resources, prompts, features): &Server) -> Value {
     let own = |tool: &&Tool| tool.id.split_once('/').is_some_and(|(server, _)| server == *name);
     json!({
         "name": name, "environment": environment, "resources": resources, "prompts": prompts,
-        "upstream": {"transport": "http", "url": "https://up.example"},
+        "features": features, "upstream": {"transport": "http", "url": "https://up.example"},
         "tools": TOOLS.iter().filter(own).map(tool).collect::<Vec<_>>(),
     })
 }
@@ -170,6 +171,8 @@ pub fn input(world: &World) -> Input {
         Asked::Tool(name) => json!({"call_tool": name}),
         Asked::Prompt(name) => json!({"get_prompt": name}),
         Asked::Resource(uri) => json!({"read_resource": uri}),
+        Asked::Answer(feature) => json!({"answer": feature}),
+        Asked::Question(feature) => json!({"method": question(feature)}),
         Asked::Method => json!({"method": "ping"}),
         Asked::Complete(_) => json!({"method": "completion/complete"}),
         Asked::Watch(_) => json!({"method": "subscriptions/listen"}),
@@ -187,6 +190,7 @@ pub fn input(world: &World) -> Input {
     let [calls, in_minute, repeats] = world.counts;
     let input = json!({
         "now": NOW, "presented": presented, "server": world.server, "action": action, "arguments": arguments,
+        "answers": {"features": world.answers, "text": if world.answers.is_empty() { "" } else { "{}" }},
         "facts": {"revoked": world.revoked, "locked": world.locked, "drifted": world.drifted},
         "state": {"calls": calls, "calls_in_minute": in_minute, "repeats": repeats, "spend": 0, "label": {
             "trust": level(&["verified", "internal", "untrusted"], world.trust),
@@ -194,6 +198,14 @@ pub fn input(world: &World) -> Input {
         }},
     });
     serde_json::from_value(input).unwrap_or_else(|why| panic!("the rendered input does not parse: {why}"))
+}
+
+fn question(feature: &str) -> &'static str {
+    match feature {
+        "elicitation" => "elicitation/create",
+        "sampling" => "sampling/createMessage",
+        _ => "roots/list",
+    }
 }
 
 /// The parameter that says what a method opens.
@@ -236,6 +248,7 @@ fn claims(token: &Token) -> Value {
             "type": "mcp_tools", "locations": [resource(token.grant_for)],
             "tools": granted(&token.tools), "prompts": granted(&token.prompts),
             "resources": token.resources.iter().map(|uri| json!({"constraint_type": "exact", "value": uri})).collect::<Vec<_>>(),
+            "features": token.features,
         }],
     });
     if let (Value::Object(claims), false) = (&mut claims, token.flaw != Some(Flaw::Incoherent)) {
@@ -300,6 +313,7 @@ fn other(world: &World, approval: &Approval) -> Input {
         (1, true, Asked::Tool(_)) => other.asked = Asked::Tool("another"),
         (1, true, Asked::Prompt(_)) => other.asked = Asked::Prompt("another"),
         (1, true, Asked::Resource(_)) => other.asked = Asked::Resource("file:///another"),
+        (2, true, Asked::Tool(_)) if other.answers.is_empty() => other.answers = vec!["elicitation"],
         _ => other.arguments = Arguments::Object(vec![("another", "1")]),
     }
     input(&other)

@@ -34,7 +34,14 @@ pub const AGENTS: [Agent; 5] = [
         name: "support/triage",
         version: "1",
         environment: "production",
-        needs: &["tickets/read_ticket", "tickets/issue_refund", "tickets/annotate"],
+        needs: &[
+            "tickets/read_ticket",
+            "tickets/issue_refund",
+            "tickets/annotate",
+            "prompt:tickets/farewell",
+            "resource:tickets/file:///etc/passwd",
+            "client:tickets/sampling",
+        ],
         limits: [100, 10, 3],
     },
     Agent {
@@ -124,11 +131,14 @@ pub const TOOLS: [Tool; 4] = [
     },
 ];
 
-/// Name, environment, whether it has resources, prompts.
-pub type Server = (&'static str, &'static str, bool, &'static [&'static str]);
+/// Name, environment, whether it has resources, prompts, features of a client that it may use.
+pub type Server = (&'static str, &'static str, bool, &'static [&'static str], &'static [&'static str]);
 
-/// Servers with their environment, whether they have resources, and their prompts.
-pub const SERVERS: [Server; 2] = [("tickets", "production", true, &["greet"]), ("lab", "staging", false, &[])];
+/// Servers with their environment, whether they have resources, their prompts, and the features that they may use.
+pub const SERVERS: [Server; 2] = [
+    ("tickets", "production", true, &["greet", "farewell"], &["elicitation", "sampling"]),
+    ("lab", "staging", false, &[], &[]),
+];
 
 /// What a policy's scope names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +166,8 @@ pub enum On {
     Resources,
     /// Getting a prompt.
     Prompts,
+    /// Answering what a server asks.
+    Answers,
 }
 
 /// When a policy applies.
@@ -275,6 +287,8 @@ pub struct Token {
     pub prompts: Vec<Granted>,
     /// The resources.
     pub resources: Vec<&'static str>,
+    /// The features of the client that its server may use.
+    pub features: Vec<&'static str>,
 }
 
 /// What is asked.
@@ -286,6 +300,10 @@ pub enum Asked {
     Prompt(&'static str),
     /// A resource.
     Resource(&'static str),
+    /// The answer to what the server asked by this feature.
+    Answer(&'static str),
+    /// What the server asks by this feature.
+    Question(&'static str),
     /// Another method, which needs no more than a grant for its server.
     Method,
     /// What could stand in a prompt's arguments.
@@ -333,6 +351,8 @@ pub struct World {
     pub asked: Asked,
     /// With which arguments.
     pub arguments: Arguments,
+    /// By which features the server asked what is answered on the way.
+    pub answers: Vec<&'static str>,
     /// 0 verified, 1 internal, 2 untrusted.
     pub trust: i64,
     /// 0 public to 3 regulated.

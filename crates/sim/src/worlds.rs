@@ -144,6 +144,7 @@ fn policies(random: &mut Random) -> Vec<Policy> {
         (Who::Team("billing"), On::Tool("tickets/read_ticket")),
         (Who::Anybody, On::Resources),
         (Who::Anybody, On::Prompts),
+        (Who::Anybody, On::Answers),
     ] {
         add(95, random, true, None, who, on, When::Always);
     }
@@ -154,6 +155,7 @@ fn policies(random: &mut Random) -> Vec<Policy> {
         (60, everybody, refund, When::To("evil")),
         (35, everybody, On::AnyTool, When::UntrustedAndTierFrom(random.pick(&[2, 3]))),
         (10, everybody, On::Anything, When::SensitivityFrom(3)),
+        (10, everybody, On::Answers, When::Bearer),
         (20, everybody, On::Tool("tickets/annotate"), When::Unproven),
         (6, everybody, On::Anything, When::Unproven),
         (15, everybody, refund, When::AmountTrustFrom(1)),
@@ -173,6 +175,7 @@ fn policies(random: &mut Random) -> Vec<Policy> {
         (30, approval, Who::Name("support/triage"), On::AnyTool, When::TierFrom(2)),
         (30, approval, everybody, On::Prompts, When::Always),
         (30, dual, everybody, On::Resources, When::Always),
+        (20, approval, everybody, On::Answers, When::Always),
         (10, Some(Gate::Endorsement), everybody, On::AnyTool, When::UntrustedAndTierFrom(1)),
     ] {
         add(percent, random, false, gate, who, on, when);
@@ -196,8 +199,9 @@ fn world(random: &mut Random) -> World {
 fn good(random: &mut Random) -> World {
     let agent = random.below(REGISTERED);
     let needs = AGENTS.get(agent).map_or(&[][..], |agent| agent.needs);
-    let (server, tool) = random.pick(needs).split_once('/').unwrap_or(("tickets", "read_ticket"));
-    let asked = match random.below(12) {
+    let tools: Vec<&str> = needs.iter().filter(|need| !need.contains(':')).copied().collect();
+    let (server, tool) = random.pick(&tools).split_once('/').unwrap_or(("tickets", "read_ticket"));
+    let asked = match random.below(13) {
         0 => Asked::Prompt("greet"),
         1 => Asked::Resource(random.pick(&["file:///readme", "file:///secret/key"])),
         2 => random.pick(&[
@@ -206,6 +210,7 @@ fn good(random: &mut Random) -> World {
             Asked::Watch(&["file:///readme"]),
             Asked::Watch(&["file:///readme", "file:///secret/key"]),
         ]),
+        3 => random.pick(&[Asked::Answer("elicitation"), Asked::Question("elicitation")]),
         _ => Asked::Tool(tool),
     };
     let server = if matches!(asked, Asked::Tool(_)) { server } else { "tickets" };
@@ -222,7 +227,9 @@ fn good(random: &mut Random) -> World {
         tools: vec![(if random.percent(15) { "*" } else { tool }, limits)],
         prompts: vec![("greet", if random.percent(50) { vec![("to", Limit::Not("evil"))] } else { vec![] })],
         resources: vec!["file:///readme", "file:///secret/key"],
+        features: vec!["elicitation", "roots"],
     };
+    let answers = if server == "tickets" && random.percent(10) { vec!["elicitation"] } else { vec![] };
     let arguments = match asked {
         Asked::Tool(tool) => good_arguments(tool, random),
         Asked::Prompt(_) => vec![("to", random.pick(&["\"you\"", "\"me\""]))],
@@ -236,6 +243,7 @@ fn good(random: &mut Random) -> World {
         server,
         asked,
         arguments: Arguments::Object(arguments),
+        answers,
         trust: random.pick(&[0, 0, 1, 2]),
         sensitivity: random.pick(&[0, 1, 2, 3]),
         counts: [random.pick(&[1, 6, 7, 10]), random.pick(&[1, 5]), 1],
@@ -294,7 +302,7 @@ fn approvals(random: &mut Random) -> Vec<Approval> {
 
 /// Makes one thing wrong.
 fn spoil(world: &mut World, random: &mut Random) {
-    match random.below(27) {
+    match random.below(28) {
         0 => world.presented = Presented::Nothing,
         1 => world.presented = Presented::Invalid,
         2 => world.presented = Presented::BadProof,
@@ -309,14 +317,19 @@ fn spoil(world: &mut World, random: &mut Random) {
             world.asked = random.pick(&[
                 Asked::Tool("delete_ticket"),
                 Asked::Prompt("farewell"),
+                Asked::Prompt("unheard"),
+                Asked::Answer("sampling"),
+                Asked::Question("sampling"),
+                Asked::Answer("roots"),
                 Asked::Resource("file:///etc/passwd"),
                 Asked::Complete("farewell"),
                 Asked::Watch(&["file:///readme", "file:///etc/passwd"]),
                 Asked::Unheard,
             ]);
         }
+        13 => world.answers = random.pick(&[vec!["elicitation", "sampling"], vec!["roots"]]),
         12 => world.arguments = Arguments::Broken(random.pick(&["[]", "{", "{\"id\":1,\"id\":2}", "7"])),
-        13..=20 => spoil_arguments(world, random),
+        14..=21 => spoil_arguments(world, random),
         _ => spoil_token(world, random),
     }
 }
