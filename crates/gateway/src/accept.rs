@@ -230,12 +230,11 @@ fn action(envelope: &Envelope<'_>, name: &str, class: Class) -> Result<Action, M
     let target = || envelope.params().and_then(|params| params.target.as_deref()).ok_or(McpError::Params("no name"));
     let named = || ToolName::new(target()?).map_err(|_| McpError::Params("not a name of a tool or prompt"));
     Ok(match class {
-        Class::Refused => return Err(McpError::Method),
+        // What a server asks, no client does.
+        Class::Refused | Class::Decided(method::Action::AnswerServer) => return Err(McpError::Method),
         Class::Derived => Action::Method(name.to_owned()),
         Class::Decided(method::Action::CallTool) => Action::CallTool(named()?),
         Class::Decided(method::Action::GetPrompt) => Action::GetPrompt(named()?),
-        // A server's, and this is a client's message.
-        Class::Decided(method::Action::AnswerServer) => return Err(McpError::Method),
         Class::Decided(method::Action::ReadResource) => {
             let uri = target()?;
             if uri.len() > URI_BYTES_MAX {

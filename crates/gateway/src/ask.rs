@@ -68,7 +68,8 @@ pub async fn first(route: &Route, flight: &Flight, body: &Bytes) -> Result<Bytes
     if asked.len() > QUESTIONS_PER_ROOT_MAX {
         return Err(invalid());
     }
-    let mut state = State { features: BTreeMap::new(), upstream: upstream_state(&result).ok_or_else(invalid)? };
+    let upstream = upstream_state(&result).map_err(|()| invalid())?;
+    let mut state = State { features: BTreeMap::new(), upstream };
     let mut shown = Vec::new();
     for (id, raw) in &asked {
         let request = members(raw).map_err(|_| invalid())?;
@@ -101,12 +102,12 @@ fn result_of<'a>(route: &Route, text: &'a str) -> Option<Members<'a>> {
     }
 }
 
-/// The server's own state of the call; `None` where there is something that is no text.
-fn upstream_state(result: &Members<'_>) -> Option<Option<String>> {
+/// The server's own state of the call, if there is any, which must be a text.
+fn upstream_state(result: &Members<'_>) -> Result<Option<String>, ()> {
     match member(result, "requestState").map(|raw| Value::parse(raw.get())) {
-        None => Some(None),
-        Some(Ok(Value::String(state))) => Some(Some(state.into_owned())),
-        Some(_) => None,
+        None => Ok(None),
+        Some(Ok(Value::String(state))) => Ok(Some(state.into_owned())),
+        Some(_) => Err(()),
     }
 }
 

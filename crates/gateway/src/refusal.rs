@@ -174,7 +174,7 @@ mod tests {
             entry: Some(352),
         };
         let uri: Target = "resource:docs/file:///a;rm$(x)'".parse().unwrap();
-        assert_eq!(quoted(&uri), r#"'resource:docs/file:///a;rm$(x)'\'''"#);
+        assert_eq!(quoted(&uri), r"'resource:docs/file:///a;rm$(x)'\'''");
         for (code, next) in [
             (Code::Revoked, "remit log tail --log authority --kind revocation"),
             (Code::PolicyForbid, "remit log show 352"),
