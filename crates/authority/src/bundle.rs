@@ -9,10 +9,9 @@ use bytes::Bytes;
 use remit_audit::note;
 use remit_core::bundle::{BUNDLE_BYTES_MAX, Bundle, PolicyFile, TeamPolicies, Versioned};
 use remit_core::hash::sha256_text;
-use remit_core::id::{Team, ToolId};
+use remit_core::id::Team;
 use remit_core::policy;
 use remit_core::registry::{Agent, Server, Tool};
-use remit_core::target::Target;
 
 use crate::authority::{Core, State};
 use crate::change::{AgentRecord, Change, ServerRecord, ToolRecord};
@@ -122,7 +121,7 @@ fn assemble(
         let tools = store.tools(&record.name)?;
         servers.push(server(record, tools));
     }
-    let agents = store.agents()?.into_iter().map(|a| agent(a, &servers)).collect();
+    let agents = store.agents()?.into_iter().map(agent).collect();
     Ok(Bundle {
         issuer: state.config.issuer.clone(),
         gateway: state.config.gateway.clone(),
@@ -150,14 +149,14 @@ fn server(record: ServerRecord, tools: Vec<ToolRecord>) -> Server {
         upstream: record.upstream,
         prompts: record.prompts,
         resources: record.resources,
+        features: record.features,
     }
 }
 
-fn agent(record: AgentRecord, servers: &[Server]) -> Agent {
+fn agent(record: AgentRecord) -> Agent {
     let manifest = record.manifest;
-    let needs = manifest.needs.iter().flat_map(|need| needed(&need.target, servers));
     Agent {
-        needs: needs.collect(),
+        needs: manifest.needs.iter().map(|need| need.target.clone()).collect(),
         tier: manifest.tier(),
         id: record.id,
         purpose: manifest.agent.purpose,
@@ -167,21 +166,6 @@ fn agent(record: AgentRecord, servers: &[Server]) -> Agent {
         calls_per_minute_max: manifest.budget.calls_per_minute,
         repeats_max: manifest.budget.repeats,
     }
-}
-
-/// A wildcard stands for what the server exposes now.
-fn needed(need: &Target, servers: &[Server]) -> Vec<ToolId> {
-    let name = match need {
-        Target::Tool(server, Some(tool)) => return vec![ToolId { server: server.clone(), tool: tool.clone() }],
-        Target::Tool(server, None) => server,
-        Target::Prompt(..) | Target::Resource(..) => return Vec::new(),
-    };
-    let named = servers.iter().filter(|server| server.name == *name);
-    named
-        .flat_map(|server| {
-            server.tools.iter().map(|tool| ToolId { server: server.name.clone(), tool: tool.name.clone() })
-        })
-        .collect()
 }
 
 /// The `*.cedar` files of a directory, by name; none where there is no directory.

@@ -3,10 +3,11 @@
 //! **Invariant:** a grant never exceeds the manifest's needs, the menu of its servers, or the ceiling of its run; it
 //! always has a reason and an end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use remit_core::claims::TEXT_BYTES_MAX;
 use remit_core::constraint::{Constraint, Scalar};
+use remit_core::feature::Feature;
 use remit_core::grant::{Arguments, DETAIL_TYPE, Detail, GRANT_TOOLS_MAX, WILDCARD};
 use remit_core::id::{ServerName, ToolName};
 use remit_core::manifest::{self, Manifest};
@@ -22,8 +23,8 @@ use crate::subset::details_within;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Asked {
-    /// `<server>/<tool>`, `prompt:<server>/<name>` or `resource:<server>/<uri>` each, or a `*` at the end where the
-    /// manifest makes that exception.
+    /// `<server>/<tool>`, `prompt:<server>/<name>`, `resource:<server>/<uri>` or `client:<server>/<feature>` each, or a
+    /// `*` at the end where the manifest makes that exception.
     pub tools: Vec<String>,
     /// Constraints of arguments.
     #[serde(default, rename = "where")]
@@ -60,6 +61,8 @@ pub struct Offer {
     pub prompts: Vec<ToolName>,
     /// Whether resources may be read at all.
     pub resources: bool,
+    /// Features of a client that it may use.
+    pub features: BTreeSet<Feature>,
 }
 
 /// What is granted.
@@ -213,6 +216,7 @@ fn offered(manifest: &Manifest, offers: &BTreeMap<ServerName, Offer>, target: &T
         Target::Tool(_, tool) => tool.as_ref().is_none_or(|tool| offer.exposed.contains(tool)),
         Target::Prompt(_, prompt) => offer.prompts.contains(prompt),
         Target::Resource(..) => offer.resources,
+        Target::Client(_, feature) => offer.features.contains(feature),
     };
     if exposed {
         return Ok(());
@@ -243,6 +247,10 @@ fn details(gateway: &str, targets: &[Target], asked: &Asked) -> Result<Vec<Detai
         if let Target::Resource(_, uri) = target {
             let one = |uri: &String| Constraint::Exact { value: Scalar::Text(uri.clone()) };
             detail.resources.push(uri.as_ref().map_or(Constraint::Wildcard {}, one));
+            continue;
+        }
+        if let Target::Client(_, feature) = target {
+            detail.features.insert(*feature);
             continue;
         }
         let full = target.to_string();
@@ -280,6 +288,7 @@ fn empty(gateway: &str, server: &ServerName) -> Detail {
         tools: BTreeMap::new(),
         prompts: BTreeMap::new(),
         resources: Vec::new(),
+        features: BTreeSet::new(),
     }
 }
 

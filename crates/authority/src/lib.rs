@@ -33,3 +33,5 @@ pub mod subset;
 pub use authority::Authority;
 pub use config::{Clock, Config, Home};
 pub use error::AuthorityError;
+
+pub(crate) fn mutant(n: u32) -> bool { std::env::var("REMIT_MUTANT").is_ok_and(|v| v == n.to_string()) }

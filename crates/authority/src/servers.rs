@@ -38,6 +38,7 @@ impl State {
             upstream: add.upstream.clone(),
             prompts: add.prompts.clone(),
             resources: add.resources,
+            features: add.features.clone(),
             at,
             by: by.to_string(),
         };

@@ -39,6 +39,7 @@ pub fn detail_within(child: &Detail, parent: &Detail) -> bool {
         && wildcard
         && prompts
         && resources
+        && child.features.is_subset(&parent.features)
 }
 
 /// Whether every argument object that the child accepts is one that the parent accepts.

@@ -50,6 +50,14 @@ fn manifest() -> Manifest {
         resource = "tickets/file:///all"
         reason = "to read"
         longest = "5m"
+        [[need]]
+        client = "docs/elicitation"
+        reason = "it asks which chapter is meant"
+        longest = "5m"
+        [[need]]
+        client = "tickets/elicitation"
+        reason = "it asks"
+        longest = "5m"
         "#,
     )
     .unwrap()
@@ -61,6 +69,7 @@ fn offers() -> BTreeMap<ServerName, Offer> {
         exposed: tools.iter().map(|t| ToolName::new(*t).unwrap()).collect(),
         prompts: vec![ToolName::new("greet").unwrap()],
         resources: tools == ["search"],
+        features: if tools == ["search"] { [Feature::Elicitation].into() } else { BTreeSet::new() },
     };
     [
         ("tickets", offer(Environment::Staging, &["read_ticket", "delete_ticket"])),
@@ -145,6 +154,17 @@ fn prompts_and_resources_are_granted_one_by_one() {
         ..asked(&["resource:docs/file:///guide"], "5m", "x")
     };
     assert_eq!(ask(&alone).unwrap_err().code, Code::RequestInvalid);
+}
+
+#[test]
+fn features_of_the_client_are_granted_one_by_one() {
+    let granted = ask(&asked(&["docs/search", "client:docs/elicitation"], "5m", "x")).unwrap();
+    let [docs] = granted.details.as_slice() else { panic!("one server") };
+    assert_eq!(docs.covers_feature(Feature::Elicitation), Ok(()));
+    assert!(docs.covers_feature(Feature::Sampling).is_err());
+    assert!(ask(&asked(&["docs/search"], "5m", "x")).unwrap().details[0].features.is_empty());
+    refused(&["client:docs/sampling"], "5m", "x", Code::ScopeUndeclared, "client = \"docs/sampling\"");
+    refused(&["client:tickets/elicitation"], "5m", "x", Code::Unknown, "not exposed");
 }
 
 fn with(argument: &str, tool: Option<&str>, constraint: &str) -> Where {

@@ -108,7 +108,7 @@ impl Admin<'_> {
         match ask {
             AdminAsk::AddServer(add) => {
                 let again = self.state.core().journal.store().server(&add.name)?.is_some();
-                if again || !add.expose.is_empty() {
+                if again || add.shows_something() {
                     self.person()?;
                 }
                 self.state.add_server(&add, &self.by)?;

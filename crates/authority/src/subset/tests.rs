@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use remit_core::feature::Feature;
 use std::collections::BTreeMap;
 
 fn constraint(text: &str) -> Constraint {
@@ -153,6 +154,9 @@ proptest! {
             let text = format!("{{{}}}", members.join(","));
             let value = Value::parse(&text).unwrap();
             prop_assert!(child.covers_tool(&tool, &value).is_err() || parent.covers_tool(&tool, &value).is_ok());
+            for feature in Feature::ALL {
+                prop_assert!(child.covers_feature(feature).is_err() || parent.covers_feature(feature).is_ok());
+            }
         }
     }
 }
@@ -170,11 +174,13 @@ fn any_detail() -> impl Strategy<Value = Detail> {
     ];
     let arguments = prop::collection::btree_map(name(), small, 0..3);
     let tools = prop::collection::btree_map(name(), arguments, 0..3);
-    tools.prop_map(|tools| Detail {
+    let features = prop::collection::btree_set(prop::sample::select(Feature::ALL.to_vec()), 0..3);
+    (tools, features).prop_map(|(tools, features)| Detail {
         kind: DETAIL_TYPE.into(),
         locations: vec!["https://gw.example/mcp/x".into()],
         tools,
         prompts: BTreeMap::new(),
         resources: vec![],
+        features,
     })
 }

@@ -171,6 +171,7 @@ pub(crate) fn add_server() -> AdminAsk {
         overrides: BTreeMap::new(),
         prompts: vec![],
         resources: false,
+        features: std::collections::BTreeSet::new(),
     }))
 }
 

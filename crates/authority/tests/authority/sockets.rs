@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use super::common::{GATEWAY, NOW, PIN, World, asked};
 use remit_authority::change::Grant;
 use remit_authority::socket::client::{self, ClientError};
-use remit_authority::socket::wire::{AdminAsk, Requested, RunAsk, RunStatus, ServerShown, Status, TokenGiven};
+use remit_authority::socket::wire::{
+    AddServer, AdminAsk, Requested, RunAsk, RunStatus, ServerShown, Status, TokenGiven,
+};
 use remit_core::dpop;
+use remit_core::feature::Feature;
 use remit_core::id::{ServerName, ToolName};
 use remit_core::rejection::Code;
 use remit_core::revoked::{Kind, Revocation};
@@ -160,6 +163,32 @@ async fn lifting_and_taking_from_others_need_a_person() {
     let pin = AdminAsk::Pin { server: tickets(), list: now, tools, overrides: BTreeMap::new() };
     refused(world.admin::<ServerShown>(pin.clone()).await, Code::AdminRequired);
     let _pinned: ServerShown = world.admin_pin(pin, Some(PIN)).await.unwrap();
+}
+
+/// Break: ask for a person only where a tool is on the first menu.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_new_server_shows_a_person_has_seen() {
+    let world = World::start().await;
+    world.set_pin().await;
+    let add = |name: &str, change: fn(&mut AddServer)| {
+        let mut ask = super::common::add_server();
+        if let AdminAsk::AddServer(add) = &mut ask {
+            (add.name, add.expose) = (ServerName::new(name).unwrap(), vec![]);
+            change(add);
+        }
+        ask
+    };
+    let changes = [
+        (|add| add.expose = vec![ToolName::new("reply").unwrap()]) as fn(&mut AddServer),
+        |add| add.prompts = vec![ToolName::new("greet").unwrap()],
+        |add| add.resources = true,
+        |add| add.features = [Feature::Elicitation].into(),
+    ];
+    for (name, change) in ["one", "two", "three", "four"].into_iter().zip(changes) {
+        refused(world.admin::<ServerShown>(add(name, change)).await, Code::AdminRequired);
+        let _shown: ServerShown = world.admin_pin(add(name, change), Some(PIN)).await.unwrap();
+    }
+    let _hidden: ServerShown = world.admin(add("five", |_| {})).await.unwrap();
 }
 
 /// Break: derive a tool anew from its definition, and forget what a person said of it.

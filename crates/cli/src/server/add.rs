@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use remit_authority::learn::Override;
 use remit_authority::socket::wire::{AddServer, AdminAsk, ServerShown};
+use remit_core::feature::Feature;
 use remit_core::id::{ServerName, ToolName};
 use remit_core::registry::{Environment, Upstream};
 use remit_core::rejection::Code;
@@ -51,6 +52,10 @@ pub(crate) struct Add {
     /// Let its resources be read
     #[arg(long)]
     resources: bool,
+    /// Features of a client that it may use where that is granted: elicitation, sampling, roots. Each puts its own words
+    /// before the user or the model
+    #[arg(long, value_name = "FEATURE", value_delimiter = ',', value_parser = feature)]
+    client: Vec<Feature>,
     #[command(flatten)]
     pin: PinArgs,
 }
@@ -61,6 +66,10 @@ fn environment(text: &str) -> Result<Environment, String> {
         "staging" => Ok(Environment::Staging),
         _ => Err("it is `production` or `staging`".into()),
     }
+}
+
+fn feature(text: &str) -> Result<Feature, String> {
+    Feature::named(text).ok_or_else(|| "it is `elicitation`, `sampling` or `roots`".into())
 }
 
 pub(super) fn run(add: &Add, context: &Context) -> Result<Exit, CliError> {
@@ -80,6 +89,7 @@ pub(super) fn run(add: &Add, context: &Context) -> Result<Exit, CliError> {
         overrides: add.review.as_deref().map(review).transpose()?.unwrap_or_default(),
         prompts: add.prompts.clone(),
         resources: add.resources,
+        features: add.client.iter().copied().collect(),
     }));
     let shown: ServerShown = ask::admin_with_pin(context, &ask, &add.pin)?;
     let changed = changed(&before, &shown.tools);

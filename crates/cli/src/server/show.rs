@@ -26,6 +26,10 @@ pub(super) fn run(show: &Show, context: &Context) -> Result<Exit, CliError> {
         out.line(format!("reached      {}", reached(&server.upstream)));
         out.line(format!("environment  {}", server.environment.name()));
         out.line(format!("registered   {} by {}", utc(server.at), server.by));
+        if !server.features.is_empty() {
+            let features: Vec<_> = server.features.iter().map(|feature| feature.name()).collect();
+            out.line(format!("may use      {} of a client", features.join(", ")));
+        }
         tools(&found.tools, out);
     });
     Ok(Exit::Fine)
