@@ -33,5 +33,3 @@ pub mod subset;
 pub use authority::Authority;
 pub use config::{Clock, Config, Home};
 pub use error::AuthorityError;
-
-pub(crate) fn mutant(n: u32) -> bool { std::env::var("REMIT_MUTANT").is_ok_and(|v| v == n.to_string()) }

@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use super::common::{MANIFEST, NOW, PIN, World, asked, request};
 use super::http::{bundle, page};
+use remit_audit::verify::verify_dir;
 use remit_authority::change::{Grant, Run};
 use remit_authority::grant::Asked;
 use remit_authority::socket::client::{self, ClientError};
 use remit_authority::socket::wire::{AdminAsk, Requested, RunAsk, RunStatus, Spawn, Status, TokenGiven};
 use remit_core::claims::Claims;
+use remit_core::event::canon::Node;
+use remit_core::event::{self, Kind as EventKind};
 use remit_core::id::ServerName;
 use remit_core::identify::verify;
 use remit_core::label::Trust;
@@ -166,8 +169,13 @@ async fn tokens_name_the_whole_lineage_down_to_the_deepest_run_that_there_may_be
 #[tokio::test(flavor = "multi_thread")]
 async fn the_reason_of_a_child_is_untrusted_like_all_that_it_asks() {
     let world = furnished().await;
-    let root = world.request(&["tickets/read_ticket"], None).await.unwrap();
-    assert_eq!(claims(&world, &root).await.task.trust, Trust::Verified);
+    let mut golden = request(&["tickets/read_ticket"], None);
+    if let AdminAsk::Request(request) = &mut golden {
+        request.golden = true;
+    }
+    let root: Requested = world.admin(golden).await.unwrap();
+    let said = claims(&world, &root).await;
+    assert_eq!((said.task.trust, said.path.as_deref()), (Trust::Verified, Some("golden")));
     let child =
         spawn(&root, "support/reader", Asked { why: "my parent said so".into(), ..to_read("5m") }).await.unwrap();
     let own = claims(&world, &child).await;
@@ -253,6 +261,10 @@ impl Tree {
         let _done: Revocation = self.world.admin_pin(ask, Some(PIN)).await.unwrap();
     }
 
+    async fn entries(&self) -> u64 {
+        self.world.admin::<Status>(AdminAsk::Status {}).await.unwrap().log_size
+    }
+
     /// Exactly these are over: a gateway takes no token of theirs any more, and they can ask nothing.
     async fn over(&self, expected: &[usize], what: &str) {
         let mut all = Revoked::default();
@@ -328,14 +340,20 @@ async fn a_run_does_not_outlive_its_parent() {
     assert!(!child.socket.exists() && !deep.socket.exists() && other.socket.exists());
     let live: Vec<_> = runs(&tree.world).await.into_iter().map(|run| run.id).collect();
     assert_eq!(live, [root.run.id.clone(), other.run.id.clone()]);
-    // By its time, each is ended once.
-    let before = tree.world.admin::<Status>(AdminAsk::Status {}).await.unwrap().log_size;
+    // By its time, each is ended once, also where parent and child end in the same second.
+    let late = spawn(root, "support/reader", to_read("15m")).await.unwrap();
+    let before = tree.entries().await;
     tree.world.clock.set(NOW + 900);
-    while root.socket.exists() || other.socket.exists() {
+    while [root, other, &late].iter().any(|run| run.socket.exists()) {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    let after = tree.world.admin::<Status>(AdminAsk::Status {}).await.unwrap().log_size;
-    assert_eq!(after - before, 2);
+    assert_eq!(tree.entries().await - before, 3);
+
+    // And where a revocation names all of them.
+    let tree = self::tree().await;
+    let before = tree.entries().await;
+    tree.revoke(Kind::Root, tree.runs[ROOT].run.id.as_str()).await;
+    assert_eq!(tree.entries().await - before, 1 + 4);
 }
 
 /// Break: look only at what the child would be, and not at whoever begins it, or the other way round.
@@ -378,6 +396,48 @@ async fn children_are_there_after_the_database_is_lost() {
     let again = spawn(&begun[DEEP], "support/reader", to_read("1m")).await.unwrap();
     let _done: Value = world.admin(AdminAsk::End { run: begun[ROOT].run.id.clone() }).await.unwrap();
     assert!(runs(&world).await.is_empty() && !again.socket.exists());
+}
+
+/// What the entries of the authority's log say, in clear, one after the other.
+fn log(world: &World) -> Vec<(EventKind, Node)> {
+    let mut epochs = std::fs::read_dir(world.path("log/authority")).unwrap().map(|epoch| epoch.unwrap().path());
+    let epoch = epochs.find(|epoch| epoch.join("vkey").exists()).unwrap();
+    let mut entries = Vec::new();
+    verify_dir(&epoch, None, None, &mut |_, leaf, _| {
+        entries.push(event::read(leaf).unwrap());
+        Ok(())
+    })
+    .unwrap();
+    entries
+}
+
+/// Break: name tokens that nobody minted, or begin a run that the log takes for one from outside.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_has_each_delegation_before_the_run_that_it_began() {
+    let Tree { mut world, runs, .. } = tree().await;
+    world.stop().await;
+    let entries = log(&world);
+    let at = |kind: EventKind, what: &str, member: &str, value: &str| {
+        let text = |node: &Node, name| node.text(&["unmapped", "remit", name]).map(ToOwned::to_owned);
+        let is =
+            |node: &Node| text(node, "what").as_deref() == Some(what) && text(node, member).as_deref() == Some(value);
+        let index = entries.iter().position(|(found, node)| *found == kind && is(node));
+        index.map(|index| {
+            let node = &entries[index].1;
+            (index, ["run", "root", "why_trust"].map(|name| text(node, name)))
+        })
+    };
+    let [root, child, _, deep] = &runs;
+    let (ids, words) = (|run: &Requested| Some(run.run.id.to_string()), Some("untrusted".to_owned()));
+    let (_, launched) = at(EventKind::Grant, "launch", "run", root.run.id.as_str()).unwrap();
+    assert_eq!(launched, [ids(root), ids(root), None]);
+    for (parent, own) in [(root, child), (child, deep)] {
+        let (minted, said) = at(EventKind::Token, "mint", "id", own.run.lin.last().unwrap()).unwrap();
+        assert_eq!(said, [ids(parent), ids(root), None], "of the parent, which delegates");
+        let (begun, said) = at(EventKind::Grant, "spawn", "run", own.run.id.as_str()).unwrap();
+        assert_eq!(said, [ids(own), ids(root), words.clone()]);
+        assert!(minted < begun);
+    }
 }
 
 /// Break: take what only a launch from outside may say.
