@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::call::Call;
-use crate::gate::{Evidence, Gate};
+use crate::gate::{Evidence, Gate, Lifted};
 use crate::hash::{Digest, leaf_hash};
 use crate::input::Input;
-use crate::plan::{Outcome, Plan, weigh};
+use crate::plan::{Finding, Outcome, Plan, found};
 use crate::policy::Compiled;
 use crate::rejection::Code;
 
@@ -25,6 +25,14 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    fn of(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Permit => Self::Permit,
+            Outcome::Pending(gates) => Self::Pending(gates),
+            Outcome::Forbid(code) => Self::Forbid(code),
+        }
+    }
+
     /// The verdict's name, as events write it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -58,41 +66,32 @@ pub struct Decided {
 
 /// Gives the verdict. Consumes the call and everything that it was decided by, so that nothing can be exchanged
 /// between the decision, its record, and the effect.
-pub fn decide(bundle: &Compiled, call: Call, input: Input, plan: Plan, evidence: Evidence) -> Decided {
+pub fn decide(bundle: &Compiled, call: Call, plan: Plan, evidence: Evidence) -> Decided {
+    let Plan { input, finding } = plan;
     // An input that is not this call's would be a decision about something else.
     let same = input.server == *call.server()
         && input.action == *call.action()
         && input.arguments.as_bytes() == call.arguments()
         && input.answers.features == *call.answers()
         && input.answers.text.as_bytes() == call.answer_bytes();
-    let plan = if same { close(bundle, &input, plan, &evidence) } else { Plan::forbid(Code::Internal) };
-    let verdict = match plan.outcome {
-        Outcome::Permit => Verdict::Permit,
-        Outcome::Pending(gates) => Verdict::Pending(gates),
-        Outcome::Forbid(code) => Verdict::Forbid(code),
-    };
-    Decided { call, input, evidence, verdict, policies: plan.policies, about: plan.about, leaf_hash: None }
+    let finding = if same { close(bundle, &input, finding, &evidence) } else { Finding::forbid(Code::Internal) };
+    let verdict = Verdict::of(finding.outcome);
+    Decided { call, input, evidence, verdict, policies: finding.policies, about: finding.about, leaf_hash: None }
 }
 
-/// A pending plan is weighed again with what the evidence proves; any other stands.
-fn close(bundle: &Compiled, input: &Input, plan: Plan, evidence: &Evidence) -> Plan {
-    if !matches!(plan.outcome, Outcome::Pending(_)) {
-        return plan;
+/// What is pending is weighed again with what the evidence proves; anything else stands.
+fn close(bundle: &Compiled, input: &Input, finding: Finding, evidence: &Evidence) -> Finding {
+    if !matches!(finding.outcome, Outcome::Pending(_)) {
+        return finding;
     }
     let pin = input.action.tool().and_then(|tool| bundle.tool(&input.server, tool)).map_or("", |e| e.tool.pin.as_str());
-    let lifted = evidence.lifted(input, pin);
-    weigh(bundle, input, &lifted).unwrap_or_else(|refused| refused)
+    found(bundle, input, &evidence.lifted(input, pin))
 }
 
 /// Decides a recorded input again. The same bundle, input and evidence give the same verdict and policies.
 pub fn replay(bundle: &Compiled, input: &Input, evidence: &Evidence) -> (Verdict, BTreeSet<String>) {
-    let plan = close(bundle, input, crate::plan::plan(bundle, input), evidence);
-    let verdict = match plan.outcome {
-        Outcome::Permit => Verdict::Permit,
-        Outcome::Pending(gates) => Verdict::Pending(gates),
-        Outcome::Forbid(code) => Verdict::Forbid(code),
-    };
-    (verdict, plan.policies)
+    let finding = close(bundle, input, found(bundle, input, &Lifted::default()), evidence);
+    (Verdict::of(finding.outcome), finding.policies)
 }
 
 impl Decided {

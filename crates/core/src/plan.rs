@@ -22,9 +22,17 @@ use crate::registry::Agent;
 use crate::rejection::Code;
 use crate::target::Target;
 
-/// What was found, and by what. Only [`plan`] makes one: whoever could write one down could decide by it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a call is decided by, and what grant and policy say of it. Only [`plan`] makes one, and it owns the input: whoever
+/// could write one down, or exchange one for another call's, could decide by it.
+#[derive(Debug)]
 pub struct Plan {
+    pub(crate) input: Input,
+    pub(crate) finding: Finding,
+}
+
+/// What was found, and by what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Finding {
     pub(crate) outcome: Outcome,
     /// Ids of the determining policies, or of those that could not be evaluated.
     pub(crate) policies: BTreeSet<String>,
@@ -46,9 +54,11 @@ pub enum Outcome {
 impl Plan {
     /// What may happen.
     pub fn outcome(&self) -> &Outcome {
-        &self.outcome
+        &self.finding.outcome
     }
+}
 
+impl Finding {
     pub(crate) fn forbid(code: Code) -> Self {
         Self { outcome: Outcome::Forbid(code), policies: BTreeSet::new(), about: None }
     }
@@ -67,15 +77,21 @@ impl Plan {
 }
 
 /// What the grant and the policy say of the call. Pure: the same arguments give the same plan.
-pub fn plan(bundle: &Compiled, input: &Input) -> Plan {
-    weigh(bundle, input, &Lifted::default()).unwrap_or_else(|refused| refused)
+pub fn plan(bundle: &Compiled, input: Input) -> Plan {
+    let finding = found(bundle, &input, &Lifted::default());
+    Plan { input, finding }
 }
 
-/// The same with evidence; [`plan`] is this with none. `Err` is a refusal found on the way.
-pub(crate) fn weigh(bundle: &Compiled, input: &Input, lifted: &Lifted) -> Result<Plan, Plan> {
+/// What is found with this evidence; [`plan`] is this with none.
+pub(crate) fn found(bundle: &Compiled, input: &Input, lifted: &Lifted) -> Finding {
+    weigh(bundle, input, lifted).unwrap_or_else(|refused| refused)
+}
+
+/// `Err` is a refusal found on the way.
+fn weigh(bundle: &Compiled, input: &Input, lifted: &Lifted) -> Result<Finding, Finding> {
     let (claims, agent) = match identify(bundle, input) {
         Caller::Known(claims, agent) => (claims, agent),
-        Caller::Unknown(code) => return Err(Plan::forbid(code)),
+        Caller::Unknown(code) => return Err(Finding::forbid(code)),
     };
     if let Action::Method(method) = &input.action {
         return derived(bundle, input, claims, agent, method, lifted);
@@ -97,7 +113,7 @@ fn each(input: &Input, actions: impl IntoIterator<Item = Action>) -> Vec<Input> 
 }
 
 /// The strictest of all: a forbid ends it, and gates add up.
-fn all(first: Plan, more: impl Iterator<Item = Result<Plan, Plan>>) -> Result<Plan, Plan> {
+fn all(first: Finding, more: impl Iterator<Item = Result<Finding, Finding>>) -> Result<Finding, Finding> {
     let mut sum = first;
     for plan in more {
         if matches!(sum.outcome, Outcome::Forbid(_)) {
@@ -120,11 +136,11 @@ fn covered_now<'a>(
     input: &Input,
     claims: &Claims,
     agent: &Agent,
-) -> Result<Option<&'a Exposed>, Plan> {
+) -> Result<Option<&'a Exposed>, Finding> {
     let covered = covered(bundle, input, agent, detail(bundle, input, claims));
     // A lockdown is told to those who were granted the thing: to all others it still does not exist.
-    if input.facts.locked && !covered.as_ref().is_err_and(Plan::is_not_granted) {
-        return Err(Plan::forbid(Code::LockedDown));
+    if input.facts.locked && !covered.as_ref().is_err_and(Finding::is_not_granted) {
+        return Err(Finding::forbid(Code::LockedDown));
     }
     covered
 }
@@ -136,8 +152,8 @@ fn permitted(
     claims: &Claims,
     exposed: Option<&Exposed>,
     lifted: &Lifted,
-) -> Result<Plan, Plan> {
-    let question = Question::new(bundle, input, claims).ok_or_else(|| Plan::forbid(Code::PolicyError))?;
+) -> Result<Finding, Finding> {
+    let question = Question::new(bundle, input, claims).ok_or_else(|| Finding::forbid(Code::PolicyError))?;
     let arguments = arguments(exposed, input, &question)?;
     Ok(answer(&question, &arguments, lifted))
 }
@@ -150,18 +166,18 @@ fn derived(
     agent: &Agent,
     method: &str,
     lifted: &Lifted,
-) -> Result<Plan, Plan> {
+) -> Result<Finding, Finding> {
     covered_now(bundle, input, claims, agent)?;
-    let opened = opened(method, &object(input)?).ok_or_else(|| Plan::forbid(Code::Unknown))?;
+    let opened = opened(method, &object(input)?).ok_or_else(|| Finding::forbid(Code::Unknown))?;
     let opened = each(input, opened);
     for one in &opened {
         covered_now(bundle, one, claims, agent)?;
     }
     let most = agent.calls_per_minute_max.max(METHODS_PER_MINUTE_MIN);
     if input.state.calls_in_minute > most {
-        return Err(Plan::about(Code::RateLimited, most.to_string()));
+        return Err(Finding::about(Code::RateLimited, most.to_string()));
     }
-    let free = Plan::permit(BTreeSet::new());
+    let free = Finding::permit(BTreeSet::new());
     all(free, opened.iter().map(|one| permitted(bundle, one, claims, None, lifted)))
 }
 
@@ -209,8 +225,8 @@ fn covered<'a>(
     input: &Input,
     agent: &Agent,
     detail: Option<&Detail>,
-) -> Result<Option<&'a Exposed>, Plan> {
-    let unknown = || Plan::forbid(Code::Unknown);
+) -> Result<Option<&'a Exposed>, Finding> {
+    let unknown = || Finding::forbid(Code::Unknown);
     let server = bundle.server(&input.server).ok_or_else(unknown)?;
     let value = object(input)?;
     let by = |covers: &dyn Fn(&Detail) -> Result<(), Uncovered>| detail.map_or(Err(Uncovered::NotGranted), covers);
@@ -228,9 +244,9 @@ fn covered<'a>(
         Action::GetPrompt(_) | Action::ReadResource(_) | Action::Answer(_) => return Err(unknown()),
     };
     match covers {
-        Err(Uncovered::NotGranted) if declares(agent, input) => Err(Plan::forbid(Code::InsufficientScope)),
+        Err(Uncovered::NotGranted) if declares(agent, input) => Err(Finding::forbid(Code::InsufficientScope)),
         Err(Uncovered::NotGranted) => Err(unknown()),
-        _ if exposed.is_some() && input.facts.drifted => Err(Plan::forbid(Code::PinChanged)),
+        _ if exposed.is_some() && input.facts.drifted => Err(Finding::forbid(Code::PinChanged)),
         covers => covers.map(|()| exposed).map_err(uncovered),
     }
 }
@@ -241,15 +257,15 @@ fn declares(agent: &Agent, input: &Input) -> bool {
     target.is_some_and(|target| agent.needs.iter().any(|need| need.covers(&target)))
 }
 
-fn uncovered(why: Uncovered) -> Plan {
+fn uncovered(why: Uncovered) -> Finding {
     match why {
-        Uncovered::NotGranted => Plan::forbid(Code::Unknown),
-        Uncovered::Argument(name) => Plan::about(Code::ArgumentsOutsideGrant, name),
-        Uncovered::Inexact(name) => Plan::about(Code::NumberInexact, name),
+        Uncovered::NotGranted => Finding::forbid(Code::Unknown),
+        Uncovered::Argument(name) => Finding::about(Code::ArgumentsOutsideGrant, name),
+        Uncovered::Inexact(name) => Finding::about(Code::NumberInexact, name),
     }
 }
 
-fn within_limits(agent: &Agent, input: &Input) -> Result<(), Plan> {
+fn within_limits(agent: &Agent, input: &Input) -> Result<(), Finding> {
     let state = &input.state;
     let over = [
         (state.calls > agent.calls_max, Code::BudgetSpent, agent.calls_max),
@@ -257,51 +273,51 @@ fn within_limits(agent: &Agent, input: &Input) -> Result<(), Plan> {
         (state.repeats > agent.repeats_max, Code::LoopDetected, agent.repeats_max),
     ];
     match over.into_iter().find(|(over, ..)| *over) {
-        Some((_, code, limit)) => Err(Plan::about(code, limit.to_string())),
+        Some((_, code, limit)) => Err(Finding::about(code, limit.to_string())),
         None => Ok(()),
     }
 }
 
-fn arguments(exposed: Option<&Exposed>, input: &Input, question: &Question<'_>) -> Result<Arguments, Plan> {
+fn arguments(exposed: Option<&Exposed>, input: &Input, question: &Question<'_>) -> Result<Arguments, Finding> {
     let value = object(input)?;
     let Value::Object(members) = &value else {
-        return Err(Plan::forbid(Code::ArgumentsInvalid));
+        return Err(Finding::forbid(Code::ArgumentsInvalid));
     };
     let names = members.iter().map(|(name, _)| name.to_string()).collect();
     let Some(exposed) = exposed else {
         return Ok(Arguments { names, ..Arguments::default() });
     };
     let (typed, inexact) = exposed.declared.typed(&value).map_err(|invalid| match invalid {
-        Invalid::NotAnObject => Plan::forbid(Code::ArgumentsInvalid),
+        Invalid::NotAnObject => Finding::forbid(Code::ArgumentsInvalid),
         Invalid::Undeclared(name) | Invalid::Missing(name) | Invalid::Type(name) => {
-            Plan::about(Code::ArgumentsInvalid, name)
+            Finding::about(Code::ArgumentsInvalid, name)
         }
-        Invalid::Inexact(name) => Plan::about(Code::NumberInexact, name),
+        Invalid::Inexact(name) => Finding::about(Code::NumberInexact, name),
     })?;
     match inexact.iter().find(|name| question.reads(name)) {
-        Some(name) => Err(Plan::about(Code::NumberInexact, name)),
+        Some(name) => Err(Finding::about(Code::NumberInexact, name)),
         None => Ok(Arguments { typed, inexact, names }),
     }
 }
 
 /// The arguments, which are an object or nothing that could be judged.
-fn object(input: &Input) -> Result<Value<'_>, Plan> {
+fn object(input: &Input) -> Result<Value<'_>, Finding> {
     Value::parse(&input.arguments)
         .ok()
         .filter(|value| matches!(value, Value::Object(_)))
-        .ok_or_else(|| Plan::forbid(Code::ArgumentsInvalid))
+        .ok_or_else(|| Finding::forbid(Code::ArgumentsInvalid))
 }
 
-fn answer(question: &Question<'_>, arguments: &Arguments, lifted: &Lifted) -> Plan {
-    let forbid = |code, policies| Plan { policies, ..Plan::forbid(code) };
+fn answer(question: &Question<'_>, arguments: &Arguments, lifted: &Lifted) -> Finding {
+    let forbid = |code, policies| Finding { policies, ..Finding::forbid(code) };
     match question.ask(arguments, lifted) {
-        Answer::Permit(policies) => Plan::permit(policies),
+        Answer::Permit(policies) => Finding::permit(policies),
         Answer::Error(policies) => forbid(Code::PolicyError, policies),
         Answer::Forbid { policies, gates: None } => forbid(Code::PolicyForbid, policies),
         Answer::Forbid { policies, gates: Some(gates) } => {
             // Asking a person is of use only where the answer could be yes.
             match question.ask(arguments, &Lifted { approved: true, dual: true }) {
-                Answer::Permit(_) => Plan { outcome: Outcome::Pending(gates), policies, about: None },
+                Answer::Permit(_) => Finding { outcome: Outcome::Pending(gates), policies, about: None },
                 Answer::Forbid { policies, .. } => forbid(Code::PolicyForbid, policies),
                 Answer::Error(policies) => forbid(Code::PolicyError, policies),
             }

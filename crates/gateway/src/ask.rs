@@ -128,8 +128,8 @@ async fn permitted(route: &Route, feature: Feature, question: &str, shown: &str)
     let facts = gw.facts(&snapshot, &presented, &route.server, &action);
     let state = gw.state(&snapshot, &presented, facts, &call, now)?;
     let input = Input::new(now, presented, facts, &call, state);
-    let plan = plan(&snapshot.bundle, &input);
-    let mut decided = decide(&snapshot.bundle, call, input, plan, Evidence::default());
+    let plan = plan(&snapshot.bundle, input);
+    let mut decided = decide(&snapshot.bundle, call, plan, Evidence::default());
     if gw.only_counted(&snapshot, &decided, now) {
         return Err(refusal::of(&decided));
     }

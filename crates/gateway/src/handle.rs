@@ -47,9 +47,9 @@ pub async fn handle(
     {
         return Err(Gateway::turned_away(code)); // a flood is counted and summed up
     }
-    let plan = plan(&snapshot.bundle, &input); // grant and policy
+    let plan = plan(&snapshot.bundle, input); // grant and policy
     let evidence = evidence(&plan); // for what the plan says, and nowhere before
-    let mut decided = decide(&snapshot.bundle, call, input, plan, evidence);
+    let mut decided = decide(&snapshot.bundle, call, plan, evidence);
     if gw.only_counted(&snapshot, &decided, now) {
         return Err(refusal::of(&decided)); // and so is a flood beyond the run's rate
     }

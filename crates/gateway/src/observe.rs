@@ -105,8 +105,8 @@ async fn list(
     let facts = snapshot.facts(Some(&claims), server, call.action(), false);
     let state = gw.runs.peek(&claims, now, gw.recorder.log().size())?;
     let input = Input::new(now, Presented::Token(token.clone()), facts, &call, state);
-    let plan = plan(&snapshot.bundle, &input);
-    let mut decided = decide(&snapshot.bundle, call, input, plan, remit_core::gate::Evidence::default());
+    let plan = plan(&snapshot.bundle, input);
+    let mut decided = decide(&snapshot.bundle, call, plan, remit_core::gate::Evidence::default());
     let (intent, receipt) = gw.recorder.intent(&mut decided, snapshot).await?;
     let permit = Permit::new(decided, receipt)?;
     let sent = Sent { id: None, ..Sent::of(&claims, server, &asked) };

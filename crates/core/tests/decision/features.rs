@@ -112,8 +112,8 @@ fn the_answers_that_are_judged_are_those_that_are_sent() {
         let call = call(features);
         let input = Input { answers, ..read(with_answers(&[], "")) };
         let bundle = bundle(ALL);
-        let plan = plan(&bundle, &input);
-        decide(&bundle, call, input, plan, Evidence::default()).verdict().clone()
+        let plan = plan(&bundle, input);
+        decide(&bundle, call, plan, Evidence::default()).verdict().clone()
     };
     let elicitation = BTreeSet::from([Feature::Elicitation]);
     let text = r#"{"q":{"action":"accept"}}"#.to_owned();

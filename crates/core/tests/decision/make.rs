@@ -57,8 +57,8 @@ pub(crate) fn decided(bundle: &Compiled, input: Input, evidence: Evidence) -> De
     let mut call = call.answering(input.answers.features.clone(), start..start + text.len());
     call.tool_use_id = Some("toolu_01".into());
     call.revision = "2026-07-28".into();
-    let plan = plan(bundle, &input);
-    decide(bundle, call, input, plan, evidence)
+    let plan = plan(bundle, input);
+    decide(bundle, call, plan, evidence)
 }
 
 pub(crate) fn context(bundle: &Compiled) -> IntentContext<'_> {
@@ -223,8 +223,8 @@ fn an_input_of_another_call_is_never_permitted() {
     let check = |server: &str, action: Action, body: &str| {
         let range = Range { start: 0, end: body.len() };
         let call = Call::new(ServerName::new(server).unwrap(), action, body.into(), range).unwrap();
-        let plan = plan(&bundle, &input);
-        decide(&bundle, call, input.clone(), plan, Evidence::default()).verdict().clone()
+        let plan = plan(&bundle, input.clone());
+        decide(&bundle, call, plan, Evidence::default()).verdict().clone()
     };
     let (own, text) = (input.action.clone(), input.arguments.as_str());
     assert_eq!(check("tickets", own.clone(), text), Verdict::Permit);

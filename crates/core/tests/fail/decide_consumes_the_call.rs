@@ -8,8 +8,8 @@ use remit_core::plan::plan;
 use remit_core::policy::Compiled;
 
 fn reuse(bundle: &Compiled, call: Call, input: Input) {
-    let plan = plan(bundle, &input);
-    let decided = decide(bundle, call, input, plan, Evidence::default());
+    let plan = plan(bundle, input);
+    let decided = decide(bundle, call, plan, Evidence::default());
     let body = call.body();
     drop((decided, body));
 }

@@ -1,9 +1,9 @@
-//! What may happen, once found, stands.
+//! What was found of one input does not become another's.
 
-use remit_core::plan::{Outcome, Plan};
+use remit_core::plan::Plan;
 
-fn overrule(plan: &mut Plan) {
-    plan.outcome = Outcome::Permit;
+fn exchange(plan: &mut Plan, other: Plan) {
+    plan.input = other.input;
 }
 
 fn main() {}

@@ -1,9 +1,10 @@
-//! What may happen is what grant and policy say, and not what is written down.
+//! What may happen is what grant and policy say of this very input, and not what they said of another.
 
-use remit_core::plan::{Outcome, Plan};
+use remit_core::input::Input;
+use remit_core::plan::Plan;
 
-fn forge() -> Plan {
-    Plan { outcome: Outcome::Permit, policies: Default::default(), about: None }
+fn forge(input: Input, other: Plan) -> Plan {
+    Plan { input, ..other }
 }
 
 fn main() {}

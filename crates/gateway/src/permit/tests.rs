@@ -86,8 +86,8 @@ impl World {
         .unwrap();
         let all = 0..body.len();
         let call = Call::new(input.server.clone(), input.action.clone(), body.into_bytes(), all).unwrap();
-        let plan = plan(&self.snapshot.bundle, &input);
-        decide(&self.snapshot.bundle, call, input, plan, Evidence::default())
+        let plan = plan(&self.snapshot.bundle, input);
+        decide(&self.snapshot.bundle, call, plan, Evidence::default())
     }
 
     /// A decision, and the receipt of its record.
