@@ -71,8 +71,9 @@ fn what_a_method_opens_must_be_granted() {
         // Policy, too, is asked as for the thing itself.
         check("", &asked, true, &Verdict::Forbid(Code::PolicyForbid));
     }
+    // Declared, and not granted.
+    check(ALL, &complete("part"), true, &Verdict::Forbid(Code::InsufficientScope));
     for asked in [
-        complete("part"),
         complete("nobody-has-it"),
         complete_uri("file:///secret"),
         subscribe("file:///secret"),
