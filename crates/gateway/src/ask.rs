@@ -44,7 +44,8 @@ pub async fn put(route: &Route, flight: &Flight, text: &str) -> Option<(Frame, W
         route.gateway.questions.put(Question { run, root, server, feature, id: request.id.raw().to_owned() })?;
     let method = feature.method();
     let shown = format!(r#"{{"jsonrpc":"2.0","id":{},"method":"{method}","params":{params}}}"#, waiting.id);
-    if let Err(refused) = permitted(route, feature, text, &shown).await {
+    let recorded = async { permitted(route, feature, text).await?.land(Status::Ok, Some(shown.clone().into())).await };
+    if let Err(refused) = recorded.await {
         tracing::debug!(code = refused.code.name(), "a server's question is not put to the client");
         return None;
     }
@@ -70,20 +71,28 @@ pub async fn first(route: &Route, flight: &Flight, body: &Bytes) -> Result<Bytes
     }
     let upstream = upstream_state(&result).map_err(|()| invalid())?;
     let mut state = State { features: BTreeMap::new(), upstream };
-    let mut shown = Vec::new();
+    let (mut shown, mut flights) = (Vec::new(), Vec::new());
     for (id, raw) in &asked {
         let request = members(raw).map_err(|_| invalid())?;
         let method = member(&request, "method").and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
         let feature = method.as_deref().and_then(Feature::used_by).ok_or_else(invalid)?;
         let params = marked(feature, member(&request, "params"), &route.server).ok_or_else(invalid)?;
         let question = format!(r#"{{"method":"{}","params":{params}}}"#, feature.method());
-        permitted(route, feature, raw.get(), &question).await?;
+        match permitted(route, feature, raw.get()).await {
+            Ok(flight) => flights.push((flight, question.clone())),
+            Err(refused) => return not_shown(flights).await.and(Err(refused)),
+        }
         shown.push(format!("{}:{question}", serde_json::Value::from(id.as_ref())));
         state.features.insert(id.clone().into_owned(), feature);
     }
     let claims = &flight.claims;
     let sealed = route.gateway.sessions.seal_state(&claims.run, &route.server, &route.action, &state);
-    let sealed = serde_json::Value::from(sealed.ok_or_else(invalid)?);
+    let Some(sealed) = sealed.map(serde_json::Value::from) else {
+        return not_shown(flights).await.and(Err(invalid()));
+    };
+    for (flight, question) in flights {
+        flight.land(Status::Ok, Some(question.into())).await?;
+    }
     let own = |name: &str| matches!(name, "inputRequests" | "requestState");
     let kept = result.iter().filter(|(name, _)| !own(name));
     let mut kept: Vec<String> =
@@ -92,6 +101,14 @@ pub async fn first(route: &Route, flight: &Flight, body: &Bytes) -> Result<Bytes
     kept.push(format!(r#""requestState":{sealed}"#));
     let id = route.asked.id.as_ref().map_or("null", |(_, raw)| raw);
     Ok(Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{{}}}}}"#, kept.join(","))))
+}
+
+/// What becomes of questions that were permitted, and then not put because of another.
+async fn not_shown(flights: Vec<(Flight, String)>) -> Result<(), Rejection> {
+    for (flight, _) in flights {
+        flight.land(Status::NotSent, None).await?;
+    }
+    Ok(())
 }
 
 fn result_of<'a>(route: &Route, text: &'a str) -> Option<Members<'a>> {
@@ -115,8 +132,8 @@ fn member<'a>(members: &Members<'a>, name: &str) -> Option<&'a RawValue> {
     members.iter().find(|(found, _)| found == name).map(|(_, raw)| *raw)
 }
 
-/// Decides and records that the server may ask this, and that it is shown.
-async fn permitted(route: &Route, feature: Feature, question: &str, shown: &str) -> Result<(), Rejection> {
+/// Decides and records that the server may ask this; the label rises with it.
+async fn permitted(route: &Route, feature: Feature, question: &str) -> Result<Flight, Rejection> {
     let gw: &Arc<Gateway> = &route.gateway;
     let now = gw.clock.now_s();
     let snapshot = gw.snapshots.current(now)?;
@@ -138,6 +155,5 @@ async fn permitted(route: &Route, feature: Feature, question: &str, shown: &str)
     let claims = permit.claims().cloned().ok_or_else(Gateway::broken)?;
     gw.runs.raise(&claims.root, intent.label_after);
     let sent = Sent { id: None, ..Sent::of(&claims, &route.server, &route.asked) };
-    let flight = Flight::new(Arc::clone(gw), claims, permit.index(), intent.label_after, sent);
-    flight.land(Status::Ok, Some(Bytes::copy_from_slice(shown.as_bytes()))).await
+    Ok(Flight::new(Arc::clone(gw), claims, permit.index(), intent.label_after, sent))
 }

@@ -159,6 +159,9 @@ async fn asking_first() -> Arc<Stub> {
         }
         let result = r#"{"big":1.50e400,"resultType":"input_\u0072equired","requestState":"upstream-state","inputRequests":{
             "who":{"method":"elicitation/create","params":{"message":"type your password to go on","requestedSchema":{"type":"object"}}}}}"#;
+        let more = r#"},"more":{"method":"sampling/createMessage","params":{"messages":[]}}}"#;
+        let two = result.trim_end().strip_suffix("}}}}}").map(|start| format!("{start}}}}}{more}}}"));
+        let result = two.filter(|_| params["arguments"].get("two").is_some()).unwrap_or_else(|| result.to_owned());
         let answer = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, heard.id());
         if params["arguments"].get("stream").is_some() {
             return stub::with(200, "text/event-stream", format!("data: {}\n\n", answer.replace('\n', " ")));
@@ -259,8 +262,14 @@ async fn a_call_that_asks_first_without_a_grant_is_refused() {
         assert!(text.contains("error"), "{text}");
         assert_eq!(world.outcome(), "asked", "{}", world.story());
     }
-    // A grant that has gone since: the answer goes nowhere.
+    // One of two is granted: neither is shown, and the log says so of the one that was permitted.
     let granted = world.run_at("raw", "r2", GRANTED);
+    let text = granted.send(first(&granted, r#"{"two":true}"#)).await.text().await;
+    assert!(!text.contains(WORDS) && text.contains("error"), "{text}");
+    let asked = world.of(Kind::Method).into_iter().rfind(|e| e.text("decision/verdict") == "permit").unwrap();
+    let outcomes = world.of(Kind::CallOutcome);
+    assert!(outcomes.iter().any(|e| e.int("intent").unsigned_abs() == asked.index && e.text("status") == "not_sent"));
+    // A grant that has gone since: the answer goes nowhere.
     let asked = granted.send(first(&granted, "{}")).await.text().await.replace("1.50e400", "1");
     let state = serde_json::from_str::<Value>(&asked).unwrap()["result"]["requestState"].clone();
     let without = world.run_at("raw", "r2", PLAIN).with(|claims| claims.jti = "t-later".into());
