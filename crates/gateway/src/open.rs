@@ -78,7 +78,7 @@ impl Gateway {
         let root = Verifier::parse(&config.root).map_err(OpenError::Root)?;
         let dir = |name: &str| {
             let path = config.home.join(name);
-            let made = std::fs::create_dir_all(&path);
+            let made = remit_audit::durable::create_dir(&path);
             made.map(|()| path.clone()).map_err(|source| OpenError::Directory { path, source })
         };
         let (keys, bundles, scratch) = (dir("keys")?, dir("bundles")?, dir("scratch")?);

@@ -14,9 +14,17 @@ mod stub;
 mod world;
 
 #[cfg(test)]
+mod bounds;
+#[cfg(test)]
 mod bytes;
 #[cfg(test)]
 mod calls;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod granted;
+#[cfg(test)]
+mod halt;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
@@ -36,14 +44,20 @@ mod questions;
 #[cfg(test)]
 mod refused;
 #[cfg(test)]
+mod rest;
+#[cfg(test)]
 mod restart;
 #[cfg(test)]
 mod revoke;
 #[cfg(test)]
 mod room;
 #[cfg(test)]
+mod said;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod stdio;
 #[cfg(test)]
 mod streams;
+#[cfg(test)]
+mod table;
