@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use remit_core::id::TrustDomain;
+use remit_core::steady::Steady;
 
 use crate::random::RUN_ID_BYTES;
 
@@ -55,14 +56,14 @@ pub struct Clock(Source);
 
 #[derive(Debug, Clone)]
 enum Source {
-    System,
+    System(Arc<(Steady, Instant)>),
     Set(Arc<AtomicI64>),
 }
 
 impl Clock {
-    /// The system's clock.
+    /// The system's clock, and a stopwatch that keeps it going ([`Steady`]).
     pub fn system() -> Self {
-        Self(Source::System)
+        Self(Source::System(Arc::new((Steady::default(), Instant::now()))))
     }
 
     /// A clock that stands still until it is set.
@@ -82,9 +83,12 @@ impl Clock {
     pub fn now(&self) -> i64 {
         match &self.0 {
             Source::Set(time) => time.load(Ordering::SeqCst),
-            Source::System => std::time::SystemTime::now()
-                .duration_since(std::time::UNIX_EPOCH)
-                .map_or(0, |past| i64::try_from(past.as_secs()).unwrap_or(i64::MAX)),
+            Source::System(kept) => {
+                let (steady, began) = &**kept;
+                let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+                let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+                steady.at(ms(since), ms(began.elapsed())).div_euclid(1000)
+            }
         }
     }
 }

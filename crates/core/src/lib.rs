@@ -31,6 +31,7 @@ pub mod registry;
 pub mod rejection;
 pub mod revoked;
 pub mod snapshot;
+pub mod steady;
 pub mod target;
 
 mod evaluate;

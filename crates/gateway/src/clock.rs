@@ -1,6 +1,9 @@
 //! Time, as an argument of everything that needs it.
 
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use remit_core::steady::Steady;
 
 /// Where the time comes from.
 pub trait Clock: Send + Sync {
@@ -13,16 +16,25 @@ pub trait Clock: Send + Sync {
     }
 }
 
-/// The machine's clock, which never goes back: the latest time that was seen stands until the clock has passed it.
-#[derive(Debug, Default)]
-pub struct System(AtomicI64);
+/// The machine's clock, and a stopwatch that keeps it going ([`Steady`]).
+#[derive(Debug)]
+pub struct System {
+    steady: Steady,
+    began: Instant,
+}
+
+impl Default for System {
+    fn default() -> Self {
+        Self { steady: Steady::default(), began: Instant::now() }
+    }
+}
 
 impl Clock for System {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     fn now_ms(&self) -> i64 {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-        self.0.fetch_max(now, Ordering::Relaxed).max(now)
+        let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        self.steady.at(ms(since), ms(self.began.elapsed()))
     }
 }
 
