@@ -1,10 +1,12 @@
 //! The authority through its real HTTP endpoints and sockets, on scratch homes.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod bounds;
 mod common;
 mod http;
 mod inside;
 mod refusals;
 mod places;
+mod secrets;
 mod sockets;
 mod spawn;

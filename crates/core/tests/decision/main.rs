@@ -1,6 +1,8 @@
 //! Decisions and their records, through the public words of `remit-core` alone.
 
 #[cfg(test)]
+mod bounds;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod evaluate;
