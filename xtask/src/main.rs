@@ -1,5 +1,6 @@
 //! `cargo xtask`: what the project's own machinery needs and no user of Remit ever sees.
 
+mod bench;
 mod ci;
 mod docs;
 mod interop;
@@ -16,7 +17,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy   the house rules that no compiler knows: lengths, directions, links, generated docs
   docs   write the generated pages of docs/ again
   worlds [N]  the decision against its naive model on N random worlds, a million unless told
-  interop [--packages DIR]  real MCP clients and servers of other makers, with the real gateway between them";
+  interop [--packages DIR]  real MCP clients and servers of other makers, with the real gateway between them
+  bench [--quick] [--write]  what a governed call costs beside a direct one, and all that is measured; --help says more";
 
 const EXIT_USAGE: u8 = 2;
 
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         ["docs"] => docs::write(root()).map(|()| true),
         ["worlds"] => worlds::run(root(), None),
         ["worlds", count] => worlds::run(root(), Some(count)),
+        ["bench", rest @ ..] => bench::run(root(), rest),
         ["interop"] => interop::run(root(), None).and_then(|tally| tally.passed()),
         ["interop", "--packages", dir] => interop::run(root(), Some(dir)).and_then(|tally| tally.passed()),
         _ => {

@@ -38,6 +38,7 @@ const MAY_LINK: &[(&str, &[&str])] = &[
     ),
     ("remit-sim", &["remit-core", "remit-audit"]),
     ("ticketdesk", &[]),
+    ("remit-bench", &["remit-core", "remit-audit"]),
     ("xtask", &["remit-core"]),
 ];
 
