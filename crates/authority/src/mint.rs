@@ -140,7 +140,8 @@ impl State {
             run: run.id.clone(),
             root: run.root.clone(),
             // A clock that was set back must not make the launch later than the token; earlier is the cautious side.
-            root_at: root.map_or(run.at, |root| root.at).min(now),
+            root_at: root.as_ref().map_or(run.at, |root| root.at).min(now),
+            root_until: root.map_or(run.until, |root| root.until).max(grant.until),
             gid: grant.id.clone(),
             lin: run.lin.clone(),
             del_depth: depth,

@@ -62,6 +62,9 @@ pub struct Claims {
     /// When the root was launched, in seconds since 1970: a gateway that lost its memory since then knows nothing of
     /// what the root has read.
     pub root_at: i64,
+    /// The end of the root's ceiling, in seconds since 1970: no grant of its tree ends later, and until then a gateway must
+    /// remember what the tree has read.
+    pub root_until: i64,
     /// The grant that the token states.
     pub gid: GrantId,
     /// Ids of the tokens from the root's to the parent's.
@@ -149,6 +152,7 @@ impl Claims {
             && self.del_max_depth <= DELEGATION_DEPTH_MAX
             && self.lineage().last().is_some_and(|first| first.run == self.root)
             && self.exp <= self.grant.until
+            && self.grant.until <= self.root_until
             && self.root_at <= self.iat
             && self.iat < self.exp
             && self.task.purpose.len() <= TEXT_BYTES_MAX

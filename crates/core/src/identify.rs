@@ -122,7 +122,9 @@ pub fn identify<'a>(bundle: &'a Compiled, input: &'a Input) -> Caller<'a> {
     if !is_for(claims, bundle, &input.server) {
         return Caller::Unknown(Code::TokenAudience);
     }
-    match bundle.agent(&claims.client_id) {
+    // Whoever is in the lineage limits what the tree may do, so each must be known.
+    let registered = claims.lineage().all(|above| bundle.agent(&above.agent).is_some());
+    match bundle.agent(&claims.client_id).filter(|_| registered) {
         Some(agent) => Caller::Known(claims, agent),
         None => Caller::Unknown(Code::AgentUnregistered),
     }

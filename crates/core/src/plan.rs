@@ -101,7 +101,7 @@ fn weigh(bundle: &Compiled, input: &Input, lifted: &Lifted) -> Result<Finding, F
     for one in &answers {
         covered_now(bundle, one, claims, agent)?;
     }
-    within_limits(agent, input)?;
+    within_limits(bundle, claims, input)?;
     let own = permitted(bundle, input, claims, exposed, lifted)?;
     all(own, answers.iter().map(|one| permitted(bundle, one, claims, None, lifted)))
 }
@@ -173,7 +173,7 @@ fn derived(
     for one in &opened {
         covered_now(bundle, one, claims, agent)?;
     }
-    let most = agent.calls_per_minute_max.max(METHODS_PER_MINUTE_MIN);
+    let most = in_minute(bundle, claims, METHODS_PER_MINUTE_MIN);
     if input.state.calls_in_minute > most {
         return Err(Finding::about(Code::RateLimited, most.to_string()));
     }
@@ -183,9 +183,9 @@ fn derived(
 
 /// Whether the root makes more than its rate: what it is refused then need not be written down one by one.
 pub fn beyond_rate(bundle: &Compiled, input: &Input) -> bool {
-    let Caller::Known(_, agent) = identify(bundle, input) else { return false };
+    let Caller::Known(claims, _) = identify(bundle, input) else { return false };
     let least = if matches!(input.action, Action::Method(_)) { METHODS_PER_MINUTE_MIN } else { 0 };
-    input.state.calls_in_minute > agent.calls_per_minute_max.max(least)
+    input.state.calls_in_minute > in_minute(bundle, claims, least)
 }
 
 /// The worst of what an answer to the method brings.
@@ -265,12 +265,36 @@ fn uncovered(why: Uncovered) -> Finding {
     }
 }
 
-fn within_limits(agent: &Agent, input: &Input) -> Result<(), Finding> {
+/// What one root may do.
+pub(crate) struct Limits {
+    pub(crate) calls: u64,
+    calls_in_minute: u64,
+    repeats: u64,
+}
+
+/// The least of what the agents in the lineage allow: counts are the root's, so no agent has more because another, with
+/// a larger budget, was begun below it. `None` where one of them is not registered.
+pub(crate) fn limits(bundle: &Compiled, claims: &Claims) -> Option<Limits> {
+    let all: Vec<_> = claims.lineage().map(|above| bundle.agent(&above.agent)).collect::<Option<_>>()?;
+    Some(Limits {
+        calls: all.iter().map(|agent| agent.calls_max).min()?,
+        calls_in_minute: all.iter().map(|agent| agent.calls_per_minute_max).min()?,
+        repeats: all.iter().map(|agent| agent.repeats_max).min()?,
+    })
+}
+
+/// Calls in a minute, where at least so many are allowed to everybody.
+fn in_minute(bundle: &Compiled, claims: &Claims, least: u64) -> u64 {
+    limits(bundle, claims).map_or(0, |limits| limits.calls_in_minute).max(least)
+}
+
+fn within_limits(bundle: &Compiled, claims: &Claims, input: &Input) -> Result<(), Finding> {
     let state = &input.state;
+    let most = limits(bundle, claims).ok_or_else(|| Finding::forbid(Code::AgentUnregistered))?;
     let over = [
-        (state.calls > agent.calls_max, Code::BudgetSpent, agent.calls_max),
-        (state.calls_in_minute > agent.calls_per_minute_max, Code::RateLimited, agent.calls_per_minute_max),
-        (state.repeats > agent.repeats_max, Code::LoopDetected, agent.repeats_max),
+        (state.calls > most.calls, Code::BudgetSpent, most.calls),
+        (state.calls_in_minute > most.calls_in_minute, Code::RateLimited, most.calls_in_minute),
+        (state.repeats > most.repeats, Code::LoopDetected, most.repeats),
     ];
     match over.into_iter().find(|(over, ..)| *over) {
         Some((_, code, limit)) => Err(Finding::about(code, limit.to_string())),

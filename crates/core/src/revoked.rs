@@ -169,7 +169,7 @@ mod tests {
             "ver": 1, "iss": "https://as.example", "aud": [], "exp": 9, "iat": 1, "jti": "t-3", "sub": "p-1",
             "sub_profile": "user", "client_id": "spiffe://acme.example/agent/c/reader/3",
             "act": link("c/reader/3", "r-3", Some(act)), "cnf": { "jkt": "k-3" }, "authorization_details": [],
-            "task": { "id": "g-3", "purpose": "reads", "why": "x" }, "run": "r-3", "root": "r-1", "root_at": 0,
+            "task": { "id": "g-3", "purpose": "reads", "why": "x" }, "run": "r-3", "root": "r-1", "root_at": 0, "root_until": 10_000_000_000_i64,
             "gid": "g-3", "lin": ["t-1", "t-2"], "del_depth": 2, "del_max_depth": 3,
             "grant": { "until": 9, "by": "policy" },
         }))

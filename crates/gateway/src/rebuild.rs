@@ -151,7 +151,7 @@ async fn close(
 }
 
 fn until(node: &Node) -> i64 {
-    node.int(&remit(&["grant", "until"])).unwrap_or(i64::MAX)
+    node.int(&remit(&["root_until"])).unwrap_or(i64::MAX)
 }
 
 fn remit<'p>(path: &[&'p str]) -> Vec<&'p str> {

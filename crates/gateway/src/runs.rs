@@ -1,6 +1,7 @@
 //! What each root has done and read: labels, counts and loops, shared by an agent and all that it spawns.
 //!
-//! A root is forgotten only when its last grant has ended, so nothing that is forgotten can call again.
+//! A root is forgotten only when its ceiling has ended, whichever grants of it were seen: nothing that is forgotten can
+//! call again.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -101,7 +102,7 @@ impl Runs {
         now: i64,
         next: u64,
     ) -> Result<&'a mut Root, Rejection> {
-        let until = claims.grant.until;
+        let until = claims.root_until;
         if !roots.contains_key(&claims.root) {
             if roots.len() >= ROOTS_MAX {
                 roots.retain(|_, root| root.until > now);
@@ -118,7 +119,7 @@ impl Runs {
         Ok(known)
     }
 
-    /// Forgets roots whose last grant has ended, and says where the log begins to matter for those that live.
+    /// Forgets roots whose ceiling has ended, and says where the log begins to matter for those that live.
     pub fn low_water(&self, now: i64) -> Option<u64> {
         let mut roots = self.lock();
         roots.retain(|_, root| root.until > now);
@@ -179,7 +180,7 @@ mod tests {
             "ver": 1, "iss": "i", "aud": [], "exp": 1, "iat": 0, "jti": "t", "sub": "p", "sub_profile": "user",
             "client_id": "spiffe://acme.example/agent/support/triage/1",
             "act": { "sub": instance, "iss": "i", "sub_profile": "a" }, "authorization_details": [],
-            "task": { "id": "t", "purpose": "p", "why": "w" }, "run": root, "root": root, "root_at": root_at,
+            "task": { "id": "t", "purpose": "p", "why": "w" }, "run": root, "root": root, "root_at": root_at, "root_until": 10_000,
             "gid": "g", "del_depth": 0, "del_max_depth": 0, "grant": { "until": 10_000, "by": "policy" },
         }))
         .unwrap()
@@ -225,6 +226,19 @@ mod tests {
         let state = runs.begin(&claims, [0; 32], 0, 12).unwrap();
         assert_eq!((state.label, state.calls), (Label::UNKNOWN, 8));
         assert_eq!((runs.low_water(9_999), runs.low_water(10_000)), (Some(3), None));
+    }
+
+    /// Break: forget a root with the last grant that was seen, though its ceiling still allows another.
+    #[test]
+    fn a_short_grant_does_not_make_a_root_forgotten() {
+        let runs = Runs::default();
+        let mut short = claims("r1", 5);
+        (short.grant.until, short.exp) = (60, 60);
+        runs.begin(&short, [0; 32], 0, 3).unwrap();
+        runs.raise(&short.root, Label::UNKNOWN);
+        assert_eq!(runs.low_water(61), Some(3));
+        assert_eq!(runs.begin(&claims("r1", 5), [1; 32], 62, 9).unwrap().label, Label::UNKNOWN);
+        assert_eq!(runs.low_water(10_000), None);
     }
 
     #[test]

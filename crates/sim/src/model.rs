@@ -32,7 +32,7 @@ fn verdict(policies: &[Policy], world: &World) -> Result<Verdict, Code> {
     for one in &opened {
         within_grant(granted(one, token)?, one)?;
     }
-    let ([all, minute, row], most) = (world.counts, token.who().limits);
+    let ([all, minute, row], most) = (world.counts, token.limits());
     refuse(call && all > most[0], Code::BudgetSpent)?;
     refuse(minute > if call { most[1] } else { most[1].max(30) }, Code::RateLimited)?;
     refuse(call && row > most[2], Code::LoopDetected)?;

@@ -240,7 +240,7 @@ fn claims(token: &Token) -> Value {
         "aud": token.audience.iter().map(|s| resource(s)).collect::<Vec<_>>(),
         "exp": NOW + token.left, "iat": NOW - token.age, "jti": "t-1", "sub": OWN, "sub_profile": "user",
         "client_id": own, "act": act, "run": "run-0", "root": format!("run-{}", token.depth),
-        "root_at": NOW - token.age - 60, "gid": "g-1",
+        "root_at": NOW - token.age - 60, "root_until": NOW + 7_200, "gid": "g-1",
         "lin": (0..token.depth).map(|n| format!("t-{n}")).collect::<Vec<_>>(),
         "del_depth": token.depth, "del_max_depth": 2, "grant": {"until": NOW + 7_200, "by": "policy"},
         "task": {"id": "task-1", "purpose": "p", "why": "w"},
@@ -259,6 +259,7 @@ fn claims(token: &Token) -> Value {
             2 => ("root", json!("run-9")),
             3 => ("lin", json!(["t-7", "t-8", "t-9"])),
             4 => ("del_max_depth", json!(9)),
+            5 if token.age % 2 == 0 => ("root_until", json!(NOW + 7_199)),
             5 => ("grant", json!({"until": NOW + token.left - 1, "by": "policy"})),
             _ => ("client_id", json!(id(&AGENTS[(token.agent + 1) % REGISTERED], DOMAIN))),
         };

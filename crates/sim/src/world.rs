@@ -364,6 +364,15 @@ pub struct World {
 }
 
 impl Token {
+    /// Calls in all, in a minute, equal in a row: the least of what the agents of its lineage have.
+    pub fn limits(&self) -> [u64; 3] {
+        let above = AGENTS.iter().skip(1).take(self.depth as usize);
+        let least = |most: [u64; 3], agent: &Agent| {
+            [0, 1, 2].map(|n: usize| most.get(n).min(agent.limits.get(n)).copied().unwrap_or(0))
+        };
+        above.fold(self.who().limits, least)
+    }
+
     /// The agent that it names.
     pub fn who(&self) -> &'static Agent {
         let [.., unregistered] = &AGENTS;

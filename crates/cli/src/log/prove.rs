@@ -239,7 +239,7 @@ fn of_call(said: &Statement) -> String {
     let user =
         said.user_name.as_ref().map_or_else(|| said.user.clone(), |name| format!("{} ({})", named(name), said.user));
     let because = said.because.as_deref().map_or_else(|| "(not disclosed)".to_owned(), quoted);
-    let whose = if said.because_trust == "verified" { "" } else { " (the run's own words)" };
+    let whose = if said.because_trust == "verified" { "" } else { " (words from inside the run)" };
     let arguments = said.arguments.as_deref().unwrap_or("(not disclosed)");
     let called = if said.verdict == "permit" { "called" } else { "was refused" };
     let policies = if said.policies.is_empty() { "no policy".to_owned() } else { said.policies.join(", ") };

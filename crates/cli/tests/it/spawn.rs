@@ -133,7 +133,7 @@ fn a_child_of_a_run_calls_a_tool_and_its_entry_proves_who_began_it() {
     let policy = statement["policies"].as_array().unwrap().first().and_then(Value::as_str).unwrap();
     for part in [
         format!(" agent docs/reader version 1.0.0, spawned by {parent}, for user uid:"),
-        format!(" ({user}), because \"to sum up note 3\" (the run's own words), until 20"),
+        format!(" ({user}), because \"to sum up note 3\" (words from inside the run), until 20"),
         format!(" called notes/read_note with exactly {{\"id\":3}} under policy {policy}"),
     ] {
         assert!(sentence.contains(&part), "{part} is not in {sentence}");

@@ -11,7 +11,7 @@ use crate::decide::{Decided, Verdict};
 use crate::hash::{b64, sha256, sha256_text};
 use crate::json::members;
 use crate::label::{Label, Trust, label};
-use crate::plan::brings;
+use crate::plan::{brings, limits};
 use crate::policy::{Compiled, Exposed};
 use crate::rejection::Code;
 use crate::snapshot::SnapshotId;
@@ -217,6 +217,7 @@ pub(super) fn caller(claims: &Claims) -> Map {
     map([
         ("run", Some(claims.run.as_str().into())),
         ("root", Some(claims.root.as_str().into())),
+        ("root_until", Some(claims.root_until.into())),
         ("lineage", Some(claims.lineage().map(ToString::to_string).collect())),
         ("task", Some(task.into())),
         ("grant", Some(grant.into())),
@@ -345,12 +346,12 @@ fn counts(decided: &Decided) -> Map {
 }
 
 fn budget(decided: &Decided, bundle: &Compiled) -> Option<Node> {
-    let agent = bundle.agent(&decided.input().claims()?.client_id)?;
+    let limits = limits(bundle, decided.input().claims()?)?;
     let calls = map([
         ("name", Some("calls".into())),
         ("unit", Some("call".into())),
         ("used", Some(decided.input().state.calls.into())),
-        ("limit", Some(agent.calls_max.into())),
+        ("limit", Some(limits.calls.into())),
     ]);
     Some([calls].into_iter().collect())
 }

@@ -93,7 +93,7 @@ pub(crate) fn claims() -> Value {
             "prompts": {"greet": {}, "part": {}},
             "resources": [{"constraint_type": "wildcard"}]}],
         "task": {"id": "task-9", "purpose": "sorts tickets", "why": "the customer asked for her money back"},
-        "run": "run-2", "root": "run-1", "root_at": 1, "gid": "g-5", "lin": ["tok-1"], "del_depth": 1, "del_max_depth": 2,
+        "run": "run-2", "root": "run-1", "root_at": 1, "root_until": NOW + 3_600, "gid": "g-5", "lin": ["tok-1"], "del_depth": 1, "del_max_depth": 2,
         "grant": {"until": NOW + 1_800, "by": "policy"}, "path": "golden",
     })
 }

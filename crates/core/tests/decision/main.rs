@@ -13,6 +13,8 @@ mod golden;
 #[cfg(test)]
 mod identify;
 #[cfg(test)]
+mod lineage;
+#[cfg(test)]
 mod make;
 #[cfg(test)]
 mod methods;

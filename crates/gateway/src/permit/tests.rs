@@ -57,7 +57,7 @@ fn claims() -> Value {
         "act": {"sub": format!("{AGENT}/r1"), "iss": "https://as.example", "sub_profile": "ai_agent"},
         "authorization_details": [{"type": "mcp_tools", "locations": ["https://gw.example/mcp/tickets"],
             "tools": {"read": {}, "erase": {}}}],
-        "task": {"id": "t", "purpose": "p", "why": "w", "trust": "verified"}, "run": "r1", "root": "r1", "root_at": 1, "gid": "g",
+        "task": {"id": "t", "purpose": "p", "why": "w", "trust": "verified"}, "run": "r1", "root": "r1", "root_at": 1, "root_until": NOW + 3_600, "gid": "g",
         "lin": [], "del_depth": 0, "del_max_depth": 0, "grant": {"until": NOW + 900, "by": "policy"},
     })
 }

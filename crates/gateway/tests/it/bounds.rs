@@ -101,7 +101,7 @@ fn roots_have_an_end_and_only_the_ended_make_room() {
         "ver": 1, "iss": "i", "aud": [], "exp": 1, "iat": 0, "jti": "t", "sub": "p", "sub_profile": "user",
         "client_id": "spiffe://acme.example/agent/support/triage/1",
         "act": { "sub": instance, "iss": "i", "sub_profile": "a" }, "authorization_details": [],
-        "task": { "id": "t", "purpose": "p", "why": "w" }, "run": "r", "root": "r", "root_at": 0,
+        "task": { "id": "t", "purpose": "p", "why": "w" }, "run": "r", "root": "r", "root_at": 0, "root_until": 10_000_000_000_i64,
         "gid": "g", "del_depth": 0, "del_max_depth": 0, "grant": { "until": 100, "by": "policy" },
     }))
     .unwrap();

@@ -406,6 +406,7 @@ fn claims(clock: &TestClock, url: &str, server: &str, run: &str, detail: &str, s
         task: Task { id: "t-1".into(), purpose: "answer customers".into(), why: WHY.into(), trust: Trust::Verified },
         root: run.clone(),
         root_at: now - 60,
+        root_until: now + 86_400,
         gid: GrantId::new(format!("g-{run}")).unwrap(),
         run,
         lin: vec![],
