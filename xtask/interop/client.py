@@ -3,9 +3,10 @@
 usage: client.py URL MODE        MODE is legacy, auto, or a modern revision such as 2026-07-28
 
 Standard input is one JSON object: {"headers": {…}, "calls": [{"tool": "add", "arguments": {…}}, …]}. Where something must
-have happened before a call, it says "first": ["command", "argument", …] and "pause_s": 2 too.
-Standard output is one JSON object: {"revision": …, "tools": [names]} and for each call {"text": …, "error": true or
-false}; or {"refused": text} where the connection itself failed.
+have happened before a call, it says "first": ["command", "argument", …] and "pause_s": 2 too. With "answers": true it
+has every feature of a client, and answers what the server asks by them.
+Standard output is one JSON object: {"revision": …, "tools": [names], "asked": [what the server asked]} and for each call
+{"text": …, "error": true or false}; or {"refused": text} where the connection itself failed.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from answering import Answering
 from asked import before, cause
 
 CALL_MAX_S = 30
@@ -32,11 +34,13 @@ async def call(client, asked):
 
 
 async def converse(url, mode, asked):
+    answering = Answering()
+    features = answering.callbacks() if asked.get("answers") else {}
     async with httpx2.AsyncClient(headers=asked["headers"], timeout=CALL_MAX_S) as http:
-        async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:
+        async with Client(streamable_http_client(url, http_client=http), mode=mode, **features) as client:
             tools = [tool.name for tool in (await client.list_tools()).tools]
             calls = [await call(client, one) for one in asked["calls"]]
-            return {"revision": client.protocol_version, "tools": tools, "calls": calls}
+            return {"revision": client.protocol_version, "tools": tools, "asked": answering.asked, "calls": calls}
 
 
 def main():

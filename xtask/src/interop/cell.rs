@@ -6,6 +6,7 @@ use std::path::Path;
 use super::clients::{self, Answer, Client, Era, Said, Task};
 use super::home::Home;
 use super::packages::Packages;
+use super::questions::Questions;
 use super::servers::{Call, Server};
 use crate::say;
 
@@ -43,6 +44,8 @@ pub(crate) struct Row {
     /// How the client shows what was refused, by the step's title.
     pub(crate) shown: Vec<(&'static str, String)>,
     pub(crate) faults: Vec<String>,
+    /// Where it is about what the server asks of the client.
+    pub(crate) questions: Option<Questions>,
 }
 
 /// Whether the client can say nothing but that this server does not speak its revision.
@@ -60,13 +63,18 @@ type Parts<'a> = (Client, &'a Server, Era);
 /// A refusal because the disk is busy says "try again", so that is done, once and aloud: how long a log waits is not what
 /// is asked about here, and a machine that builds at the same time is no fault of a client or a server.
 pub(crate) fn run(root: &Path, around: (&Home, &Packages), parts: Parts<'_>) -> Row {
-    let row = attempt(root, around, parts, "");
+    patiently(|suffix| attempt(root, around, parts, suffix))
+}
+
+/// Once more where the disk was busy, with this suffix of what it writes.
+pub(crate) fn patiently(attempt: impl Fn(&str) -> Row) -> Row {
+    let row = attempt("");
     let busy = |fault: &String| NOT_RECORDED.iter().any(|words| fault.contains(words));
     if !row.faults.iter().any(busy) {
         return row;
     }
     say(&format!("again, because the disk was busy: {} {} {}", row.client.name(), row.server, row.era.name()));
-    attempt(root, around, parts, "-again")
+    attempt("-again")
 }
 
 fn attempt(root: &Path, around: (&Home, &Packages), (client, server, era): Parts<'_>, suffix: &str) -> Row {
@@ -79,7 +87,7 @@ fn attempt(root: &Path, around: (&Home, &Packages), (client, server, era): Parts
         }
         Err(error) => (String::new(), Vec::new(), vec![error.to_string()]),
     };
-    Row { client, server: server.name, era, revision: String::new(), run, steps, shown, faults }
+    Row { client, server: server.name, era, revision: String::new(), run, steps, shown, faults, questions: None }
 }
 
 /// The run's id, and what its client saw.
@@ -91,7 +99,7 @@ fn converse(
 ) -> io::Result<(String, Said)> {
     let scratch = home.scratch.join(name);
     std::fs::create_dir_all(&scratch)?;
-    let run = home.request(server, &format!("{} asks {}", client.name(), server.name))?;
+    let run = home.request(server, &[], &format!("{} asks {}", client.name(), server.name))?;
     let calls: Vec<Call> = steps.iter().map(|step| step.call.clone()).collect();
     let task = Task { root, home, packages, server, era, run: &run, calls: &calls, scratch: &scratch };
     let said = clients::converse(client, &task)?;
@@ -164,6 +172,6 @@ fn shown(steps: &[Step], answers: &[Answer]) -> Shown {
 /// Longest text of a client that is shown, in characters.
 const SHOWN_CHARS_MAX: usize = 240;
 
-fn short(text: &str) -> String {
+pub(crate) fn short(text: &str) -> String {
     text.chars().take(SHOWN_CHARS_MAX).map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }

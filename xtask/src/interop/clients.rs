@@ -2,7 +2,7 @@
 
 mod claude;
 mod inspector;
-mod python;
+pub(crate) mod python;
 
 use std::io;
 use std::path::Path;

@@ -103,7 +103,16 @@ impl Home {
     pub(crate) fn add(&self, server: &Server) -> io::Result<()> {
         let exposed = server.exposed().join(",");
         let pin = self.pin_file();
+        let features = server.features.join(",");
         let mut line = vec!["server", "add", server.name, "--expose", &exposed, "--pin-file", &pin];
+        let review = self.scratch.join(format!("{}.review", server.name)).display().to_string();
+        if !server.features.is_empty() {
+            // What its tools return can be trusted, so what makes a run untrusted is what it asks.
+            let said =
+                |tool: &str| format!("[{tool}]\nreturns = {{ trust = \"internal\", sensitivity = \"internal\" }}\n");
+            write(Path::new(&review), &server.granted.iter().map(|tool| said(tool)).collect::<String>())?;
+            line.extend(["--client", &features, "--review", &review]);
+        }
         match &server.url {
             Some(url) => line.extend(["--url", url]),
             None => line.push("--"),
@@ -113,17 +122,17 @@ impl Home {
     }
 
     /// Registers the agent, which declares all that is exposed.
-    pub(crate) fn register(&self, servers: &[Server]) -> io::Result<()> {
+    pub(crate) fn register<'a>(&self, servers: impl Iterator<Item = &'a Server>) -> io::Result<()> {
         let mut manifest = String::from(
             "[agent]\nname = \"client\"\nversion = \"1.0.0\"\nteam = \"interop\"\nenvironment = \"production\"\n\
              purpose = \"shows that clients of other makers work\"\nbearer = true\n\
              [harm]\nwrites = false\nreversible = true\nautonomous = false\n",
         );
         for server in servers {
-            for tool in server.exposed() {
-                let tool = format!("{}/{tool}", server.name);
+            let tools = server.exposed().into_iter().map(|tool| ("tool", tool));
+            for (kind, name) in tools.chain(server.features.iter().map(|feature| ("client", *feature))) {
                 manifest += "[[need]]\nreason = \"to be called\"\nlongest = \"15m\"\n";
-                writeln!(manifest, "tool = \"{tool}\"").map_err(io::Error::other)?;
+                writeln!(manifest, "{kind} = \"{}/{name}\"", server.name).map_err(io::Error::other)?;
             }
         }
         let file = self.scratch.join("agent.toml");
@@ -131,9 +140,10 @@ impl Home {
         self.remit(&["agent", "register", &file.display().to_string(), "--pin-file", &self.pin_file()]).map(drop)
     }
 
-    /// A run of its own, with a grant for this server. Returns the run's id.
-    pub(crate) fn request(&self, server: &Server, why: &str) -> io::Result<String> {
-        let tools: Vec<String> = server.granted.iter().map(|tool| format!("{}/{tool}", server.name)).collect();
+    /// A run of its own, with a grant for this server and these features of its client. Returns the run's id.
+    pub(crate) fn request(&self, server: &Server, features: &[&str], why: &str) -> io::Result<String> {
+        let mut tools: Vec<String> = server.granted.iter().map(|tool| format!("{}/{tool}", server.name)).collect();
+        tools.extend(features.iter().map(|feature| format!("client:{}/{feature}", server.name)));
         let mut line = vec!["request", "--agent", AGENT, "--for", "15m", "--why", why];
         line.extend(tools.iter().map(String::as_str));
         for constraint in &server.constraints {

@@ -5,12 +5,14 @@
 //!
 //! **Invariant:** what could not be run is counted as not run, and nothing run at all is no success.
 
+mod asking;
 mod cell;
 mod clients;
 mod home;
 mod install;
 mod packages;
 mod process;
+mod questions;
 mod record;
 mod servers;
 mod table;
@@ -23,6 +25,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::say;
+use asking::Asking;
 use cell::Row;
 use clients::{Client, Era};
 use home::Home;
@@ -63,6 +66,7 @@ fn build(root: &Path) -> io::Result<()> {
 fn with(root: &Path, packages: &Packages, scratch: &Path) -> io::Result<Tally> {
     let mut missed = Missed::default();
     let mut servers = servers::all(root, packages, scratch)?;
+    let mut asking = asking::all(root, packages, &servers, scratch)?;
     servers.retain(|server| {
         let cells = Client::ALL.iter().map(|client| client.eras().len()).sum();
         missed.none(server.name, cells, packages.lack(server.needs))
@@ -73,12 +77,28 @@ fn with(root: &Path, packages: &Packages, scratch: &Path) -> io::Result<Tally> {
     });
     let mut cells = Vec::new();
     for client in clients {
-        cells.extend(servers.iter().flat_map(|server| client.eras().iter().map(move |era| (client, server, *era))));
+        cells.extend(
+            servers.iter().flat_map(|server| client.eras().iter().map(move |era| Cell::Calls(client, server, *era))),
+        );
     }
+    asking.retain(|one| {
+        let needs: Vec<_> = one.server.needs.iter().chain(Client::Python.needs()).copied().collect();
+        missed.none(one.server.name, 2 * one.eras.len(), packages.lack(&needs))
+    });
+    cells.extend(questions::rows(&asking).map(Cell::Questions));
     let (rows, figures) =
-        if cells.is_empty() { (Vec::new(), None) } else { talk(root, packages, scratch, &servers, &cells)? };
+        if cells.is_empty() { (Vec::new(), None) } else { talk(root, packages, scratch, (&servers, &asking), &cells)? };
     table::print(&rows, figures.as_ref(), &missed.lines);
     Ok(Tally::new(&rows, figures.as_ref(), packages.broken.len(), (missed.cells, missed.why)))
+}
+
+/// One row of what is found.
+#[derive(Clone, Copy)]
+enum Cell<'a> {
+    /// A client before a server.
+    Calls(Client, &'a Server, Era),
+    /// A server that asks its client.
+    Questions(questions::Parts<'a>),
 }
 
 /// What cannot be run here.
@@ -109,8 +129,8 @@ fn talk(
     root: &Path,
     packages: &Packages,
     scratch: &Path,
-    servers: &[Server],
-    cells: &[(Client, &Server, Era)],
+    (servers, asking): (&[Server], &[Asking]),
+    cells: &[Cell<'_>],
 ) -> io::Result<(Vec<Row>, Option<record::Figures>)> {
     let mut running = Vec::new();
     for server in servers {
@@ -120,11 +140,19 @@ fn talk(
     for server in servers {
         home.add(server)?;
     }
-    home.register(servers)?;
+    for one in asking {
+        running.extend(one.add(&home, scratch)?);
+    }
+    let all = servers.iter().chain(asking.iter().map(|one| &one.server));
+    home.register(all.clone())?;
     say(&format!("{} combinations of client, server and era …", cells.len()));
-    let mut rows = at_once(cells, &|cell| cell::run(root, (&home, packages), cell))?;
+    let around = (&home, packages);
+    let mut rows = at_once(cells, &|cell| match cell {
+        Cell::Calls(client, server, era) => cell::run(root, around, (client, server, era)),
+        Cell::Questions(parts) => questions::run(root, around, parts),
+    })?;
     home.stop()?;
-    let figures = record::check(&home, servers, &mut rows)?;
+    let figures = record::check(&home, &all, &mut rows)?;
     Ok((rows, Some(figures)))
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::cell::{Expected, Row, Step};
 use super::clients::{Era, tool_use_id};
 use super::home::Home;
+use super::questions;
 use super::servers::Server;
 
 /// The revision without a handshake.
@@ -22,18 +23,26 @@ const BUNDLE_ENTRIES: usize = 256;
 
 /// A message of a client, with what came of it.
 #[derive(Default)]
-struct Asked {
+pub(crate) struct Asked {
     run: String,
+    /// Of the entry.
+    pub(crate) kind: String,
     /// The method.
-    operation: String,
+    pub(crate) operation: String,
     revision: String,
-    tool: String,
-    verdict: String,
+    /// What kind of thing is asked for.
+    pub(crate) resource: String,
+    pub(crate) tool: String,
+    pub(crate) verdict: String,
+    /// How far the root could be trusted before, and from here on.
+    pub(crate) trust: (String, String),
+    /// The features by which the server asked what this answers on its way.
+    pub(crate) answers: Vec<String>,
     /// Why it was refused.
-    code: String,
+    pub(crate) code: String,
     tool_use_id: String,
     /// Of the outcome, where one was recorded.
-    status: Option<String>,
+    pub(crate) status: Option<String>,
 }
 
 /// The figures of the whole log.
@@ -46,7 +55,11 @@ pub(crate) struct Figures {
 }
 
 /// Verifies the log, and adds to each row what the log lacks of it.
-pub(crate) fn check(home: &Home, servers: &[Server], rows: &mut [Row]) -> io::Result<Figures> {
+pub(crate) fn check<'a>(
+    home: &Home,
+    servers: &(impl Iterator<Item = &'a Server> + Clone),
+    rows: &mut [Row],
+) -> io::Result<Figures> {
     let log = home.log()?;
     let leaves = leaves(&log)?;
     let mut faults: Vec<String> = unverified(home, &log, leaves.len()).into_iter().collect();
@@ -55,7 +68,7 @@ pub(crate) fn check(home: &Home, servers: &[Server], rows: &mut [Row]) -> io::Re
         let own: Vec<&Asked> = asked.values().filter(|asked| asked.run == row.run).collect();
         let calls = own.iter().find(|asked| asked.operation == "tools/call");
         row.revision = calls.map(|asked| asked.revision.clone()).unwrap_or_default();
-        let found = servers.iter().find(|server| server.name == row.server).map(|server| lacks(row, server, &own));
+        let found = servers.clone().find(|server| server.name == row.server).map(|server| lacks(row, server, &own));
         row.faults.extend(found.into_iter().flatten());
     }
     let permitted = |asked: &&Asked| asked.verdict == "permit";
@@ -127,10 +140,14 @@ fn read(leaves: &[Value]) -> BTreeMap<u64, Asked> {
 fn asked(event: &Value) -> Asked {
     Asked {
         run: text(event, "/unmapped/remit/run"),
+        kind: text(event, "/unmapped/remit/kind"),
         operation: text(event, "/api/operation"),
         revision: text(event, "/api/version"),
+        resource: text(event, "/resources/0/type"),
         tool: text(event, "/resources/0/uid"),
         verdict: text(event, "/unmapped/remit/decision/verdict"),
+        trust: (text(event, "/unmapped/remit/labels/trust"), text(event, "/unmapped/remit/labels_after/trust")),
+        answers: names(event, "/unmapped/remit/answers"),
         code: text(event, "/unmapped/remit/decision/code"),
         tool_use_id: text(event, "/unmapped/remit/tool_use_id"),
         status: None,
@@ -141,8 +158,18 @@ fn text(event: &Value, pointer: &str) -> String {
     event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
+fn names(event: &Value, pointer: &str) -> Vec<String> {
+    let list = event.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+    list.filter_map(|name| name.as_str().map(ToOwned::to_owned)).collect()
+}
+
 /// What the log lacks of a cell, or has too much of.
 fn lacks(row: &Row, server: &Server, own: &[&Asked]) -> Vec<String> {
+    if let Some(questions) = &row.questions {
+        let mut faults = questions::lacks(questions, row, server, own);
+        faults.extend(wrong_revision(row, server, own, &[]));
+        return faults;
+    }
     let calls: Vec<&Asked> = own.iter().filter(|asked| asked.operation == "tools/call").copied().collect();
     if row.steps.is_empty() {
         return no_such_revision(own, &calls).map(ToOwned::to_owned).into_iter().collect();

@@ -31,6 +31,8 @@ pub(crate) struct Server {
     pub(crate) url: Option<String>,
     pub(crate) command: Vec<String>,
     pub(crate) granted: &'static [&'static str],
+    /// The features of a client that it was reviewed to use.
+    pub(crate) features: &'static [&'static str],
     /// Constraints of the grant, as they are typed.
     pub(crate) constraints: Vec<String>,
     /// Permitted, with a part of what it answers.
@@ -95,11 +97,11 @@ pub(crate) fn all(root: &Path, packages: &Packages, scratch: &Path) -> io::Resul
     ])
 }
 
-fn call(tool: &'static str, arguments: Value) -> Call {
+pub(crate) fn call(tool: &'static str, arguments: Value) -> Call {
     Call { tool, arguments }
 }
 
-fn of_everything(name: &'static str, command: Vec<String>) -> Server {
+pub(crate) fn of_everything(name: &'static str, command: Vec<String>) -> Server {
     Server {
         name,
         needs: &[Group::Node, Group::Everything],
@@ -107,6 +109,7 @@ fn of_everything(name: &'static str, command: Vec<String>) -> Server {
         url: None,
         command,
         granted: &["echo", "get-sum"],
+        features: &[],
         constraints: vec![format!("{name}/get-sum:a<=10"), format!("{name}/get-sum:b=*")],
         allowed: (call("get-sum", json!({ "a": 2, "b": 3 })), "sum of 2 and 3 is 5"),
         outside: call("get-sum", json!({ "a": 11, "b": 3 })),
@@ -116,7 +119,7 @@ fn of_everything(name: &'static str, command: Vec<String>) -> Server {
 }
 
 /// Made with the package `mcp`: the one server over HTTP that speaks both eras.
-fn arithmetic(url: String, command: Vec<String>) -> Server {
+pub(crate) fn arithmetic(url: String, command: Vec<String>) -> Server {
     Server {
         name: "arithmetic",
         needs: &[Group::Mcp],
@@ -124,6 +127,7 @@ fn arithmetic(url: String, command: Vec<String>) -> Server {
         url: Some(url),
         command,
         granted: &["add", "negate"],
+        features: &[],
         constraints: vec!["arithmetic/add:a<=1000".into(), "arithmetic/add:b=*".into()],
         allowed: (call("add", json!({ "a": 40, "b": 2 })), "42"),
         outside: call("add", json!({ "a": 1001, "b": 2 })),
@@ -145,6 +149,7 @@ fn filesystem(packages: &Packages, scratch: &Path) -> io::Result<Server> {
         url: None,
         command: vec![packages.node().display().to_string(), program.display().to_string(), dir.display().to_string()],
         granted: &["list_allowed_directories", "read_text_file"],
+        features: &[],
         constraints: vec![format!("files/read_text_file:path={note}")],
         allowed: (call("read_text_file", json!({ "path": note })), "the note's text"),
         outside: call("read_text_file", json!({ "path": other })),
@@ -161,6 +166,7 @@ fn time(packages: &Packages) -> Server {
         url: None,
         command: vec![packages.python("mcp-server-time").display().to_string()],
         granted: &["get_current_time"],
+        features: &[],
         constraints: vec!["time/get_current_time:timezone=UTC".into()],
         allowed: (call("get_current_time", json!({ "timezone": "UTC" })), "UTC"),
         outside: call("get_current_time", json!({ "timezone": "Europe/Paris" })),
@@ -201,6 +207,7 @@ fn git(packages: &Packages, scratch: &Path) -> io::Result<Server> {
         url: None,
         command: vec![packages.python("mcp-server-git").display().to_string(), "--repository".into(), dir.clone()],
         granted: &["git_branch", "git_log"],
+        features: &[],
         constraints: vec![format!("git/git_log:repo_path={dir}")],
         allowed: (call("git_log", json!({ "repo_path": dir })), "a first commit"),
         outside: call("git_log", json!({ "repo_path": scratch.display().to_string() })),

@@ -4,6 +4,7 @@ use std::io;
 
 use super::cell::Row;
 use super::clients::Client;
+use super::questions::Questions;
 use super::record::Figures;
 use crate::say;
 
@@ -57,12 +58,21 @@ impl Tally {
 /// Prints everything that was found.
 pub(crate) fn print(rows: &[Row], figures: Option<&Figures>, not_run: &[String]) {
     if !rows.is_empty() {
-        say(&format!("\n{:<14} {:<17} {:<7} {:<7} spoke", "client", "server", "era", "result"));
+        say(&format!("\n{:<14} {:<36} {:<7} {:<7} spoke", "client", "server", "era", "result"));
     }
     for row in rows {
         let result = if row.faults.is_empty() { "passed" } else { "FAILED" };
-        let spoke = if row.steps.is_empty() { "none: the server has no such revision" } else { &row.revision };
-        say(&format!("{:<14} {:<17} {:<7} {result:<7} {spoke}", row.client.name(), row.server, row.era.name()));
+        let spoke = if row.steps.is_empty() && row.questions.is_none() {
+            "none: the server has no such revision"
+        } else {
+            &row.revision
+        };
+        let server = match &row.questions {
+            None => row.server.to_owned(),
+            Some(Questions { granted: true, .. }) => format!("{} (granted)", row.server),
+            Some(Questions { granted: false, .. }) => format!("{} (not granted)", row.server),
+        };
+        say(&format!("{:<14} {server:<36} {:<7} {result:<7} {spoke}", row.client.name(), row.era.name()));
         for fault in &row.faults {
             say(&format!("    {fault}"));
         }
