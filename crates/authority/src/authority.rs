@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::assertion::Seen;
 use crate::bundle::Offered;
 use crate::change::Change;
-use crate::config::{BUNDLE_SECONDS, Config, Home, SOCKET_PATH_BYTES_MAX};
+use crate::config::{BUNDLE_SECONDS, Config, Home, SOCKET_PATH_BYTES_MAX, TOKEN_SECONDS_MAX};
 use crate::error::AuthorityError;
 use crate::http;
 use crate::journal::Journal;
@@ -64,6 +64,9 @@ impl Authority {
     pub fn open(home: &Path, config: Config) -> Result<Self, AuthorityError> {
         let home = Home::new(home);
         sockets_fit(&home)?;
+        if !(1..=TOKEN_SECONDS_MAX).contains(&config.token_seconds) {
+            return Err(AuthorityError::TokenLife { given: config.token_seconds });
+        }
         durable::create_dir(home.path()).map_err(AuthorityError::at(home.path()))?;
         let journal = Journal::open(&home, &config)?;
         let root = keys::root(&home, config.trust_domain.as_str())?;

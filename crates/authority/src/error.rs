@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use remit_core::rejection::{Code, Rejection};
 
-use crate::config::SOCKET_PATH_BYTES_MAX;
+use crate::config::{SOCKET_PATH_BYTES_MAX, TOKEN_SECONDS_MAX};
 
 /// Why the authority does not open, or could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,12 @@ pub enum AuthorityError {
         home: PathBuf,
         /// Bytes of the path of a run's socket.
         bytes: usize,
+    },
+    /// Tokens would live longer than their signing key is kept, or not at all.
+    #[error("a token's life of {given}s is not between 1s and {max}s", max = TOKEN_SECONDS_MAX)]
+    TokenLife {
+        /// What was configured, in seconds.
+        given: i64,
     },
     /// A file or directory of the home could not be used.
     #[error("{}: {source}", path.display())]

@@ -12,8 +12,8 @@ pub const PROOF_TYPE: &str = "dpop+jwt";
 /// Longest `jti` of a proof, in bytes.
 pub const PROOF_JTI_BYTES_MAX: usize = 128;
 
-/// What the request says of itself; the proof must say the same.
-#[derive(Debug, Clone, Copy)]
+/// What the request says of itself; the proof must say the same. No `Debug`: it holds a token.
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// The HTTP method.
     pub method: &'a str,

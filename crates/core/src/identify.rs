@@ -25,8 +25,8 @@ impl Authentic {
     }
 }
 
-/// What a request presents.
-#[derive(Debug, Clone, Copy)]
+/// What a request presents. No `Debug`: it holds a token.
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// The value of `Authorization`.
     pub authorization: Option<&'a str>,

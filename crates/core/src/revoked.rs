@@ -7,9 +7,6 @@ use serde::{Deserialize, Serialize};
 use crate::claims::Claims;
 use crate::id::{ServerName, ToolName};
 
-/// Longest id in a revocation, in bytes.
-pub const REVOKED_ID_BYTES_MAX: usize = 512;
-
 /// What a revocation takes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -134,6 +134,22 @@ async fn a_request_names_what_is_wrong_with_it() {
     }
 }
 
+/// Break: mint tokens that outlive the key that signed them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_lives_no_longer_than_its_key_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |seconds: i64| {
+        let domain = TrustDomain::new("acme.example").unwrap();
+        let mut config = Config::new(domain, "https://as.example", "https://gw.example");
+        config.token_seconds = seconds;
+        Authority::open(dir.path(), config).map(|_| ())
+    };
+    for given in [601, 86_400, 0, -1] {
+        assert!(matches!(open(given), Err(AuthorityError::TokenLife { given: said }) if said == given), "{given}");
+    }
+    open(600).unwrap();
+}
+
 /// Break: start where no run can have its socket, and fail at the first request.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_home_whose_path_is_too_long_is_refused_before_anything_is_made() {

@@ -64,6 +64,7 @@ fn failed(error: AuthorityError) -> CliError {
     let help = match &error {
         AuthorityError::Log(remit_audit::OpenError::Locked) => "it is running already: remit status",
         AuthorityError::HomeTooLong { .. } => "choose a shorter home: remit --home DIR …",
+        AuthorityError::TokenLife { .. } => "set authority.token_life to at most 10m: remit config show",
         AuthorityError::Newer { .. } => "use the newer `remit`",
         _ => "see what is wrong: remit doctor",
     };

@@ -179,6 +179,8 @@ fn what_holds_a_secret_cannot_be_shown() {
         Shown::<remit_audit::vault::Kek>::SHOWN,
         Shown::<remit_audit::vault::Vault>::SHOWN,
         Shown::<remit_audit::note::Signer>::SHOWN,
+        Shown::<remit_core::dpop::Request<'_>>::SHOWN,
+        Shown::<remit_core::identify::Request<'_>>::SHOWN,
         Shown::<remit_gateway::accept::Asked>::SHOWN,
         Shown::<remit_gateway::permit::Permit>::SHOWN,
         Shown::<remit_gateway::sessions::Sessions>::SHOWN,
