@@ -38,6 +38,8 @@ const MAY_LINK: &[(&str, &[&str])] = &[
     ),
     ("remit-sim", &["remit-core", "remit-audit"]),
     ("ticketdesk", &[]),
+    // A program of its own, started beside the suite; nobody links it.
+    ("conformance", &[]),
     ("remit-bench", &["remit-core", "remit-audit"]),
     ("xtask", &["remit-core"]),
 ];
