@@ -14,6 +14,7 @@ use remit_core::input::{Input, Presented};
 use remit_core::json::{Members, Value, members};
 use remit_core::plan::plan;
 use remit_core::rejection::{Code, Rejection};
+use remit_core::target::Target;
 use serde_json::value::RawValue;
 
 use crate::Gateway;
@@ -80,7 +81,7 @@ pub async fn first(route: &Route, flight: &Flight, body: &Bytes) -> Result<Bytes
         let question = format!(r#"{{"method":"{}","params":{params}}}"#, feature.method());
         match permitted(route, feature, raw.get()).await {
             Ok(flight) => flights.push((flight, question.clone())),
-            Err(refused) => return not_shown(flights).await.and(Err(refused)),
+            Err(refused) => return not_shown(flights).await.and(Err(may_be_asked_for(refused, route, feature))),
         }
         shown.push(format!("{}:{question}", serde_json::Value::from(id.as_ref())));
         state.features.insert(id.clone().into_owned(), feature);
@@ -101,6 +102,15 @@ pub async fn first(route: &Route, flight: &Flight, body: &Bytes) -> Result<Bytes
     kept.push(format!(r#""requestState":{sealed}"#));
     let id = route.asked.id.as_ref().map_or("null", |(_, raw)| raw);
     Ok(Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{{}}}}}"#, kept.join(","))))
+}
+
+/// Nobody can ask for a method: the feature is what was not granted.
+fn may_be_asked_for(refused: Rejection, route: &Route, feature: Feature) -> Rejection {
+    if refused.code != Code::InsufficientScope {
+        return refused;
+    }
+    let target = Target::Client(route.server.clone(), feature);
+    Rejection { help: format!("remit request {target} --for 15m --why \"…\""), ..refused }
 }
 
 /// What becomes of questions that were permitted, and then not put because of another.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use remit_core::bundle::Bundle;
 use remit_core::event::Kind;
 use remit_core::feature::Feature;
 use remit_core::registry::Upstream;
@@ -277,6 +278,25 @@ async fn a_call_that_asks_first_without_a_grant_is_refused() {
     let refused = without.send(retry(&without, "ask", ACCEPT, &state)).await.json().await;
     assert_eq!(code_of(&refused), "-32602 Unknown tool: ask", "{refused}\n{}", world.story());
     assert_eq!(stub.of("tools/call").len(), calls);
+}
+
+/// Break: name the method as what was not granted, which nobody can ask for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_question_names_the_feature_to_ask_for() {
+    let stub = asking_first().await;
+    let mut world = world_of(&stub, vec![]).await;
+    let declare = |bundle: &mut Bundle| {
+        for agent in &mut bundle.agents {
+            agent.needs.push("client:raw/elicitation".parse().unwrap());
+        }
+    };
+    world.publish(2, declare).await;
+    let run = world.run_at("raw", "r1", PLAIN);
+    for arguments in ["{}", r#"{"stream":true}"#] {
+        let text = run.send(first(&run, arguments)).await.text().await;
+        assert!(text.contains("insufficient_scope") && !text.contains(WORDS), "{text}");
+        assert!(text.contains("remit request client:raw/elicitation --for 15m"), "{text}");
+    }
 }
 
 /// A child that says what it was told it may ask, and asks.
