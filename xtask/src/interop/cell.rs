@@ -54,7 +54,7 @@ fn incompatible(server: &Server, era: Era) -> bool {
 }
 
 /// What the gateway and the authority answer while the disk is slower than their log waits for it, and its status.
-const NOT_RECORDED: &[&str] = &["audit_unavailable", "503"];
+const NOT_RECORDED: &[&str] = &["could not be recorded", "audit_unavailable", "503"];
 
 type Parts<'a> = (Client, &'a Server, Era);
 
