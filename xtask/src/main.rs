@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod conformance;
 mod docs;
 mod interop;
 mod tidy;
@@ -18,6 +19,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   docs   write the generated pages of docs/ again
   worlds [N]  the decision against its naive model on N random worlds, a million unless told
   interop [--packages DIR]  real MCP clients and servers of other makers, with the real gateway between them
+  conformance  the suite of the MCP project against a fixture, directly and through the gateway
   bench [--quick] [--write]  what a governed call costs beside a direct one, and all that is measured; --help says more";
 
 const EXIT_USAGE: u8 = 2;
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         ["docs"] => docs::write(root()).map(|()| true),
         ["worlds"] => worlds::run(root(), None),
         ["worlds", count] => worlds::run(root(), Some(count)),
+        ["conformance"] => conformance::run(root()),
         ["bench", rest @ ..] => bench::run(root(), rest),
         ["interop"] => interop::run(root(), None).and_then(|tally| tally.passed()),
         ["interop", "--packages", dir] => interop::run(root(), Some(dir)).and_then(|tally| tally.passed()),

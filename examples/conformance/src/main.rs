@@ -36,6 +36,8 @@ async fn main() -> ExitCode {
 
 async fn serve(address: SocketAddr) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
+    // Whoever started it reads what there is to expose, and that it listens.
+    writeln!(io::stdout(), "{}", menu::names())?;
     let fixture = Fixture::default();
     let sessions = Arc::new(LocalSessionManager::default());
     let mcp = StreamableHttpService::new(

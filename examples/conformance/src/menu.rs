@@ -48,7 +48,9 @@ pub(crate) fn tools() -> Value {
 
 fn tool(name: &str, about: &str, properties: &Value, required: &[&str]) -> Value {
     let schema = json!({ "type": "object", "properties": properties, "required": required });
-    json!({ "name": name, "description": about, "inputSchema": schema })
+    // True of all of them, and without it a run that has read what they say may not call them.
+    let hints = json!({ "readOnlyHint": true, "openWorldHint": false });
+    json!({ "name": name, "description": about, "inputSchema": schema, "annotations": hints })
 }
 
 fn schema_2020_12() -> Value {
@@ -114,4 +116,16 @@ pub(crate) fn templates() -> Value {
         "description": "A content for each id",
         "mimeType": "application/json",
     }])
+}
+
+/// The names of all of it, by kind.
+pub(crate) fn names() -> Value {
+    let names = |list: &Value, key: &str| -> Vec<Value> {
+        list.as_array().into_iter().flatten().filter_map(|one| one.get(key).cloned()).collect()
+    };
+    json!({
+        "tools": names(&tools(), "name"),
+        "prompts": names(&prompts(), "name"),
+        "resources": names(&resources(), "uri"),
+    })
 }

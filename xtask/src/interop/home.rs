@@ -52,6 +52,11 @@ impl Home {
         self.remit.parent().unwrap_or(&self.remit)
     }
 
+    /// Where the gateway listens.
+    pub(crate) fn gateway(&self) -> &str {
+        &self.gateway
+    }
+
     pub(crate) fn dir(&self) -> PathBuf {
         self.scratch.join("home")
     }

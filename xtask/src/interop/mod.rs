@@ -8,12 +8,12 @@
 mod asking;
 mod cell;
 mod clients;
-mod home;
+pub(crate) mod home;
 mod install;
-mod packages;
-mod process;
+pub(crate) mod packages;
+pub(crate) mod process;
 mod questions;
-mod record;
+pub(crate) mod record;
 mod servers;
 mod table;
 
@@ -42,7 +42,7 @@ const TALK_MAX: Duration = Duration::from_mins(5);
 pub(crate) fn run(root: &Path, installed: Option<&str>) -> io::Result<Tally> {
     build(root)?;
     let dir = installed.map_or_else(|| root.join("target/interop"), Into::into);
-    let packages = Packages::prepare(&dir)?;
+    let packages = Packages::prepare(&dir, packages::wanted())?;
     let began = Instant::now();
     let scratch = std::env::temp_dir().join(format!("remit-interop-{}", std::process::id()));
     std::fs::create_dir_all(&scratch)?;
@@ -66,7 +66,7 @@ fn build(root: &Path) -> io::Result<()> {
 fn with(root: &Path, packages: &Packages, scratch: &Path) -> io::Result<Tally> {
     let mut missed = Missed::default();
     let mut servers = servers::all(root, packages, scratch)?;
-    let mut asking = asking::all(root, packages, &servers, scratch)?;
+    let mut asking = asking::all(packages, &servers)?;
     servers.retain(|server| {
         let cells = Client::ALL.iter().map(|client| client.eras().len()).sum();
         missed.none(server.name, cells, packages.lack(server.needs))

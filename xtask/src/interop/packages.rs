@@ -18,6 +18,7 @@ const ASK_MAX: Duration = Duration::from_secs(20);
 pub(crate) enum Group {
     Node,
     Inspector,
+    Conformance,
     Everything,
     Filesystem,
     Claude,
@@ -53,12 +54,10 @@ pub(crate) struct Package {
 
 /// Inspector and the servers need a Node that is newer than many machines have; it and Claude Code are programs of their
 /// own for each platform, so that nothing has to be run to install them.
-fn wanted() -> Vec<Package> {
-    let package = |from, group, name: &str, version| Package { group, from, name: name.to_owned(), version };
-    let npm = |group, name: &str, version| package(Registry::Npm, group, name, version);
+pub(crate) fn wanted() -> Vec<Package> {
     let pypi = |group, name: &str, version| package(Registry::PyPi(CURRENT), group, name, version);
     vec![
-        npm(Group::Node, &node_package(), "22.23.3"),
+        node(),
         npm(Group::Inspector, "@modelcontextprotocol/inspector", "2.12.0"),
         npm(Group::Everything, "@modelcontextprotocol/server-everything", "2026.8.31"),
         npm(Group::Filesystem, "@modelcontextprotocol/server-filesystem", "2026.8.31"),
@@ -71,6 +70,23 @@ fn wanted() -> Vec<Package> {
         // With what came later it does not load.
         package(Registry::PyPi(OF_MARCH), Group::McpOfMarch, "pydantic", "2.11.7"),
     ]
+}
+
+/// The MCP project's conformance suite.
+pub(crate) fn of_the_suite() -> Vec<Package> {
+    vec![node(), npm(Group::Conformance, "@modelcontextprotocol/conformance", "0.2.0-alpha.12")]
+}
+
+fn node() -> Package {
+    npm(Group::Node, &node_package(), "22.23.3")
+}
+
+fn npm(group: Group, name: &str, version: &'static str) -> Package {
+    package(Registry::Npm, group, name, version)
+}
+
+fn package(from: Registry, group: Group, name: &str, version: &'static str) -> Package {
+    Package { group, from, name: name.to_owned(), version }
 }
 
 fn node_package() -> String {
@@ -102,12 +118,12 @@ pub(crate) struct Packages {
 
 impl Packages {
     /// Those in a directory; what is missing there is installed.
-    pub(crate) fn prepare(dir: &Path) -> io::Result<Self> {
+    pub(crate) fn prepare(dir: &Path, wanted: Vec<Package>) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
         // Other programs are started elsewhere, and must find it all the same.
         let mut found = Self { dir: dir.canonicalize()?, missing: Vec::new(), broken: Vec::new() };
         say(&format!("packages in {}", found.dir.display()));
-        let (there, absent): (Vec<Package>, Vec<Package>) = wanted().into_iter().partition(|one| found.has(one));
+        let (there, absent): (Vec<Package>, Vec<Package>) = wanted.into_iter().partition(|one| found.has(one));
         for package in &there {
             say(&format!("  {} {} is there", package.name, package.version));
         }

@@ -248,6 +248,10 @@ mod tests {
             ("remit-claude", "remit-audit"),
             ("remit-gateway", "remit-sim"),
             ("xtask", "remit-gateway"),
+            // The fixture, and the listener with a fixed identity, are in no program that is released.
+            ("remit-cli", "conformance"),
+            ("remit-cli", "xtask"),
+            ("remit-gateway", "xtask"),
         ] {
             for table in ["dependencies", "build-dependencies"] {
                 let found = found(&[(from, &format!("{table} {to}")), (to, "")]);
