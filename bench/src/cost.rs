@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand;
 use remit_audit::vault::{Kek, Vault};
-use remit_audit::{Config, Entry, Log, LogKey};
+use remit_audit::{Entry, Log};
 use remit_core::decide::decide;
 use remit_core::event::{Head, IntentContext, Outcome, Status, intent};
 use remit_core::gate::Evidence;
@@ -20,6 +20,7 @@ use remit_core::plan::plan;
 use remit_core::snapshot::SnapshotId;
 
 use crate::key::now;
+use crate::log;
 use crate::report::Table;
 use crate::sample::{Sample, difference, shown};
 use crate::token::Known;
@@ -105,8 +106,7 @@ impl Desk {
         let authentic = verify(&world.bundle.versioned.bundle.keys, &token);
         let known = Known::default();
         known.keep(&token, authentic.ok_or_else(|| io::Error::other("the token does not verify"))?);
-        let config = Config::new(dir.join("log"), "bench.example", "bench");
-        let (log, _) = Log::open(config, LogKey::from_seed([6; 32])).map_err(io::Error::other)?;
+        let log = log::open(&dir.join("log"))?;
         let vault = Vault::open(&dir.join("vault"), Kek::from_bytes([8; 32])).map_err(io::Error::other)?;
         let snapshot = SnapshotId { bundle: 1, digest: "sha256:00".into(), revocations: 0 };
         Ok(Self { world, known, token, url, log, vault, snapshot })

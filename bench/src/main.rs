@@ -34,7 +34,6 @@ use cost::Whole;
 use home::Home;
 use program::Program;
 use report::{Goal, Table, remark, say};
-use sample::Sample;
 
 /// Percent of the machine that others may use where the figures are to be kept.
 const BUSY_PERCENT_MAX: u64 = 20;
@@ -70,6 +69,8 @@ struct Measured {
     tables: Vec<Table>,
     goals: Vec<Goal>,
     whole: Option<Whole>,
+    /// Whether a call failed, or was not counted.
+    unsound: bool,
 }
 
 fn run(arguments: &Arguments) -> io::Result<()> {
@@ -88,6 +89,9 @@ fn run(arguments: &Arguments) -> io::Result<()> {
     let measured = measured?;
     let text = text(arguments, &file_system, &before, &measured);
     say(&text);
+    if measured.unsound {
+        return Err(io::Error::other("calls failed, or were not counted: see above; nothing is kept"));
+    }
     if arguments.write { page::write(&arguments.root, &text) } else { Ok(()) }
 }
 
@@ -103,7 +107,7 @@ fn measure(arguments: &Arguments, dir: &Path) -> io::Result<Measured> {
     let mut measured = Measured::default();
     let sync = disk::sync(dir, arguments.time.min(Duration::from_secs(3)))?;
     if arguments.wants("calls") || arguments.wants("program") || arguments.wants("cost") {
-        whole_program(arguments, dir, &sync, &mut measured)?;
+        whole_program(arguments, dir, &mut measured)?;
     }
     if arguments.wants("cost") {
         remark("the steps of a call");
@@ -132,7 +136,7 @@ fn measure(arguments: &Arguments, dir: &Path) -> io::Result<Measured> {
 }
 
 /// What needs the real program: calls, tokens of its authority, and what the program itself takes.
-fn whole_program(arguments: &Arguments, dir: &Path, sync: &Sample, measured: &mut Measured) -> io::Result<()> {
+fn whole_program(arguments: &Arguments, dir: &Path, measured: &mut Measured) -> io::Result<()> {
     let program = std::env::current_exe()?;
     let echo = Echo::start(&program)?;
     let mut home = Home::create(&arguments.remit, dir)?;
@@ -154,11 +158,15 @@ fn whole_program(arguments: &Arguments, dir: &Path, sync: &Sample, measured: &mu
         })?;
         seen.minted(&times);
     }
-    let callers = if arguments.only.as_deref() == Some("cost") { &[1][..] } else { CALLERS };
+    let callers = match arguments.only.as_deref() {
+        Some("cost") => &[1][..],
+        Some("program") => &[64][..],
+        _ => CALLERS,
+    };
     let (time, peer) = (arguments.time, arguments.peer.as_deref());
-    let plan = calls::Plan { callers, time, program: &program, echo: &echo.url, peer };
-    let calls = runtime.block_on(calls::measure(&plan, &home, &run, sync))?;
-    measured.whole = calls.whole;
+    let plan = calls::Plan { callers, time, dir, program: &program, echo: &echo.url, peer };
+    let calls = runtime.block_on(calls::measure(&plan, &home, &run))?;
+    (measured.whole, measured.unsound) = (calls.whole, !calls.sound);
     if arguments.wants("calls") {
         measured.tables.extend(calls.tables);
         measured.goals.extend(calls.goals);

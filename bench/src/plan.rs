@@ -20,6 +20,8 @@ const GOAL: Duration = Duration::from_micros(20);
 /// Policies in all; of them, those that name the crowded server, those that name the crowded team, and those of the
 /// floor that name nobody.
 const SIZES: &[(usize, usize, usize, usize)] = &[(10, 1, 1, 2), (1_000, 100, 100, 50), (10_000, 1_000, 1_000, 50)];
+/// No column takes longer than this.
+const EACH: Duration = Duration::from_secs(2);
 /// Whom the rest of the policies names.
 const OTHERS: (usize, usize) = (60, 150);
 
@@ -44,14 +46,13 @@ pub(crate) fn measure(runs: usize) -> io::Result<(Table, Goal)> {
         let crowded = Whose { server: "crowded", ..QUIET };
         let quiet = one(&world, QUIET, runs)?;
         slowest = slowest.max(quiet.p50());
-        let fewer = (runs * 10 / size.0.max(10)).max(20);
-        let all = every_policy(&world, &policies, fewer)?;
+        let all = every_policy(&world, &policies, runs)?;
         table.row([
             grouped(size.0 as u64),
             (size.3 + 1).to_string(),
             shown(quiet.p50()),
-            shown(one(&world, crowded, runs / 10)?.p50()),
-            shown(one(&world, Whose { team: "crowded", ..crowded }, runs / 10)?.p50()),
+            shown(one(&world, crowded, runs)?.p50()),
+            shown(one(&world, Whose { team: "crowded", ..crowded }, runs)?.p50()),
             shown(all.p50()),
             shown(compiled),
         ]);
@@ -73,8 +74,7 @@ fn one(world: &World, whose: Whose, runs: usize) -> io::Result<Sample> {
     if verdict != Verdict::Permit {
         return Err(io::Error::other(format!("the plan is {verdict:?}")));
     }
-    let mut inputs = vec![input; runs];
-    Ok(Sample::of(runs, |_| inputs.pop().map(|input| plan(&world.bundle, input))))
+    Ok(Sample::within((runs, EACH), || input.clone(), |input| plan(&world.bundle, input)))
 }
 
 /// Policies beside the floor of every home. All of them are evaluated where they apply, and none forbids.
@@ -127,7 +127,7 @@ fn every_policy(world: &World, policies: &str, runs: usize) -> io::Result<Sample
     if !same {
         return Err(io::Error::other("the index and all policies do not decide alike"));
     }
-    Ok(Sample::of(runs, |_| ask()))
+    Ok(Sample::within((runs, EACH), || (), |()| ask()))
 }
 
 fn entities() -> Value {

@@ -24,6 +24,23 @@ impl Sample {
         Self::new(times)
     }
 
+    /// The same with something that is made anew before each run, off the clock; no more runs than fit into `time`.
+    pub(crate) fn within<I, T>(
+        (runs, time): (usize, Duration),
+        mut prepare: impl FnMut() -> I,
+        mut work: impl FnMut(I) -> T,
+    ) -> Self {
+        let (mut times, end) = (Vec::new(), Instant::now() + time);
+        while times.len() < runs && (times.is_empty() || Instant::now() < end) {
+            let input = prepare();
+            let began = Instant::now();
+            let kept = std::hint::black_box(work(input));
+            times.push(began.elapsed());
+            drop(kept);
+        }
+        Self::new(times)
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
