@@ -43,7 +43,7 @@ pub async fn pins(gw: &Arc<Gateway>, snapshot: &Snapshot, call: &Call, asked: &A
     let (Action::CallTool(tool), Some(Presented::Token(token))) = (call.action(), &asked.presented) else {
         return Ok(());
     };
-    if gw.pins.known(call.server(), now) || snapshot.bundle.tool(call.server(), tool).is_none() {
+    if gw.pins.has(call.server(), tool, now) || snapshot.bundle.tool(call.server(), tool).is_none() {
         return Ok(());
     }
     let facts = snapshot.facts(Some(token.claims()), call.server(), call.action(), false);

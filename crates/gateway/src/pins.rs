@@ -51,8 +51,15 @@ impl Pins {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the upstream's list is known and fresh, and has this tool. What is not in it may be there for another client:
+    /// some servers list a tool only to one that has the features which it uses.
+    pub fn has(&self, server: &ServerName, tool: &ToolName, now: i64) -> bool {
+        self.known(server, now)
+            && self.lock().get(server).is_some_and(|listed| listed.tools.contains_key(tool.as_str()))
+    }
+
     /// Whether the upstream's list is known and fresh.
-    pub fn known(&self, server: &ServerName, now: i64) -> bool {
+    fn known(&self, server: &ServerName, now: i64) -> bool {
         self.lock().get(server).is_some_and(|listed| now.saturating_sub(listed.at) <= PIN_AGE_MAX_S)
     }
 

@@ -1,19 +1,16 @@
 //! Servers that ask something of the user, the model or the client while they work, and how they are registered.
 
 use std::io;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::path::Path;
 
 use serde_json::json;
 
 use super::clients::Era;
-use super::home::{Home, free_port, noise, write};
+use super::home::{Home, free_port};
 use super::packages::Packages;
 use super::process::Background;
 use super::servers::{Call, Server, arithmetic, call, of_everything};
 
-const READY_MAX: Duration = Duration::from_secs(30);
 /// All that a client can offer, in the order in which the servers ask for it here.
 const FEATURES: &[&str] = &["elicitation", "sampling", "roots"];
 /// What the gateway answers a server in the legacy era for a client that was not granted the feature.
@@ -35,35 +32,21 @@ pub(crate) struct Asking {
     pub(crate) server: Server,
     pub(crate) eras: &'static [Era],
     pub(crate) probes: Vec<Probe>,
-    /// The program to list the tools of, where it shows them only to a client with features: `remit server add` has none.
-    shy: Option<Shy>,
-}
-
-struct Shy {
-    python: PathBuf,
-    declares: PathBuf,
-    program: Vec<String>,
 }
 
 /// All that can be run here. The one that was made with the package `mcp` runs already: it has a second name.
-pub(crate) fn all(root: &Path, packages: &Packages, servers: &[Server], scratch: &Path) -> io::Result<Vec<Asking>> {
+pub(crate) fn all(packages: &Packages, servers: &[Server]) -> io::Result<Vec<Asking>> {
     let everything = packages.module("@modelcontextprotocol/server-everything/dist/index.js").display().to_string();
     let node = packages.node().display().to_string();
     let command = |transport: &str| vec![node.clone(), everything.clone(), transport.to_owned()];
-    let shy = || Shy {
-        python: packages.python("python"),
-        declares: root.join("xtask/interop/declares.py"),
-        program: command("stdio"),
-    };
-    let script = scratch.join("everything-asks.sh").display().to_string();
     let http = Server {
         url: Some(format!("http://127.0.0.1:{}/mcp", free_port()?)),
         ..of_everything("everything-asks", command("streamableHttp"))
     };
-    let stdio = of_everything("everything-stdio-asks", vec!["/bin/sh".into(), script]);
+    let stdio = of_everything("everything-stdio-asks", command("stdio"));
     let mut all = vec![
-        Asking { server: asks(http), eras: &[Era::Legacy], probes: of_each(), shy: Some(shy()) },
-        Asking { server: asks(stdio), eras: &[Era::Legacy], probes: of_each(), shy: Some(shy()) },
+        Asking { server: asks(http), eras: &[Era::Legacy], probes: of_each() },
+        Asking { server: asks(stdio), eras: &[Era::Legacy], probes: of_each() },
     ];
     if let Some(url) = servers.iter().find(|server| server.name == "arithmetic").and_then(|found| found.url.clone()) {
         let server = Server {
@@ -73,7 +56,7 @@ pub(crate) fn all(root: &Path, packages: &Packages, servers: &[Server], scratch:
             constraints: Vec::new(),
             ..arithmetic(url, Vec::new())
         };
-        all.push(Asking { server, eras: &[Era::Legacy, Era::Modern], probes: of_all_at_once(), shy: None });
+        all.push(Asking { server, eras: &[Era::Legacy, Era::Modern], probes: of_all_at_once() });
     }
     Ok(all)
 }
@@ -121,42 +104,10 @@ fn of_all_at_once() -> Vec<Probe> {
 }
 
 impl Asking {
-    /// Registers it, and starts it where it is a program of its own.
+    /// Starts it where it is a program of its own, and registers it.
     pub(crate) fn add(&self, home: &Home, scratch: &Path) -> io::Result<Option<Background>> {
-        let script = self.server.command.last().filter(|_| self.server.url.is_none());
-        match (&self.shy, script) {
-            (None, _) => home.add(&self.server)?,
-            (Some(shy), Some(script)) => {
-                let script = Path::new(script);
-                write(script, &shell(&shy.line("-")))?;
-                home.add(&self.server)?;
-                write(script, &shell(&shy.program))?;
-            }
-            (Some(shy), None) => {
-                let port = self.server.url.as_deref().and_then(|url| url.trim_end_matches("/mcp").rsplit(':').next());
-                let line = shy.line(port.unwrap_or_default());
-                let [program, arguments @ ..] = line.as_slice() else { return Ok(None) };
-                let mut stand_in =
-                    Background::start(Command::new(program).args(arguments), noise(scratch, "declares")?)?;
-                stand_in.first_line(READY_MAX)?;
-                home.add(&self.server)?;
-            }
-        }
-        self.server.start(scratch)
+        let running = self.server.start(scratch)?;
+        home.add(&self.server)?;
+        Ok(running)
     }
-}
-
-impl Shy {
-    fn line(&self, port: &str) -> Vec<String> {
-        let mut line = vec![self.python.display().to_string(), "-B".into(), self.declares.display().to_string()];
-        line.push(port.to_owned());
-        line.extend(self.program.iter().cloned());
-        line
-    }
-}
-
-/// A script that becomes this program.
-fn shell(line: &[String]) -> String {
-    let quoted: Vec<String> = line.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
-    format!("exec {}\n", quoted.join(" "))
 }

@@ -4,9 +4,11 @@ mod http;
 mod resolve;
 mod stdio;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use remit_core::feature::Feature;
 use remit_core::registry::Upstream;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -52,16 +54,23 @@ pub(crate) enum McpFault {
 }
 
 /// The `tools/list` result of an upstream, all pages in one, each definition byte for byte.
-pub(crate) fn list_tools(upstream: &Upstream, context: &Context) -> Result<String, CliError> {
+///
+/// The features are declared as a client's: some servers offer the tools that use one only to a client that has it.
+pub(crate) fn list_tools(
+    upstream: &Upstream,
+    features: &BTreeSet<Feature>,
+    context: &Context,
+) -> Result<String, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| CliError::unevaluated(error, "try again"))?;
     let scratch = context.home.path().join("scratch");
+    let client = Client(Value::Object(features.iter().map(|feature| (feature.name().to_owned(), json!({}))).collect()));
     let listed = runtime.block_on(async {
         match upstream {
             Upstream::Http { url } => {
-                tokio::time::timeout(DEADLINE, over_http(url)).await.unwrap_or(Err(McpFault::Timeout))
+                tokio::time::timeout(DEADLINE, over_http(url, &client)).await.unwrap_or(Err(McpFault::Timeout))
             }
-            Upstream::Stdio { command, args } => over_stdio(command, args, &scratch).await,
+            Upstream::Stdio { command, args } => over_stdio(command, args, &scratch, &client).await,
         }
     });
     listed.map_err(|fault| {
@@ -87,12 +96,12 @@ fn shown(upstream: &Upstream) -> &str {
     }
 }
 
-async fn over_stdio(command: &str, args: &[String], scratch: &Path) -> Result<String, McpFault> {
+async fn over_stdio(command: &str, args: &[String], scratch: &Path, client: &Client) -> Result<String, McpFault> {
     let mut program = stdio::Program::start(command, args, scratch)?;
     let listed = tokio::time::timeout(DEADLINE, async {
-        program.request(&initialize(0)).await?;
+        program.request(&client.initialize(0)).await?;
         program.notify(&initialized()).await?;
-        collect(async |id, cursor| program.request(&list(id, cursor, false)).await).await
+        collect(async |id, cursor| program.request(&client.list(id, cursor, false)).await).await
     });
     match listed.await.unwrap_or(Err(McpFault::Timeout)) {
         Ok(list) => Ok(list),
@@ -101,12 +110,12 @@ async fn over_stdio(command: &str, args: &[String], scratch: &Path) -> Result<St
 }
 
 /// With the handshake first; a server that knows only the revision without one is asked without.
-async fn over_http(url: &str) -> Result<String, McpFault> {
+async fn over_http(url: &str, client: &Client) -> Result<String, McpFault> {
     let mut endpoint = Endpoint::new(url);
-    match endpoint.handshake(&initialize(0), &initialized()).await {
-        Ok(()) => collect(async |id, cursor| endpoint.result(&list(id, cursor, false)).await).await,
+    match endpoint.handshake(&client.initialize(0), &initialized()).await {
+        Ok(()) => collect(async |id, cursor| endpoint.result(&client.list(id, cursor, false)).await).await,
         Err(McpFault::Http(error)) => Err(error.into()),
-        Err(_) => collect(async |id, cursor| endpoint.result(&list(id, cursor, true)).await).await,
+        Err(_) => collect(async |id, cursor| endpoint.result(&client.list(id, cursor, true)).await).await,
     }
 }
 
@@ -135,34 +144,39 @@ async fn collect(
     Err(McpFault::Answered(format!("more than {PAGES_MAX} pages of tools")))
 }
 
-fn initialize(id: u64) -> Value {
-    json!({ "jsonrpc": "2.0", "id": id, "method": "initialize", "params": {
-        "protocolVersion": LEGACY, "capabilities": {}, "clientInfo": client_info(),
-    }})
+/// What is said of the client: its capabilities.
+struct Client(Value);
+
+impl Client {
+    fn initialize(&self, id: u64) -> Value {
+        json!({ "jsonrpc": "2.0", "id": id, "method": "initialize", "params": {
+            "protocolVersion": LEGACY, "capabilities": self.0, "clientInfo": client_info(),
+        }})
+    }
+
+    fn list(&self, id: u64, cursor: Option<String>, modern: bool) -> Value {
+        let mut params = serde_json::Map::new();
+        if let Some(cursor) = cursor {
+            params.insert("cursor".into(), cursor.into());
+        }
+        if modern {
+            params.insert("_meta".into(), self.meta());
+        }
+        json!({ "jsonrpc": "2.0", "id": id, "method": "tools/list", "params": params })
+    }
+
+    /// What every request of the revision without a handshake carries.
+    fn meta(&self) -> Value {
+        json!({
+            "io.modelcontextprotocol/protocolVersion": MODERN,
+            "io.modelcontextprotocol/clientCapabilities": self.0,
+            "io.modelcontextprotocol/clientInfo": client_info(),
+        })
+    }
 }
 
 fn initialized() -> Value {
     json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })
-}
-
-fn list(id: u64, cursor: Option<String>, modern: bool) -> Value {
-    let mut params = serde_json::Map::new();
-    if let Some(cursor) = cursor {
-        params.insert("cursor".into(), cursor.into());
-    }
-    if modern {
-        params.insert("_meta".into(), meta());
-    }
-    json!({ "jsonrpc": "2.0", "id": id, "method": "tools/list", "params": params })
-}
-
-/// What every request of the revision without a handshake carries.
-fn meta() -> Value {
-    json!({
-        "io.modelcontextprotocol/protocolVersion": MODERN,
-        "io.modelcontextprotocol/clientCapabilities": {},
-        "io.modelcontextprotocol/clientInfo": client_info(),
-    })
 }
 
 fn client_info() -> Value {

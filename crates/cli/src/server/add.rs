@@ -79,7 +79,8 @@ pub(super) fn run(add: &Add, context: &Context) -> Result<Exit, CliError> {
         Err(error) => return Err(error),
     };
     let upstream = upstream(add, context)?;
-    let list = mcp::list_tools(&upstream, context)?;
+    let features = add.client.iter().copied().collect();
+    let list = mcp::list_tools(&upstream, &features, context)?;
     let ask = AdminAsk::AddServer(Box::new(AddServer {
         name: add.name.clone(),
         environment: add.environment,
@@ -89,7 +90,7 @@ pub(super) fn run(add: &Add, context: &Context) -> Result<Exit, CliError> {
         overrides: add.review.as_deref().map(review).transpose()?.unwrap_or_default(),
         prompts: add.prompts.clone(),
         resources: add.resources,
-        features: add.client.iter().copied().collect(),
+        features,
     }));
     let shown: ServerShown = ask::admin_with_pin(context, &ask, &add.pin)?;
     let changed = changed(&before, &shown.tools);

@@ -51,7 +51,8 @@ pub(crate) struct Menu {
 
 pub(super) fn diff(diff: &Diff, context: &Context) -> Result<Exit, CliError> {
     let server = diff.name.clone();
-    let list = mcp::list_tools(&shown(context, &server)?.server.upstream, context)?;
+    let registered = shown(context, &server)?.server;
+    let list = mcp::list_tools(&registered.upstream, &registered.features, context)?;
     let found: Difference = ask::admin(context, &AdminAsk::Diff { server, list })?;
     let same = found.added.is_empty() && found.removed.is_empty() && found.changed.is_empty();
     context.out.facts(&found, |out| {
@@ -88,7 +89,7 @@ fn difference(changed: &Changed, out: &Out) {
 
 pub(super) fn pin(pin: &Pin, context: &Context) -> Result<Exit, CliError> {
     let before = shown(context, &pin.name)?;
-    let list = mcp::list_tools(&before.server.upstream, context)?;
+    let list = mcp::list_tools(&before.server.upstream, &before.server.features, context)?;
     let overrides = pin.review.as_deref().map(add::review).transpose()?.unwrap_or_default();
     let ask = AdminAsk::Pin { server: pin.name.clone(), list, tools: pin.tools.clone(), overrides };
     let now: ServerShown = ask::admin_with_pin(context, &ask, &pin.secret)?;

@@ -299,6 +299,33 @@ async fn a_refused_question_names_the_feature_to_ask_for() {
     }
 }
 
+/// Break: take what one client is not shown for what nobody is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_is_shown_only_to_a_client_with_the_feature_can_be_called_by_it() {
+    let stub = Stub::start("", |heard| async move {
+        let said = heard.json();
+        if heard.named() != "tools/list" {
+            return stub::json(json!({"jsonrpc": "2.0", "id": said["id"], "result": {"content": []}}).to_string());
+        }
+        let able = said["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"].get("elicitation").is_some();
+        let mut all: Value = serde_json::from_str(TOOLS).unwrap();
+        all.as_array_mut().unwrap().retain(|tool| able || tool["name"] != "ask");
+        stub::json(json!({"jsonrpc": "2.0", "id": said["id"], "result": {"tools": all}}).to_string())
+    })
+    .await;
+    let world = world_of(&stub, vec![]).await;
+    let run = world.run_at("raw", "r1", PLAIN);
+    let call = |tool: &str| Run::modern_bare("raw", "tools/call", &format!(r#"{{"name":"{tool}","arguments":{{}}}}"#));
+    let code = async |ask: Ask| code_of(&run.send(run.authorize(ask)).await.json().await);
+    assert_eq!(code(call("other")).await, "ok");
+    assert_eq!(code(call("ask")).await, "pin_changed");
+    let able = call("ask");
+    let body = String::from_utf8(able.body.clone()).unwrap();
+    let able = able.body(body.replace(r#"clientCapabilities":{}"#, r#"clientCapabilities":{"elicitation":{}}"#));
+    assert_eq!(code(able).await, "ok", "{}", world.story());
+    assert_eq!(code(call("other")).await, "ok");
+}
+
 /// A child that says what it was told it may ask, and asks.
 const CHILD: &str = r#"
 import json, sys, threading
