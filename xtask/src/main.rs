@@ -4,6 +4,7 @@ mod ci;
 mod docs;
 mod interop;
 mod tidy;
+mod verifiers;
 mod worlds;
 
 use std::io::{self, Write as _};
@@ -16,7 +17,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy   the house rules that no compiler knows: lengths, directions, links, generated docs
   docs   write the generated pages of docs/ again
   worlds [N]  the decision against its naive model on N random worlds, a million unless told
-  interop [--packages DIR]  real MCP clients and servers of other makers, with the real gateway between them";
+  interop [--packages DIR]  real MCP clients and servers of other makers, with the real gateway between them
+  verifiers  our log under verifiers of other makers: each accepts the true log and refuses changed ones";
 
 const EXIT_USAGE: u8 = 2;
 
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         ["worlds", count] => worlds::run(root(), Some(count)),
         ["interop"] => interop::run(root(), None).and_then(|tally| tally.passed()),
         ["interop", "--packages", dir] => interop::run(root(), Some(dir)).and_then(|tally| tally.passed()),
+        ["verifiers"] => verifiers::run(root()).and_then(|tally| tally.passed()),
         _ => {
             say(USAGE);
             return ExitCode::from(EXIT_USAGE);

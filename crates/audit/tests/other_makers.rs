@@ -197,3 +197,30 @@ fn proofs_of_ct_merkle_are_accepted_here() {
         assert_eq!(proof::verify_consistency((grown, &root), (size, &whole), &path), Ok(()), "from {grown}");
     }
 }
+
+/// A reader of tiles of another maker (CVE-2026-56865) took some that nobody had compared with their parent, so a changed
+/// entry passed if its tile was changed with it. Break: compare a tile with its entries alone.
+#[test]
+fn a_tile_that_fits_its_entries_and_not_its_parent_is_found() {
+    let home = tempfile::tempdir().unwrap();
+    let (dir, vkey) = write(home.path(), 1, "leaf", SIZE);
+    let verify = || remit_audit::verify::verify_dir(&dir, Some(&vkey), None, &mut |_, _, _| Ok(()));
+    assert_eq!(verify().unwrap().size, SIZE);
+    for bundle in ["000", "001", "002.p/88"] {
+        let paths = [format!("tile/entries/{bundle}"), format!("tile/0/{bundle}")].map(|path| dir.join(path));
+        let [entries, hashes] = paths.each_ref().map(|path| fs::read(path).unwrap());
+        let mut changed = entries.clone();
+        *changed.last_mut().unwrap() ^= 1;
+        let fitting: Vec<u8> =
+            remit_audit::tile::leaves(&changed).unwrap().into_iter().flat_map(remit_audit::tree::leaf_hash).collect();
+        assert!(fitting.len() == hashes.len() && fitting != hashes);
+        for (path, bytes) in paths.iter().zip([&changed, &fitting]) {
+            remit_audit::durable::write(path, bytes, 0o600).unwrap();
+        }
+        assert!(verify().is_err(), "{bundle}");
+        for (path, bytes) in paths.iter().zip([&entries, &hashes]) {
+            remit_audit::durable::write(path, bytes, 0o600).unwrap();
+        }
+    }
+    assert_eq!(verify().unwrap().size, SIZE);
+}

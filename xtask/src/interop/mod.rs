@@ -8,9 +8,9 @@
 mod cell;
 mod clients;
 mod home;
-mod install;
+pub(crate) mod install;
 mod packages;
-mod process;
+pub(crate) mod process;
 mod record;
 mod servers;
 mod table;

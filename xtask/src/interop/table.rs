@@ -34,7 +34,7 @@ impl Tally {
     pub(crate) fn passed(&self) -> io::Result<bool> {
         match self {
             Self { good: 0, failed: 0, .. } => {
-                Err(io::Error::other(format!("interop: nothing was run: {}", self.reasons())))
+                Err(io::Error::other(format!("nothing was run: {}", self.reasons())))
             }
             Self { failed, .. } => Ok(*failed == 0),
         }

@@ -38,7 +38,7 @@ const MAY_LINK: &[(&str, &[&str])] = &[
     ),
     ("remit-sim", &["remit-core", "remit-audit"]),
     ("ticketdesk", &[]),
-    ("xtask", &["remit-core"]),
+    ("xtask", &["remit-core", "remit-audit"]),
 ];
 
 /// What tests of any package may use beyond that.
