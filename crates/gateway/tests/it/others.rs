@@ -217,6 +217,12 @@ async fn what_a_request_says_of_its_sender_counts_for_nothing() {
         forbid (principal, action == Action::"tickets/read_ticket", resource) when { principal.team == "support" };"#;
     let world = World::with(Setup { floor: vec![("teams", OWN.into())], ..Setup::default() }).await;
     let run = world.run("r1", READ);
+    // Whom it names may do it, with a token of its own.
+    let other = world.run("r2", READ).with(|claims| {
+        claims.client_id = remit_core::id::AgentId::parse(OTHER).unwrap();
+        claims.act.sub.agent = claims.client_id.clone();
+    });
+    assert_eq!(other.refusal("read_ticket", r#"{"id":42}"#).await, "ok", "{}", world.story());
     for header in [
         "x-agent-id",
         "x-remit-agent",
@@ -239,7 +245,7 @@ async fn what_a_request_says_of_its_sender_counts_for_nothing() {
         assert_eq!(intent.node.text(&["ai_agent", "uid"]), Some(AGENT), "{header}");
         assert_eq!(intent.node.text(&["actor", "user", "uid"]), Some("p-3f9a"), "{header}");
     }
-    assert!(world.ledger().is_empty());
+    assert_eq!(world.ledger().len(), 1);
 }
 
 /// Break: follow a URL that an upstream names: where to sign in, where it went, what it wants to be fetched.
