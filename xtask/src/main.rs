@@ -2,6 +2,7 @@
 
 mod ci;
 mod docs;
+mod fault;
 mod interop;
 mod tidy;
 mod verifiers;
@@ -17,6 +18,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy   the house rules that no compiler knows: lengths, directions, links, generated docs
   docs   write the generated pages of docs/ again
   worlds [N]  the decision against its naive model on N random worlds, a million unless told
+  fault [--long] [--built] [--only NAME]…  the log when disks fail, the process is killed, and somebody edits: counts, and controls
   interop [--packages DIR]  real MCP clients and servers of other makers, with the real gateway between them
   verifiers  our log under verifiers of other makers: each accepts the true log and refuses changed ones";
 
@@ -28,6 +30,10 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(root()),
         ["tidy"] => tidy::run(root()),
         ["docs"] => docs::write(root()).map(|()| true),
+        ["fault", rest @ ..] => match fault::Options::read(rest) {
+            Some(options) => fault::run(root(), &options),
+            None => Err(std::io::Error::other(fault::USAGE)),
+        },
         ["worlds"] => worlds::run(root(), None),
         ["worlds", count] => worlds::run(root(), Some(count)),
         ["interop"] => interop::run(root(), None).and_then(|tally| tally.passed()),
