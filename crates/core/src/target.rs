@@ -10,7 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::call::URI_BYTES_MAX;
-use crate::id::{IdError, ServerName, ToolName};
+use crate::id::{ID_BYTES_MAX, IdError, ServerName, ToolName};
 
 const PROMPT: &str = "prompt:";
 const RESOURCE: &str = "resource:";
@@ -40,6 +40,13 @@ pub enum TargetError {
     /// The URI is empty, too long, or holds what no URI does.
     #[error("the URI is empty, longer than {URI_BYTES_MAX} bytes, or holds blanks or control characters")]
     Uri,
+}
+
+impl TargetError {
+    /// Shown to whoever wrote it: short, and without what a terminal would obey.
+    fn form(text: &str) -> Self {
+        Self::Form(text.chars().take(ID_BYTES_MAX).filter(|c| !c.is_control()).collect())
+    }
 }
 
 impl Target {
@@ -87,7 +94,7 @@ impl Target {
             "resource" => RESOURCE,
             // A value cannot choose another kind than its key.
             _ if value.starts_with(PROMPT) || value.starts_with(RESOURCE) => {
-                return Err(TargetError::Form(value.to_owned()));
+                return Err(TargetError::form(value));
             }
             _ => "",
         };
@@ -100,7 +107,7 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
         let split = |text: &str| {
-            let (server, name) = text.split_once('/').ok_or_else(|| TargetError::Form(text.to_owned()))?;
+            let (server, name) = text.split_once('/').ok_or_else(|| TargetError::form(text))?;
             Ok::<_, TargetError>((ServerName::new(server)?, name.to_owned()))
         };
         if let Some(rest) = text.strip_prefix(PROMPT) {
@@ -176,6 +183,8 @@ mod tests {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }
         assert!(Target::of("tool", "prompt:tickets/greet").is_err());
+        let shown = "\u{1b}[2Jtickets\n".parse::<Target>().unwrap_err().to_string();
+        assert!(shown.starts_with("`[2Jtickets` is neither"), "{shown}");
     }
 
     #[test]
