@@ -3,6 +3,7 @@
 mod ci;
 mod docs;
 mod fault;
+mod fuzz;
 mod interop;
 mod tidy;
 mod verifiers;
@@ -19,6 +20,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   docs   write the generated pages of docs/ again
   worlds [N]  the decision against its naive model on N random worlds, a million unless told
   fault [--long] [--built] [--only NAME]…  the log when disks fail, the process is killed, and somebody edits: counts, and controls
+  fuzz [--seconds N] [--keep] [TARGET…]  bytes that break a property of a parser, searched by libFuzzer
   interop [--packages DIR]  real MCP clients and servers of other makers, with the real gateway between them
   verifiers  our log under verifiers of other makers: each accepts the true log and refuses changed ones";
 
@@ -33,6 +35,10 @@ fn main() -> ExitCode {
         ["fault", rest @ ..] => match fault::Options::read(rest) {
             Some(options) => fault::run(root(), &options),
             None => Err(std::io::Error::other(fault::USAGE)),
+        },
+        ["fuzz", rest @ ..] => match fuzz::Options::read(rest) {
+            Some(options) => fuzz::run(root(), &options),
+            None => Err(std::io::Error::other(fuzz::USAGE)),
         },
         ["worlds"] => worlds::run(root(), None),
         ["worlds", count] => worlds::run(root(), Some(count)),

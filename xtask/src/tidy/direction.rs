@@ -37,6 +37,7 @@ const MAY_LINK: &[(&str, &[&str])] = &[
         ],
     ),
     ("remit-sim", &["remit-core", "remit-audit"]),
+    ("remit-hostile", &["remit-core", "remit-audit", "remit-gateway", "remit-authority", "remit-sim"]),
     ("ticketdesk", &[]),
     ("xtask", &["remit-core", "remit-audit"]),
 ];
