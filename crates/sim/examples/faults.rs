@@ -91,9 +91,13 @@ fn edits(step: usize, count: u64) -> Result<String, String> {
         caught(name, CONTROL_EDITS, |_| bench.edit(judge).err())?;
     }
     let crashed = Bench::new(1, State::Crashed)?;
-    let bits = crashed.bits() as u64;
-    let flip = |bit: u64| usize::try_from(bit * 8).ok().and_then(|bit| crashed.flip(bit, Judge::NoCheckpoint).err());
-    caught("who kept no checkpoint, flip in the last acknowledged group", bits / 8, flip)?;
+    // From the end: the segment is the last of its files, and that group is the last of the segment.
+    let bits = crashed.bits();
+    let flip = |turn: u64| {
+        let bit = usize::try_from(turn * 8).ok().and_then(|before| bits.checked_sub(1 + before))?;
+        crashed.flip(bit, Judge::NoCheckpoint).err()
+    };
+    caught("who kept no checkpoint, flip in the last acknowledged group", CONTROL_EDITS, flip)?;
     let mut line = Vec::new();
     for (name, state) in [("at rest", State::AtRest), ("left by a kill", State::Crashed)] {
         let bits = Bench::new(2, state)?.bits();
