@@ -27,8 +27,6 @@ const DISK: &str = "size=240m";
 const CHUNKS: [usize; 3] = [1 << 20, 64 << 10, 4 << 10];
 /// How long a call stays in flight.
 const FLIGHT_S: u64 = 3;
-/// Between two calls: a full authority grants nothing, so that what was granted before must last.
-const PACE: Duration = Duration::from_millis(60);
 /// Within this time calls are refused once the disk is full, and made once it is not. The goal is 5 s on a quiet machine.
 const TURNS_WITHIN: Duration = Duration::from_secs(20);
 /// How long the control waits for a refusal that must not come.
@@ -92,7 +90,7 @@ pub(super) fn mounted(root: &Path, form: Form) -> io::Result<String> {
 
 /// A disk that is not full refuses nothing; and who tells of a call that was never made is found.
 fn control(world: &mut World) -> io::Result<()> {
-    let refused = load::paced(world, PACE, |_, load| rises(&load.unavailable, NEVER_WITHIN));
+    let refused = load::with(world, load::SLOW, |_, load| rises(&load.unavailable, NEVER_WITHIN));
     if refused.is_ok() {
         return Err(failed("control NOT CAUGHT: a disk with room refuses calls"));
     }
@@ -113,7 +111,7 @@ fn control(world: &mut World) -> io::Result<()> {
 fn fill(world: &mut World, disk: &Path, cycle: usize) -> io::Result<(u64, Duration)> {
     let filler = disk.join("filler");
     let kill = cycle % KILL_EVERY == KILL_EVERY - 1;
-    let (refused, resumed) = load::paced(world, PACE, |world, load| {
+    let (refused, resumed) = load::with(world, load::SLOW, |world, load| {
         rises(&load.made, TURNS_WITHIN).map_err(|_| failed("no call is made"))?;
         let id = format!("flight-{}-{cycle}", world.load);
         let run = world.typed.request()?;

@@ -21,15 +21,30 @@ const CALLERS: usize = 3;
 const CALLS_OF_RUN: usize = 110;
 /// Every so many calls one that must be refused, with an entry that says why.
 const REFUSED_EVERY: u64 = 9;
-/// Every so many calls one with a text that fills segments.
-const LONG_EVERY: u64 = 7;
-const LONG_TEXT_BYTES: usize = 10_000;
+/// Every so many calls one with a long text.
+const LONG_EVERY: u64 = 3;
 /// Between two attempts while nothing answers.
 const PAUSE: Duration = Duration::from_millis(20);
 /// The ticket that runs may reply to.
 pub(super) const TICKET: u64 = 38;
 /// One that they may not.
 const OTHER_TICKET: u64 = 39;
+
+/// How callers call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    /// Between two calls.
+    pub(super) pace: Duration,
+    /// Length of a long text.
+    pub(super) text_bytes: usize,
+}
+
+/// Without a pause.
+pub(super) const LIGHT: Way = Way { pace: Duration::ZERO, text_bytes: 4_000 };
+/// With texts that fill a segment in seconds.
+pub(super) const HEAVY: Way = Way { pace: Duration::ZERO, text_bytes: 180_000 };
+/// With time between two calls: a full authority grants nothing, so that what was granted before must last.
+pub(super) const SLOW: Way = Way { pace: Duration::from_millis(60), text_bytes: 4_000 };
 
 /// What callers and whoever watches them share.
 #[derive(Default)]
@@ -51,13 +66,13 @@ impl Load {
 
 /// Has callers call while `during` runs, and gives what that returns.
 pub(super) fn under<T>(world: &mut World, during: impl FnOnce(&mut World, &Load) -> io::Result<T>) -> io::Result<T> {
-    paced(world, Duration::ZERO, during)
+    with(world, LIGHT, during)
 }
 
-/// The same with so much time between two calls, where no other run can be had meanwhile.
-pub(super) fn paced<T>(
+/// The same in another way.
+pub(super) fn with<T>(
     world: &mut World,
-    pace: Duration,
+    way: Way,
     during: impl FnOnce(&mut World, &Load) -> io::Result<T>,
 ) -> io::Result<T> {
     let load = Load::default();
@@ -67,7 +82,7 @@ pub(super) fn paced<T>(
         number: world.load,
         notes: world.scratch.clone(),
         typed: world.typed.clone(),
-        pace,
+        way,
     };
     let result = thread::scope(|scope| {
         for number in 0..CALLERS {
@@ -98,7 +113,7 @@ struct Seen {
     number: u64,
     notes: std::path::PathBuf,
     typed: Typed,
-    pace: Duration,
+    way: Way,
 }
 
 fn caller(seen: &Seen, load: &Load, number: usize) -> io::Result<()> {
@@ -122,7 +137,7 @@ fn caller(seen: &Seen, load: &Load, number: usize) -> io::Result<()> {
             if load.over() {
                 break;
             }
-            thread::sleep(seen.pace);
+            thread::sleep(seen.way.pace);
             turn += 1;
             let id = format!("{}-{number}-{turn}", seen.number);
             match call(seen, &mut connection, &run, &id, turn) {
@@ -156,14 +171,14 @@ fn call(seen: &Seen, connection: &mut Option<Caller>, run: &Run, id: &str, turn:
         Some(caller) => caller,
         none => none.insert(Caller::connect(&seen.gateway, &run.authorization)?),
     };
-    one(caller, id, turn)
+    one(caller, id, turn, seen.way.text_bytes)
 }
 
-fn one(caller: &mut Caller, id: &str, turn: u64) -> io::Result<Answer> {
+fn one(caller: &mut Caller, id: &str, turn: u64, bytes: usize) -> io::Result<Answer> {
     if must_be_refused(turn) {
         return caller.call(id, "reply_to_customer", &json!({ "id": OTHER_TICKET, "text": id }));
     }
-    let long = if turn.is_multiple_of(LONG_EVERY) { "x".repeat(LONG_TEXT_BYTES) } else { String::new() };
+    let long = if turn.is_multiple_of(LONG_EVERY) { "x".repeat(bytes) } else { String::new() };
     caller.call(id, "reply_to_customer", &json!({ "id": TICKET, "text": format!("{id} {long}") }))
 }
 

@@ -20,6 +20,16 @@ use crate::say;
 
 /// How long a fault is waited for: tiles are published every second.
 const COMES_WITHIN: Duration = Duration::from_millis(3_500);
+/// And so long for a segment to be full.
+const FILLED_WITHIN: Duration = Duration::from_secs(15);
+/// What the thread that writes groups does only when it takes another segment.
+const FILLING: [(Role, &str, usize); 5] = [
+    (Role::GatewayCommit, "rename", 1),
+    (Role::GatewayCommit, "openat", 1),
+    (Role::GatewayCommit, "fsync", 1),
+    (Role::GatewayCommit, "rename", 2),
+    (Role::GatewayPublish, "pwrite64", 40),
+];
 /// How long callers go on after it.
 const AFTERWARDS: Duration = Duration::from_millis(200);
 /// How long a start with a fault in it is watched.
@@ -56,6 +66,8 @@ const HOWS: [How; 4] = [How::Error("EIO"), How::Error("ENOSPC"), How::Error("EIN
 pub(super) enum Fault {
     /// At one occurrence of one syscall of one thread.
     At { role: Role, syscall: &'static str, nth: usize, how: How },
+    /// The same while segments are filled, taken into use and recycled.
+    Filling { role: Role, syscall: &'static str, nth: usize, how: How },
     /// A group that is written so far and no further, and everything behind it.
     ShortWrite { bytes: u64 },
 }
@@ -88,8 +100,10 @@ fn tally(took: &[(Fault, bool)]) -> String {
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
     for (fault, _) in took.iter().filter(|(_, took)| *took) {
         let kind = match fault {
-            Fault::At { how: How::Error(name), .. } => (*name).to_owned(),
-            Fault::At { how: How::Kill, .. } => "KILL".to_owned(),
+            Fault::At { how: How::Error(name), .. } | Fault::Filling { how: How::Error(name), .. } => {
+                (*name).to_owned()
+            }
+            Fault::At { how: How::Kill, .. } | Fault::Filling { how: How::Kill, .. } => "KILL".to_owned(),
             Fault::ShortWrite { .. } => "short write".to_owned(),
         };
         *kinds.entry(kind).or_default() += 1;
@@ -162,6 +176,11 @@ fn choose(places: &Places, form: Form) -> Vec<Fault> {
         Some(Fault::At { role, syscall, nth, how })
     };
     let mut chosen: Vec<Fault> = (0..wanted).filter_map(at).collect();
+    for (turn, (role, syscall, nth)) in FILLING.into_iter().enumerate() {
+        let all = HOWS.into_iter().map(|how| Fault::Filling { role, syscall, nth, how });
+        let one = if form == Form::Short { turn % HOWS.len()..turn % HOWS.len() + 1 } else { 0..HOWS.len() };
+        chosen.extend(all.skip(one.start).take(one.len()));
+    }
     // Within the head of a frame, within an entry, within what follows.
     chosen.extend((0..short_writes as u64).map(|turn| Fault::ShortWrite { bytes: 1 + turn * turn * 37 % 5_000 }));
     chosen
@@ -172,6 +191,7 @@ fn make(world: &mut World, fault: &Fault) -> io::Result<bool> {
     let took = match fault {
         Fault::At { role: Role::Start, syscall, nth, how } => at_start(world, syscall, &inject(syscall, *nth, *how)),
         Fault::At { role, syscall, nth, how } => under_load(world, *role, syscall, &inject(syscall, *nth, *how)),
+        Fault::Filling { role, syscall, nth, how } => filling(world, *role, syscall, &inject(syscall, *nth, *how)),
         Fault::ShortWrite { bytes } => short_write(world, *bytes),
     }?;
     world.recover()?;
@@ -219,10 +239,24 @@ fn start_behind(world: &mut World, out: &Path, trace: &str, inject: Option<&str>
 
 /// While callers call.
 pub(super) fn under_load(world: &mut World, role: Role, syscall: &str, inject: &str) -> io::Result<bool> {
+    loaded(world, load::LIGHT, (role, syscall, inject), COMES_WITHIN)
+}
+
+/// While callers fill segments.
+fn filling(world: &mut World, role: Role, syscall: &str, inject: &str) -> io::Result<bool> {
+    loaded(world, load::HEAVY, (role, syscall, inject), FILLED_WITHIN)
+}
+
+fn loaded(
+    world: &mut World,
+    way: load::Way,
+    (role, syscall, inject): (Role, &str, &str),
+    within: Duration,
+) -> io::Result<bool> {
     let out = world.scratch.join("trace");
-    let took = load::under(world, |world, _| {
+    let took = load::with(world, way, |world, _| {
         let mut tracer = Tracer::attach(role.thread(world.pid()?)?, &out, syscall, Some(inject))?;
-        let took = tracer.wait(Instant::now() + COMES_WITHIN, tracer::injected)?;
+        let took = tracer.wait(Instant::now() + within, tracer::injected)?;
         if took {
             thread::sleep(AFTERWARDS);
         }
@@ -296,9 +330,9 @@ mod tests {
         let many: Vec<(&'static str, usize)> = (1..=60).map(|nth| ("openat", nth)).collect();
         let places: Places = [(Role::Start, many.clone()), (Role::GatewayCommit, many)].into();
         let chosen = choose(&places, Form::Short);
-        assert_eq!(chosen.len(), SHORT_FAULTS + SHORT_WRITES[0]);
+        assert_eq!(chosen.len(), SHORT_FAULTS + FILLING.len() + SHORT_WRITES[0]);
         let start = chosen.iter().filter(|fault| matches!(fault, Fault::At { role: Role::Start, .. })).count();
         assert_eq!(start, SHORT_FAULTS / 2);
-        assert_eq!(choose(&places, Form::Long).len(), 480 + SHORT_WRITES[1]);
+        assert_eq!(choose(&places, Form::Long).len(), 480 + 4 * FILLING.len() + SHORT_WRITES[1]);
     }
 }

@@ -19,6 +19,8 @@ use super::{call, entries, failed};
 const READY_MAX: Duration = Duration::from_mins(1);
 /// How long a clean end may take.
 const END_MAX: Duration = Duration::from_secs(30);
+/// Of zeros, of which most of a segment is.
+const BLOCK_BYTES: usize = 4096;
 /// How often somebody looks whether something has happened.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Below the ports that outgoing connections take, so that a port is still free after a kill.
@@ -227,8 +229,15 @@ impl World {
             names.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('0')));
         let newest = segments.max().ok_or_else(|| failed("the log has no segment"))?;
         let bytes = std::fs::read(&newest)?;
-        let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1);
-        Ok((newest, end))
+        // By blocks first: what is looked for goes on meanwhile.
+        let mut end = bytes.len();
+        while let Some(before) = bytes.get(..end).and_then(|bytes| bytes.strip_suffix(&[0; BLOCK_BYTES])) {
+            end = before.len();
+        }
+        while let Some(before) = bytes.get(..end).and_then(|bytes| bytes.strip_suffix(&[0])) {
+            end = before.len();
+        }
+        Ok((newest, end as u64))
     }
 
     /// What it said last, for whoever looks for the reason.
