@@ -35,8 +35,11 @@ pub(crate) fn run(root: &Path) -> io::Result<Tally> {
     let (makers, missing) = maker::all(root, &kept)?;
     let scratch = std::env::temp_dir().join(format!("remit-verifiers-{}", std::process::id()));
     std::fs::create_dir_all(&scratch)?;
-    let cells = if makers.is_empty() { Vec::new() } else { ask(root, &scratch, &makers)? };
-    table::print(&makers, &cells);
+    let mut cells = Vec::new();
+    if !makers.is_empty() {
+        cells = ask(root, &scratch, &makers)?;
+        table::print(&makers, &cells);
+    }
     let tally = tally(&cells, &missing);
     say(&format!("verifiers: {} in {} s", tally.line(), began.elapsed().as_secs()));
     std::fs::remove_dir_all(&scratch)?;
