@@ -1,7 +1,7 @@
 //! A full disk: new entries are refused before anything is lost, outcomes go on in the reserve, and it resumes by itself.
 //!
 //! The disk is a small tmpfs in a namespace of its own, in which the test runs itself again.
-#![expect(clippy::panic, reason = "a test may panic")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
     fs,
