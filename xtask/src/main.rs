@@ -4,8 +4,11 @@ mod bench;
 mod ci;
 mod conformance;
 mod docs;
+mod fault;
+mod fuzz;
 mod interop;
 mod tidy;
+mod verifiers;
 mod worlds;
 
 use std::io::{self, Write as _};
@@ -18,8 +21,11 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy   the house rules that no compiler knows: lengths, directions, links, generated docs
   docs   write the generated pages of docs/ again
   worlds [N]  the decision against its naive model on N random worlds, a million unless told
+  fault [--long] [--built] [--only NAME]…  the log when disks fail, the process is killed, and somebody edits: counts, and controls
+  fuzz [--seconds N] [--keep] [TARGET…]  bytes that break a property of a parser, searched by libFuzzer
   interop [--packages DIR]  real MCP clients and servers of other makers, with the real gateway between them
   conformance  the suite of the MCP project against a fixture, directly and through the gateway
+  verifiers  our log under verifiers of other makers: each accepts the true log and refuses changed ones
   bench [--quick] [--write]  what a governed call costs beside a direct one, and all that is measured; --help says more";
 
 const EXIT_USAGE: u8 = 2;
@@ -30,12 +36,21 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(root()),
         ["tidy"] => tidy::run(root()),
         ["docs"] => docs::write(root()).map(|()| true),
+        ["fault", rest @ ..] => match fault::Options::read(rest) {
+            Some(options) => fault::run(root(), &options),
+            None => Err(std::io::Error::other(fault::USAGE)),
+        },
+        ["fuzz", rest @ ..] => match fuzz::Options::read(rest) {
+            Some(options) => fuzz::run(root(), &options),
+            None => Err(std::io::Error::other(fuzz::USAGE)),
+        },
         ["worlds"] => worlds::run(root(), None),
         ["worlds", count] => worlds::run(root(), Some(count)),
         ["conformance"] => conformance::run(root()),
         ["bench", rest @ ..] => bench::run(root(), rest),
         ["interop"] => interop::run(root(), None).and_then(|tally| tally.passed()),
         ["interop", "--packages", dir] => interop::run(root(), Some(dir)).and_then(|tally| tally.passed()),
+        ["verifiers"] => verifiers::run(root()).and_then(|tally| tally.passed()),
         _ => {
             say(USAGE);
             return ExitCode::from(EXIT_USAGE);

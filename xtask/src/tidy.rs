@@ -12,6 +12,7 @@ mod module;
 mod named;
 mod readme;
 mod tree;
+mod vulnerabilities;
 mod words;
 
 use std::fmt;
@@ -51,6 +52,7 @@ const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
     words::check,
     links::check,
     named::check,
+    vulnerabilities::check,
     adr::check,
     readme::check,
     fresh::check,

@@ -101,9 +101,12 @@ impl Disk for Posix {
     }
 
     fn reserve(&self, file: &File, bytes: u64) -> io::Result<()> {
-        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
-            Err(rustix::io::Errno::OPNOTSUPP) => write_zeros(self, file, bytes),
-            result => Ok(result?),
+        loop {
+            match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::OPNOTSUPP) => return write_zeros(self, file, bytes),
+                result => return Ok(result?),
+            }
         }
     }
 

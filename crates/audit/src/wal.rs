@@ -216,10 +216,17 @@ pub fn scan(segment: &[u8], header: &Header) -> Result<Scan, Damage> {
                 scan.torn_frames += 1;
                 at += frame.bytes;
             }
-            None => at += 8,
+            None => at += step(rest),
         }
     }
     Ok(scan)
+}
+
+/// How far no frame begins. Most of a segment is zeros that were never written, and every frame has a kind: they are
+/// compared a block at a time, because a start waits for this.
+fn step(rest: &[u8]) -> usize {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    if rest.starts_with(&ZEROS) { ZEROS.len() - FRAME_HEADER_BYTES } else { 8 }
 }
 
 fn group(segment: &[u8], seed: u32, start: usize, number: u64) -> Option<Group> {
@@ -317,6 +324,19 @@ mod tests {
         assert!(frame(&bytes[at..], seed, at as u64).is_some());
         for other in [HEADER_BYTES, at - 8, at + 8, ends[1]] {
             assert_eq!(frame(&bytes[at..], seed, other as u64), None, "{other}");
+        }
+    }
+
+    /// Wherever it stands between zeros.
+    #[test]
+    fn no_frame_is_stepped_over() {
+        let header = header(1, 1);
+        for at in (HEADER_BYTES..HEADER_BYTES + (3 << 12)).step_by(8) {
+            let mut bytes = header.encode();
+            bytes.resize(at, 0);
+            push_frame(&mut bytes, header.seed(), 0, 2, Payload::Footer("note")).unwrap();
+            bytes.resize(1 << 15, 0);
+            assert_eq!(scan(&bytes, &header), Err(Damage { offset: HEADER_BYTES, later: at }));
         }
     }
 

@@ -4,6 +4,7 @@
 //! were written, so that nothing that is judged was rounded first.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -12,6 +13,11 @@ use serde_json::value::RawValue;
 pub const DEPTH_MAX: usize = 32;
 /// Most members of one object, in members: bounds the duplicate check.
 pub const MEMBERS_MAX: usize = 1024;
+/// Most values of one text, in values: bounds the time and memory that a text of many small ones takes.
+pub const VALUES_MAX: usize = 256 * 1024;
+
+/// Members among which a name is looked for one by one, in members.
+const FEW: usize = 8;
 
 /// Why bytes are not acceptable JSON.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,8 +28,8 @@ pub enum JsonError {
     /// An object names a member twice, so two readers could see two values.
     #[error("an object names the member `{0}` twice")]
     Duplicate(String),
-    /// Nested deeper than [`DEPTH_MAX`], or an object wider than [`MEMBERS_MAX`].
-    #[error("nested deeper than {DEPTH_MAX} levels or wider than {MEMBERS_MAX} members")]
+    /// Nested deeper than [`DEPTH_MAX`], an object wider than [`MEMBERS_MAX`], or more than [`VALUES_MAX`] values.
+    #[error("deeper than {DEPTH_MAX} levels, wider than {MEMBERS_MAX} members or more than {VALUES_MAX} values")]
     Bounds,
 }
 
@@ -48,7 +54,7 @@ impl<'a> Value<'a> {
     /// Reads the whole of `text`.
     pub fn parse(text: &'a str) -> Result<Value<'a>, JsonError> {
         let raw: &RawValue = serde_json::from_str(text).map_err(|_| JsonError::Syntax)?;
-        value(raw, 0)
+        Reader { rest: raw.get(), values: 0 }.value(0)
     }
 
     /// The member called `name`, where the value is an object that has it.
@@ -68,35 +74,103 @@ impl<'a> Value<'a> {
     }
 }
 
-fn value(raw: &RawValue, depth: usize) -> Result<Value<'_>, JsonError> {
-    if depth > DEPTH_MAX {
-        return Err(JsonError::Bounds);
-    }
-    let text = raw.get();
-    Ok(match text.as_bytes().first() {
-        Some(b'{') => Value::Object(
-            members(raw)?
-                .into_iter()
-                .map(|(name, raw)| Ok((name, value(raw, depth + 1)?)))
-                .collect::<Result<_, _>>()?,
-        ),
-        Some(b'[') => {
-            Value::Array(elements(raw)?.into_iter().map(|raw| value(raw, depth + 1)).collect::<Result<_, _>>()?)
-        }
-        Some(b'"') => Value::String(string(text)?),
-        Some(b't') => Value::Bool(true),
-        Some(b'f') => Value::Bool(false),
-        Some(b'n') => Value::Null,
-        _ => Value::Number(text),
-    })
+/// Goes once through a text that is known to be JSON: each level costs as little as the first.
+struct Reader<'a> {
+    rest: &'a str,
+    values: usize,
 }
 
-/// The text of a JSON string, borrowed where it holds no escape.
-fn string(text: &str) -> Result<Cow<'_, str>, JsonError> {
-    match serde_json::from_str::<&str>(text) {
-        Ok(borrowed) => Ok(Cow::Borrowed(borrowed)),
-        Err(_) => serde_json::from_str::<String>(text).map(Cow::Owned).map_err(|_| JsonError::Syntax),
+impl<'a> Reader<'a> {
+    fn value(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
+        self.values = self.values.saturating_add(1);
+        if depth > DEPTH_MAX || self.values > VALUES_MAX {
+            return Err(JsonError::Bounds);
+        }
+        match self.peek() {
+            Some(b'{') => self.object(depth),
+            Some(b'[') => self.array(depth),
+            Some(b'"') => Ok(Value::String(self.string()?)),
+            Some(b't') => self.scalar().map(|_| Value::Bool(true)),
+            Some(b'f') => self.scalar().map(|_| Value::Bool(false)),
+            Some(b'n') => self.scalar().map(|_| Value::Null),
+            _ => self.scalar().map(Value::Number),
+        }
     }
+
+    fn object(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
+        self.take(1)?;
+        let (mut members, mut seen) = (Vec::new(), HashSet::new());
+        while self.peek() != Some(b'}') {
+            let name = self.string()?;
+            if members.len() == MEMBERS_MAX {
+                return Err(JsonError::Bounds);
+            }
+            if is_there(&members, &mut seen, &name) {
+                return Err(JsonError::Duplicate(name.into_owned()));
+            }
+            self.peek();
+            members.push((name, self.value(depth.saturating_add(1))?));
+        }
+        self.take(1)?;
+        Ok(Value::Object(members))
+    }
+
+    fn array(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
+        self.take(1)?;
+        let mut elements = Vec::new();
+        while self.peek() != Some(b']') {
+            elements.push(self.value(depth.saturating_add(1))?);
+        }
+        self.take(1)?;
+        Ok(Value::Array(elements))
+    }
+
+    /// The text of a string, borrowed where it holds no escape.
+    fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
+        let mut escape = false;
+        let is_end = |byte: &u8| {
+            let end = *byte == b'"' && !escape;
+            escape = *byte == b'\\' && !escape;
+            end
+        };
+        let inner = self.rest.as_bytes().iter().skip(1).position(is_end).ok_or(JsonError::Syntax)?;
+        let quoted = self.take(inner.saturating_add(2))?;
+        let plain = quoted.get(1..=inner).ok_or(JsonError::Syntax)?;
+        if plain.contains('\\') {
+            return serde_json::from_str(quoted).map(Cow::Owned).map_err(|_| JsonError::Syntax);
+        }
+        Ok(Cow::Borrowed(plain))
+    }
+
+    fn scalar(&mut self) -> Result<&'a str, JsonError> {
+        let is_end = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r');
+        let bytes = self.rest.as_bytes();
+        self.take(bytes.iter().position(is_end).unwrap_or(bytes.len()))
+    }
+
+    /// The first byte of the next token. Where commas and colons stand is known to be right.
+    fn peek(&mut self) -> Option<u8> {
+        let is_between = |byte: &u8| matches!(byte, b',' | b':' | b' ' | b'\t' | b'\n' | b'\r');
+        let bytes = self.rest.as_bytes();
+        let at = bytes.iter().position(|byte| !is_between(byte))?;
+        self.rest = self.rest.get(at..)?;
+        self.rest.as_bytes().first().copied()
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<&'a str, JsonError> {
+        let (taken, rest) = self.rest.split_at_checked(bytes).filter(|_| bytes > 0).ok_or(JsonError::Syntax)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+}
+
+/// Whether a member of this name was read before; from some members on, by a set of their names.
+fn is_there<'a>(members: &[(Cow<'a, str>, Value<'a>)], seen: &mut HashSet<Cow<'a, str>>, name: &str) -> bool {
+    if members.len() < FEW {
+        return members.iter().any(|(known, _)| known == name);
+    }
+    seen.extend(members.iter().skip(seen.len()).map(|(known, _)| known.clone()));
+    seen.contains(name)
 }
 
 /// One object's members, unparsed: each value is the exact slice of the source.
@@ -111,7 +185,7 @@ pub fn members(raw: &RawValue) -> Result<Members<'_>, JsonError> {
             f.write_str("an object")
         }
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut seen = std::collections::HashSet::new();
+            let mut seen = HashSet::new();
             let mut members = Vec::new();
             let mut refused = None;
             while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
@@ -169,6 +243,30 @@ mod tests {
         refused(r#"{"a":1,}"#, &JsonError::Syntax);
         refused("[NaN]", &JsonError::Syntax);
         refused(&format!("{}1{}", "[".repeat(40), "]".repeat(40)), &JsonError::Bounds);
+        refused(&format!("[{}1]", "1,".repeat(VALUES_MAX)), &JsonError::Bounds);
+        for count in [2, FEW, FEW + 1, 100] {
+            let names: Vec<String> = (0..count).map(|at| format!("\"n{at}\":{at}")).collect();
+            assert!(Value::parse(&format!("{{{}}}", names.join(","))).is_ok());
+            let last = format!("n{}", count - 1);
+            refused(&format!("{{{},\"{last}\":0}}", names.join(",")), &JsonError::Duplicate(last));
+        }
+    }
+
+    #[test]
+    fn tokens_end_where_they_end() {
+        let text = " { \"a\\\\\" : [ -1 , 2.5e3,\t[],{}, \"\\\"],\" ] ,\r\n\"b\":true,\"\":null , \"c\":[false ]} ";
+        let number = |text| Value::Number(text);
+        let list = Value::Array(vec![
+            number("-1"),
+            number("2.5e3"),
+            Value::Array(vec![]),
+            Value::Object(vec![]),
+            Value::String("\"],".into()),
+        ]);
+        let all =
+            [("a\\", list), ("b", Value::Bool(true)), ("", Value::Null), ("c", Value::Array(vec![Value::Bool(false)]))];
+        let all = all.into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).collect();
+        assert_eq!(Value::parse(text), Ok(Value::Object(all)));
     }
 
     #[test]

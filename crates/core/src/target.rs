@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::{Action, URI_BYTES_MAX};
 use crate::feature::Feature;
-use crate::id::{IdError, ServerName, ToolName};
+use crate::id::{ID_BYTES_MAX, IdError, ServerName, ToolName};
 
 const PROMPT: &str = "prompt:";
 const RESOURCE: &str = "resource:";
@@ -48,6 +48,13 @@ pub enum TargetError {
     /// No such feature.
     #[error("`{0}` is no feature of a client: elicitation, sampling or roots")]
     Feature(String),
+}
+
+impl TargetError {
+    /// Shown to whoever wrote it: short, and without what a terminal would obey.
+    fn form(text: &str) -> Self {
+        Self::Form(text.chars().take(ID_BYTES_MAX).filter(|c| !c.is_control()).collect())
+    }
 }
 
 impl Target {
@@ -113,7 +120,7 @@ impl Target {
             "client" => CLIENT,
             // A value cannot choose another kind than its key.
             _ if [PROMPT, RESOURCE, CLIENT].iter().any(|prefix| value.starts_with(prefix)) => {
-                return Err(TargetError::Form(value.to_owned()));
+                return Err(TargetError::form(value));
             }
             _ => "",
         };
@@ -126,7 +133,7 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
         let split = |text: &str| {
-            let (server, name) = text.split_once('/').ok_or_else(|| TargetError::Form(text.to_owned()))?;
+            let (server, name) = text.split_once('/').ok_or_else(|| TargetError::form(text))?;
             Ok::<_, TargetError>((ServerName::new(server)?, name.to_owned()))
         };
         if let Some(rest) = text.strip_prefix(PROMPT) {
@@ -212,6 +219,8 @@ mod tests {
         }
         assert!(Target::of("tool", "prompt:tickets/greet").is_err());
         assert!(Target::of("tool", "client:tickets/roots").is_err());
+        let shown = "\u{1b}[2Jtickets\n".parse::<Target>().unwrap_err().to_string();
+        assert!(shown.starts_with("`[2Jtickets` is neither"), "{shown}");
     }
 
     #[test]

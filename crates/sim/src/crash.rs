@@ -119,7 +119,7 @@ impl Oracle {
 
     fn faults(&mut self) -> Plan {
         let random = &mut self.random;
-        let failure = if random.once_in(2) { Failure::Lost } else { Failure::Kept };
+        let failure = random.pick(&[Failure::Lost, Failure::Kept, Failure::Torn]);
         Plan {
             crash_at: (!random.once_in(3)).then(|| 1 + random.up_to(150)),
             fail_at: random.once_in(3).then(|| (1 + random.up_to(120), failure)),

@@ -15,7 +15,9 @@ use remit_audit::disk::{Disk, Name};
 
 use crate::random::Random;
 
-const SECTOR_BYTES: usize = 512;
+mod inode;
+
+use inode::{Change, Inode};
 
 /// How the disk deceives: each is a mistake that a log could make, and that a test must find.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub enum Lie {
     NoDirSync,
     /// The header of a recycled segment is never written: a log that reuses files as they are.
     StaleHeader,
+    /// A sync takes effect at the next one: whoever writes what something needs after that thing.
+    Late,
 }
 
 /// What an error leaves behind.
@@ -38,6 +42,8 @@ pub enum Failure {
     Lost,
     /// The step was done, and reported as failed.
     Kept,
+    /// A write was done up to some byte; any other step not at all.
+    Torn,
 }
 
 /// Faults to come, counted in steps that change the disk.
@@ -49,6 +55,14 @@ pub struct Plan {
     pub fail_at: Option<(u64, Failure)>,
     /// Bytes that the files may take together.
     pub capacity: Option<u64>,
+}
+
+/// How much of a step is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    All,
+    Part,
+    None,
 }
 
 /// A simulated disk; clones are the same one.
@@ -70,25 +84,14 @@ struct World {
     steps: u64,
     effective: u64,
     used: u64,
+    /// What the last sync was asked for, where syncs come late.
+    late: Option<usize>,
     inodes: Vec<Inode>,
-}
-
-enum Inode {
-    File { live: Vec<u8>, durable: Vec<u8>, dirty: Vec<(usize, Vec<u8>)> },
-    Dir { live: BTreeMap<String, usize>, durable: BTreeMap<String, usize>, dirty: Vec<Change> },
-}
-
-#[derive(Clone)]
-enum Change {
-    Link(String, usize),
-    Unlink(String),
-    Move(String, String, usize),
 }
 
 impl SimDisk {
     /// An empty disk.
     pub fn new(seed: u64, lie: Lie) -> Self {
-        let root = Inode::Dir { live: BTreeMap::new(), durable: BTreeMap::new(), dirty: Vec::new() };
         Self(Arc::new(Mutex::new(World {
             random: Random::new(seed),
             lie,
@@ -98,7 +101,8 @@ impl SimDisk {
             steps: 0,
             effective: 0,
             used: 0,
-            inodes: vec![root],
+            late: None,
+            inodes: vec![Inode::dir()],
         })))
     }
 
@@ -130,6 +134,7 @@ impl SimDisk {
         }
         world.boot += 1;
         world.down = false;
+        world.late = None;
         world.plan = Plan::default();
         world.count_used();
     }
@@ -148,35 +153,69 @@ impl SimDisk {
         Ok(())
     }
 
+    /// Gives a file another content, or none and no name, behind the back of whoever uses the disk.
+    pub fn put(&self, path: &Path, content: Option<&[u8]>) -> io::Result<()> {
+        let above = path.ancestors().skip(1);
+        let mut world = self.world();
+        match content {
+            Some(content) => {
+                for dir in above.collect::<Vec<_>>().into_iter().rev() {
+                    if world.find(dir).is_err() {
+                        world.add(dir, Inode::dir())?;
+                    }
+                }
+                if world.find(path).is_err() {
+                    world.add(path, Inode::file())?;
+                }
+                world.fill(path, content)
+            }
+            None if world.find(path).is_err() => Ok(()),
+            None => {
+                world.fill(path, &[])?;
+                world.unlink(path, false)?;
+                // A directory that leads to nothing goes with it.
+                drop(above.map(|dir| world.unlink(dir, true)).find(Result::is_err));
+                Ok(())
+            }
+        }
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs a step that changes the disk, with the fault that was planned for it.
-    fn step(&self, change: impl Fn(&mut World) -> io::Result<()>, lost: impl Fn(&mut World)) -> io::Result<()> {
+    fn step(&self, change: impl Fn(&mut World, Extent) -> io::Result<()>) -> io::Result<()> {
         let mut world = self.world();
         world.alive()?;
         world.steps += 1;
         let steps = world.steps;
         if world.plan.crash_at == Some(steps) {
             world.effective += 1;
-            if world.random.once_in(2) {
-                change(&mut world)?;
-            }
+            // A process dies between two steps, or while the kernel is busy with one.
+            let extent = world.random.pick(&[Extent::All, Extent::All, Extent::Part, Extent::None, Extent::None]);
+            change(&mut world, extent)?;
             world.down = true;
             return Err(gone());
         }
         match world.plan.fail_at {
             Some((at, failure)) if at == steps => {
                 world.effective += 1;
-                match failure {
-                    Failure::Kept => change(&mut world)?,
-                    Failure::Lost => lost(&mut world),
-                }
+                let extent = match failure {
+                    Failure::Kept => Extent::All,
+                    Failure::Torn => Extent::Part,
+                    Failure::Lost => Extent::None,
+                };
+                change(&mut world, extent)?;
                 Err(io::Error::other("simulated I/O error"))
             }
-            _ => change(&mut world),
+            _ => change(&mut world, Extent::All),
         }
+    }
+
+    /// A step that is done or not.
+    fn whole(&self, change: impl Fn(&mut World) -> io::Result<()>) -> io::Result<()> {
+        self.step(|world, extent| if extent == Extent::All { change(world) } else { Ok(()) })
     }
 }
 
@@ -184,7 +223,7 @@ impl Disk for SimDisk {
     type File = SimFile;
 
     fn create(&self, path: &Path) -> io::Result<SimFile> {
-        self.step(|world| world.create(path), |_| ())?;
+        self.whole(|world| world.add(path, Inode::file()))?;
         self.open(path, true)
     }
 
@@ -214,7 +253,7 @@ impl Disk for SimDisk {
 
     fn write_at(&self, file: &SimFile, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.world().opened(file)?;
-        self.step(|world| world.write(file.inode, bytes, offset), |_| ())
+        self.step(|world, extent| world.write(file.inode, bytes, offset, extent))
     }
 
     fn reserve(&self, file: &SimFile, bytes: u64) -> io::Result<()> {
@@ -224,9 +263,14 @@ impl Disk for SimDisk {
 
     fn sync(&self, file: &SimFile) -> io::Result<()> {
         self.world().opened(file)?;
-        let honest = self.world().lie != Lie::NoSync;
         // After a failed sync the pages count as clean: the next one succeeds and writes nothing.
-        self.step(|world| world.settle(file.inode, honest), |world| world.forget(file.inode))
+        self.step(|world, extent| match extent {
+            Extent::All => world.sync(file.inode, Lie::NoSync),
+            Extent::Part | Extent::None => {
+                world.forget(file.inode);
+                Ok(())
+            }
+        })
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -243,25 +287,24 @@ impl Disk for SimDisk {
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.step(|world| world.create_dir(path), |_| ())
+        self.whole(|world| world.add(path, Inode::dir()))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.step(|world| world.rename(from, to), |_| ())
+        self.whole(|world| world.rename(from, to))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.step(|world| world.unlink(path, false), |_| ())
+        self.whole(|world| world.unlink(path, false))
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.step(|world| world.unlink(path, true), |_| ())
+        self.whole(|world| world.unlink(path, true))
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let inode = self.world().find(path)?;
-        let honest = self.world().lie != Lie::NoDirSync;
-        self.step(|world| world.settle(inode, honest), |_| ())
+        self.whole(|world| world.sync(inode, Lie::NoDirSync))
     }
 
     fn identity(&self, path: &Path) -> io::Result<String> {
@@ -327,37 +370,40 @@ impl World {
         self.change(dir, Change::Link(name, self.inodes.len() - 1))
     }
 
-    fn create(&mut self, path: &Path) -> io::Result<()> {
-        self.add(path, Inode::File { live: Vec::new(), durable: Vec::new(), dirty: Vec::new() })
-    }
-
-    fn create_dir(&mut self, path: &Path) -> io::Result<()> {
-        self.add(path, Inode::Dir { live: BTreeMap::new(), durable: BTreeMap::new(), dirty: Vec::new() })
-    }
-
-    fn write(&mut self, inode: usize, bytes: &[u8], offset: u64) -> io::Result<()> {
+    fn write(&mut self, inode: usize, bytes: &[u8], offset: u64, extent: Extent) -> io::Result<()> {
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
-        let grows = (offset + bytes.len()).saturating_sub(self.file(inode)?.len()) as u64;
-        if self.plan.capacity.is_some_and(|capacity| grows > 0 && self.used + grows > capacity) {
+        let len = self.file(inode)?.len();
+        let stale = self.lie == Lie::StaleHeader && offset == 0 && bytes.starts_with(b"remit-wal");
+        if stale && self.file(inode)?.starts_with(b"remit-wal") {
+            return Ok(());
+        }
+        let grows = (offset + bytes.len()).saturating_sub(len) as u64;
+        let free = self.plan.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(self.used));
+        let full = grows > free;
+        let most = match extent {
+            Extent::None => 0,
+            Extent::Part => self.random.below(bytes.len().max(1)),
+            Extent::All => bytes.len(),
+        };
+        // What fits is written, as on any file system.
+        let fits =
+            bytes.len() - usize::try_from(grows.saturating_sub(free)).map_err(io::Error::other)?.min(bytes.len());
+        let written = bytes.get(..most.min(fits)).unwrap_or_default();
+        if !written.is_empty() {
+            self.used += (offset + written.len()).saturating_sub(len) as u64;
+            self.inodes.get_mut(inode).ok_or_else(gone)?.write(offset, written);
+        }
+        if full && extent == Extent::All {
             self.effective += 1;
             return Err(io::ErrorKind::StorageFull.into());
         }
-        self.used += grows;
-        let stale = self.lie == Lie::StaleHeader && offset == 0 && bytes.starts_with(b"remit-wal");
-        let Some(Inode::File { live, dirty, .. }) = self.inodes.get_mut(inode) else {
-            return Err(gone());
-        };
-        if stale && live.starts_with(b"remit-wal") {
-            return Ok(());
-        }
-        put(live, offset, bytes);
-        let mut at = 0;
-        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            let sector = SECTOR_BYTES - (offset + at) % SECTOR_BYTES;
-            let piece = rest.get(..sector).unwrap_or(rest);
-            dirty.push((offset + at, piece.to_vec()));
-            at += piece.len();
-        }
+        Ok(())
+    }
+
+    fn fill(&mut self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let inode = self.find(path)?;
+        self.inodes.get_mut(inode).ok_or_else(gone)?.fill(content);
+        self.count_used();
         Ok(())
     }
 
@@ -386,10 +432,14 @@ impl World {
         self.change(dir, Change::Unlink(name))
     }
 
-    fn settle(&mut self, inode: usize, honest: bool) -> io::Result<()> {
-        let inode = self.inodes.get_mut(inode).ok_or_else(gone)?;
-        if honest {
-            inode.settle(&mut |()| true);
+    /// A sync, unless this disk leaves out such ones.
+    fn sync(&mut self, inode: usize, left_out: Lie) -> io::Result<()> {
+        let now = match self.lie {
+            Lie::Late => self.late.replace(inode),
+            lie => (lie != left_out).then_some(inode),
+        };
+        if let Some(inode) = now {
+            self.inodes.get_mut(inode).ok_or_else(gone)?.settle(&mut |()| true);
         }
         Ok(())
     }
@@ -407,67 +457,6 @@ impl World {
             Inode::File { .. } => None,
         });
         self.used = linked.flatten().filter_map(|inode| self.file(*inode).ok()).map(|file| file.len() as u64).sum();
-    }
-}
-
-impl Inode {
-    /// Makes each pending piece durable if `keep` says so.
-    fn settle(&mut self, keep: &mut dyn FnMut(()) -> bool) {
-        match self {
-            Self::File { durable, dirty, .. } => {
-                for (offset, bytes) in dirty.drain(..) {
-                    if keep(()) {
-                        put(durable, offset, &bytes);
-                    }
-                }
-            }
-            Self::Dir { durable, dirty, .. } => {
-                for change in dirty.drain(..) {
-                    if keep(()) {
-                        change.apply(durable);
-                    }
-                }
-            }
-        }
-    }
-
-    /// A power cut: pending pieces survive by chance, often all or none of them, and memory is what the disk says.
-    fn cut(&mut self, random: &mut Random) {
-        let odds = [0, 1, 2, 4, 7, 8].get(usize::try_from(random.up_to(6)).unwrap_or(0)).copied().unwrap_or(4);
-        self.settle(&mut |()| random.up_to(8) < odds);
-        match self {
-            Self::File { live, durable, .. } => live.clone_from(durable),
-            Self::Dir { live, durable, .. } => live.clone_from(durable),
-        }
-    }
-}
-
-impl Change {
-    fn apply(&self, names: &mut BTreeMap<String, usize>) {
-        match self {
-            Self::Link(name, inode) => {
-                names.insert(name.clone(), *inode);
-            }
-            Self::Unlink(name) => {
-                names.remove(name);
-            }
-            Self::Move(from, to, inode) => {
-                if names.get(from) == Some(inode) {
-                    names.remove(from);
-                }
-                names.insert(to.clone(), *inode);
-            }
-        }
-    }
-}
-
-fn put(content: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
-    let end = offset + bytes.len();
-    if content.len() < end {
-        content.resize(end, 0);
-    }
-    if let Some(place) = content.get_mut(offset..end) {
-        place.copy_from_slice(bytes);
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod crash;
 pub mod disk;
+pub mod edit;
 pub mod model;
 pub mod random;
 pub mod render;

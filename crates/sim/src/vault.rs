@@ -53,7 +53,7 @@ impl Oracle {
     }
 
     fn faults(&mut self) -> Plan {
-        let failure = if self.random.once_in(2) { Failure::Lost } else { Failure::Kept };
+        let failure = self.random.pick(&[Failure::Lost, Failure::Kept, Failure::Torn]);
         Plan {
             crash_at: (!self.random.once_in(4)).then(|| 1 + self.random.up_to(40)),
             fail_at: self.random.once_in(4).then(|| (1 + self.random.up_to(30), failure)),

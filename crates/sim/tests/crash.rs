@@ -48,6 +48,11 @@ fn a_log_that_never_syncs_directories_is_found() {
 }
 
 #[test]
+fn a_log_whose_syncs_come_late_is_found() {
+    check(Control::Disk(Lie::Late));
+}
+
+#[test]
 fn a_recycled_segment_with_its_old_header_is_found() {
     check(Control::Disk(Lie::StaleHeader));
 }
@@ -68,8 +73,8 @@ fn no_key_is_lost_and_none_comes_back_in_any_seed() {
 }
 
 #[test]
-fn a_vault_that_never_syncs_is_found() {
-    for lie in [Lie::NoSync, Lie::NoDirSync] {
+fn a_vault_that_never_syncs_or_is_written_late_is_found() {
+    for lie in [Lie::NoSync, Lie::NoDirSync, Lie::Late] {
         assert!((0..CONTROL_SEEDS).any(|seed| vault::run(seed, lie).is_err()), "{lie:?}");
     }
 }

@@ -74,7 +74,8 @@ fn by_pip(environment: &Path, packages: &[&Package], end: Instant) -> Result<(),
     must("pip", &mut pip, end)
 }
 
-fn must(program: &str, command: &mut Command, end: Instant) -> Result<(), Failure> {
+/// Runs a registry's client; where that fails, says whether this machine is to be excused.
+pub(crate) fn must(program: &str, command: &mut Command, end: Instant) -> Result<(), Failure> {
     match process::run(command, "", end.saturating_duration_since(Instant::now())) {
         Ok(output) if output.good => Ok(()),
         Ok(output) => Err(failure(program, &format!("{}\n{}", output.out, output.err))),

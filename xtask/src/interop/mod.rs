@@ -9,7 +9,7 @@ mod asking;
 mod cell;
 mod clients;
 pub(crate) mod home;
-mod install;
+pub(crate) mod install;
 pub(crate) mod packages;
 pub(crate) mod process;
 mod questions;

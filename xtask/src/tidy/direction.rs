@@ -37,11 +37,12 @@ const MAY_LINK: &[(&str, &[&str])] = &[
         ],
     ),
     ("remit-sim", &["remit-core", "remit-audit"]),
+    ("remit-hostile", &["remit-core", "remit-audit", "remit-gateway", "remit-authority", "remit-sim"]),
     ("ticketdesk", &[]),
     // A program of its own, started beside the suite; nobody links it.
     ("conformance", &[]),
     ("remit-bench", &["remit-core", "remit-audit"]),
-    ("xtask", &["remit-core"]),
+    ("xtask", &["remit-core", "remit-audit"]),
 ];
 
 /// What tests of any package may use beyond that.

@@ -38,6 +38,8 @@ mod lists;
 #[cfg(test)]
 mod methods;
 #[cfg(test)]
+mod others;
+#[cfg(test)]
 mod outage;
 #[cfg(test)]
 mod questions;

@@ -1,0 +1,58 @@
+//! The two methods on a simulated disk: the log when the power goes, and a log that somebody has changed.
+//!
+//! In a process of its own, so that `xtask` does not link the log. The two crates that the time goes to are optimized,
+//! and nothing else is built again.
+
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::{Form, failed};
+use crate::say;
+
+const OPTIMIZED: [&str; 4] = [
+    "--config",
+    "profile.dev.package.remit-audit.opt-level=2",
+    "--config",
+    "profile.dev.package.remit-sim.opt-level=2",
+];
+
+/// Crashes at any step, seed by seed.
+pub(super) fn power(root: &Path, form: Form) -> io::Result<String> {
+    let seeds = match form {
+        Form::Short => "20000",
+        Form::Long => "1000000",
+    };
+    example(root, &["power", seeds])
+}
+
+/// Every bit flipped, and edits at random.
+pub(super) fn edits(root: &Path, form: Form) -> io::Result<String> {
+    let form = match form {
+        Form::Short => "short",
+        Form::Long => "long",
+    };
+    example(root, &["edits", form])
+}
+
+fn example(root: &Path, arguments: &[&str]) -> io::Result<String> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(root).args(["run", "--quiet"]).args(OPTIMIZED);
+    cargo.args(["-p", "remit-sim", "--example", "faults", "--"]).args(arguments);
+    counts(&mut cargo)
+}
+
+/// Runs a program that shows how far it is, and gives the line with its counts.
+pub(super) fn counts(command: &mut Command) -> io::Result<String> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let mut last = None;
+    for line in child.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines) {
+        let line = line?;
+        match line.strip_prefix("= ") {
+            Some(counts) => last = Some(counts.to_owned()),
+            None => say(&line),
+        }
+    }
+    let good = child.wait()?.success();
+    last.filter(|_| good).ok_or_else(|| failed("see above"))
+}
