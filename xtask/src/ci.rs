@@ -1,4 +1,5 @@
-//! `cargo xtask ci`: the steps in order, each with its time, up to the first that fails.
+//! `cargo xtask ci`: the steps in order, each with its time, up to the first that fails. `cargo xtask prove` is the long
+//! form of those that search for faults.
 
 use std::io;
 use std::path::Path;
@@ -6,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::interop::{self, Tally};
-use crate::{say, tidy};
+use crate::{conformance, say, tidy, verifiers};
 
 const FORMAT: &[&str] = &["fmt", "--all", "--check"];
 const LINTS: &[&str] = &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
@@ -17,6 +18,10 @@ const DOC_TESTS: &[&str] = &["test", "--workspace", "--doc", "--locked"];
 const DENY: &[&str] = &["deny", "check", "bans", "licenses", "sources"];
 const TIDY: &[&str] = &["xtask", "tidy"];
 const INTEROP: &[&str] = &["xtask", "interop"];
+const VERIFIERS: &[&str] = &["xtask", "verifiers"];
+const CONFORMANCE: &[&str] = &["xtask", "conformance"];
+const FAULT: &[&str] = &["xtask", "fault"];
+const FUZZ: &[&str] = &["xtask", "fuzz"];
 
 /// One step: the cargo command that repeats it, or why it is left out here.
 struct Step {
@@ -27,11 +32,29 @@ struct Step {
 
 /// True if every step passed.
 pub(crate) fn run(root: &Path) -> io::Result<bool> {
+    all("ci", root, &steps(root)?)
+}
+
+/// The long form: hours instead of minutes of searching.
+pub(crate) fn prove(root: &Path) -> io::Result<bool> {
+    let step = |name, cargo| Step { name, cargo, skipped: None };
+    let steps = [
+        step("worlds", &["xtask", "worlds", "10000000"]),
+        step("verifiers", VERIFIERS),
+        step("conformance", CONFORMANCE),
+        step("interop", INTEROP),
+        step("fault", &["xtask", "fault", "--long"]),
+        step("fuzz", &["xtask", "fuzz", "--seconds", "3600"]),
+    ];
+    all("prove", root, &steps)
+}
+
+fn all(what: &str, root: &Path, steps: &[Step]) -> io::Result<bool> {
     let began = Instant::now();
-    let report = perform_all(root, &steps(root)?)?;
+    let report = perform_all(root, steps)?;
     let took = seconds(began.elapsed());
     let result = if report.failed.is_none() { "passed" } else { "FAILED" };
-    say(&format!("\nci {result} in {took}\n{}", report.rows.join("\n")));
+    say(&format!("\n{what} {result} in {took}\n{}", report.rows.join("\n")));
     if let Some(command) = &report.failed {
         say(&format!("\nrepeat the step that failed with\n\n    {command}\n"));
     }
@@ -78,6 +101,10 @@ fn steps(root: &Path) -> io::Result<Vec<Step>> {
         Step { name: "supply chain", cargo: DENY, skipped: deny },
         step("tidy", TIDY),
         step("interop", INTEROP),
+        step("verifiers", VERIFIERS),
+        step("conformance", CONFORMANCE),
+        step("fault", FAULT),
+        step("fuzz", FUZZ),
     ])
 }
 
@@ -108,14 +135,21 @@ impl Outcome {
 fn perform(root: &Path, step: &Step) -> io::Result<Done> {
     let passed = match step.cargo {
         TIDY => tidy::run(root)?,
-        INTEROP => return Ok(interop(interop::run(root, None))),
+        INTEROP => return Ok(others(interop::run(root, None))),
+        VERIFIERS => return Ok(others(verifiers::run(root))),
+        CONFORMANCE => match conformance::run(root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Done { result: Outcome::Skipped, detail: error.to_string() });
+            }
+            passed => passed?,
+        },
         _ => cargo(root).args(step.cargo).status()?.success(),
     };
     Ok(Done { result: if passed { Outcome::Passed } else { Outcome::Failed }, detail: String::new() })
 }
 
 /// Other makers' programs come from registries that not every machine reaches: nothing run is skipped, never passed.
-fn interop(tally: io::Result<Tally>) -> Done {
+fn others(tally: io::Result<Tally>) -> Done {
     match tally {
         Ok(Tally { failed: 0, good: 0, why, .. }) => Done { result: Outcome::Skipped, detail: why.join("; ") },
         Ok(tally) => {
@@ -173,13 +207,13 @@ mod tests {
     fn what_could_not_be_run_is_never_green() {
         let tally = |good, failed, not_run: usize| {
             let why = if not_run > 0 { vec!["no npm here".to_owned()] } else { Vec::new() };
-            interop(Ok(Tally { good, failed, not_run, why }))
+            others(Ok(Tally { good, failed, not_run, why }))
         };
         let check = |done: Done, result, detail| assert_eq!((done.result, done.detail.as_str()), (result, detail));
         check(tally(42, 0, 0), Outcome::Passed, "42 cells");
         check(tally(24, 0, 18), Outcome::Passed, "24 cells, 18 not run (no npm here)");
         check(tally(0, 0, 42), Outcome::Skipped, "no npm here");
         check(tally(0, 2, 42), Outcome::Failed, "0 cells, 2 FAILED, 42 not run (no npm here)");
-        check(interop(Err(io::Error::other("why"))), Outcome::Failed, "why");
+        check(others(Err(io::Error::other("why"))), Outcome::Failed, "why");
     }
 }

@@ -17,7 +17,8 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask COMMAND
 
-  ci     everything that must pass: format, lints, tests, doc tests, supply chain, tidy
+  ci     everything that must pass: format, lints, tests, doc tests, supply chain, tidy, and the short form of all below
+  prove  the long form of what searches for faults: hours
   tidy   the house rules that no compiler knows: lengths, directions, links, generated docs
   docs   write the generated pages of docs/ again
   worlds [N]  the decision against its naive model on N random worlds, a million unless told
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["ci"] => ci::run(root()),
+        ["prove"] => ci::prove(root()),
         ["tidy"] => tidy::run(root()),
         ["docs"] => docs::write(root()).map(|()| true),
         ["fault", rest @ ..] => match fault::Options::read(rest) {

@@ -42,7 +42,7 @@ pub(crate) fn run(root: &Path) -> io::Result<bool> {
     unreleased(root)?;
     let packages = Packages::prepare(&root.join("target/interop"), packages::of_the_suite())?;
     if let Some(why) = packages.lack(&[Group::Node, Group::Conformance]) {
-        return Err(io::Error::other(format!("conformance: nothing was run: {why}")));
+        return Err(io::Error::new(io::ErrorKind::NotFound, format!("conformance: nothing was run: {why}")));
     }
     let began = Instant::now();
     let scratch = std::env::temp_dir().join(format!("remit-conformance-{}", std::process::id()));
