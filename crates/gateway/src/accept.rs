@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use remit_core::call::{ARGS_BYTES_MAX, Action, Call, CallTooLarge, URI_BYTES_MAX};
+use remit_core::feature::Feature;
 use remit_core::id::{ServerName, ToolName};
 use remit_core::input::Presented;
 use remit_core::json::Value;
@@ -19,7 +20,7 @@ use crate::mcp::list::ListKind;
 use crate::mcp::method::{self, Class, Kind, METHODS, Side};
 use crate::mcp::mirror::{self, Mirror};
 use crate::mcp::revision::{Era, Revision};
-use crate::mcp::{McpError, headers};
+use crate::mcp::{McpError, headers, tasks};
 use crate::places::Place;
 use crate::upstream::UpstreamError;
 use crate::upstream::stdio::one_line;
@@ -134,14 +135,14 @@ fn message(
     answering: &Answering<'_>,
 ) -> Result<(Call, Asked), McpError> {
     let envelope = Envelope::parse(body)?;
+    if let Some(body) = tasks::undeclared(&envelope, body)? {
+        return message(parts, &body, server, bundle, answering);
+    }
     let revision = headers::agree(&parts.headers, &envelope)?;
     let name = match &envelope {
         Envelope::Response(response) => {
             let (body, said, feature) = answers::answer(response, body, server, answering)?;
-            let mut call =
-                Call::new(server.clone(), Action::Answer(feature), body.to_vec(), said).map_err(too_large)?;
-            revision.as_str().clone_into(&mut call.revision);
-            return Ok((call, bare(parts, revision)));
+            return answered(parts, (body, said), (server, feature), revision);
         }
         Envelope::Request(request) => &*request.method,
         Envelope::Notification(notification) => &*notification.method,
@@ -192,6 +193,18 @@ fn message(
         ..bare(parts, revision)
     };
     Ok((call, asked))
+}
+
+/// The answer to what a server asked, as a call of its own.
+fn answered(
+    parts: &Parts,
+    (body, said): (Bytes, std::ops::Range<usize>),
+    (server, feature): (&ServerName, Feature),
+    revision: Revision,
+) -> Result<(Call, Asked), McpError> {
+    let mut call = Call::new(server.clone(), Action::Answer(feature), body.to_vec(), said).map_err(too_large)?;
+    revision.as_str().clone_into(&mut call.revision);
+    Ok((call, bare(parts, revision)))
 }
 
 /// The arguments that the pinned schema of the called tool asks clients to repeat in headers.

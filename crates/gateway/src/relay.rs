@@ -139,9 +139,14 @@ fn status(route: &Route, text: &str) -> Option<Status> {
             let members = remit_core::json::members(raw).ok()?;
             let says =
                 |name: &str, text: &str| members.iter().any(|(found, value)| found == name && value.get() == text);
-            let asks = members.iter().any(|(name, value)| name == "resultType" && is_asking(value.get()));
+            let is =
+                |kind: &str| members.iter().any(|(name, value)| name == "resultType" && is_text(value.get(), kind));
+            // Of what nobody could ask for there is no outcome that could be waited for.
+            if is("task") {
+                return None;
+            }
             Some(match () {
-                () if asks => Status::Asked,
+                () if is("input_required") => Status::Asked,
                 () if says("isError", "true") => Status::ToolError,
                 () => Status::Ok,
             })
@@ -149,9 +154,9 @@ fn status(route: &Route, text: &str) -> Option<Status> {
     }
 }
 
-/// However it is written: `input_required` in escapes says the same to a client.
-fn is_asking(result_type: &str) -> bool {
-    serde_json::from_str::<String>(result_type).is_ok_and(|text| text == "input_required")
+/// However it is written: in escapes it says the same to a client.
+fn is_text(raw: &str, text: &str) -> bool {
+    serde_json::from_str::<String>(raw).is_ok_and(|said| said == text)
 }
 
 fn returned(route: &Route, run: &remit_core::id::RunId, headers: &HeaderMap) -> HeaderMap {

@@ -150,7 +150,7 @@ pub(crate) fn of_tool(name: &str, arguments: &Map<String, Value>) -> Option<Ques
         "test_elicitation" => Questions::once(json!({ "user": form(argument("message"), &person()) })),
         "test_elicitation_sep1034_defaults" => Questions::once(json!({ "user": form("Your values", &defaults()) })),
         "test_elicitation_sep1330_enums" => Questions::once(json!({ "user": form("Your choices", &choices()) })),
-        "test_streaming_elicitation" | "test_input_required_result_elicitation" => {
+        "test_streaming_elicitation" | "test_input_required_result_elicitation" | "test_tool_with_task" => {
             Questions::once(json!({ "user_name": who }))
         }
         "test_input_required_result_sampling" => {
@@ -184,7 +184,7 @@ pub(crate) fn of_prompt(name: &str) -> Option<Questions> {
 }
 
 /// A form of which every field without a default must be filled in.
-fn form(message: &str, fields: &Value) -> Value {
+pub(crate) fn form(message: &str, fields: &Value) -> Value {
     let fields_of = fields.as_object().into_iter().flatten();
     let required: Vec<&String> =
         fields_of.filter(|(_, field)| field.get("default").is_none()).map(|(name, _)| name).collect();

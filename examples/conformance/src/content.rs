@@ -21,9 +21,10 @@ pub(crate) fn of_tool(name: &str, arguments: &Map<String, Value>) -> Option<Valu
             image(),
             resource("test://mixed-content-resource", "application/json", r#"{"test":"data","value":123}"#),
         ]),
-        "test_error_handling" => {
-            let content = [text("This tool intentionally returns an error for testing")];
-            return Some(json!({ "content": content, "isError": true }));
+        "test_error_handling" => return Some(failed("This tool intentionally returns an error for testing")),
+        "greet" => {
+            let name = arguments.get("name").and_then(Value::as_str).unwrap_or_default();
+            json!([text(&format!("Hello, {name}!"))])
         }
         "test_header_mirror" | "json_schema_2020_12_tool" => json!([text(&Value::from(arguments.clone()).to_string())]),
         _ => return None,
@@ -34,6 +35,11 @@ pub(crate) fn of_tool(name: &str, arguments: &Map<String, Value>) -> Option<Valu
 /// A result of one text.
 pub(crate) fn said(words: &str) -> Value {
     json!({ "content": [text(words)] })
+}
+
+/// A failure that a model can read.
+pub(crate) fn failed(words: &str) -> Value {
+    json!({ "content": [text(words)], "isError": true })
 }
 
 /// What a prompt says; `None` where there is no such prompt.

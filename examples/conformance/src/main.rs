@@ -6,6 +6,7 @@ mod ask;
 mod content;
 mod menu;
 mod server;
+mod tasks;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;

@@ -28,6 +28,10 @@ const PLAIN: &[(&str, &str)] = &[
     ("test_input_required_result_multi_round", "Asks twice, one after the other"),
     ("test_input_required_result_tampered_state", "Asks, and checks its state"),
     ("test_input_required_result_capabilities", "Asks only what the client can do"),
+    ("test_tool_with_task", "Asks the user for a name, and goes on as a task"),
+    ("failing_job", "Fails as a task"),
+    ("protocol_error_job", "Breaks as a task"),
+    ("multi_input", "Asks two things at once as a task"),
 ];
 
 /// All tools. The first has no arguments: the suite tries headers on it.
@@ -36,6 +40,10 @@ pub(crate) fn tools() -> Value {
     let text = |about: &str| json!({ "type": "string", "description": about });
     tools.push(tool("test_sampling", "Asks the model", &json!({ "prompt": text("What to ask") }), &["prompt"]));
     tools.push(tool("test_elicitation", "Asks the user", &json!({ "message": text("What to ask") }), &["message"]));
+    tools.push(tool("greet", "Greets", &json!({ "name": text("Whom") }), &["name"]));
+    tools.push(tool("confirm_delete", "Asks as a task", &json!({ "filename": text("Which file") }), &["filename"]));
+    let slow = json!({ "seconds": { "type": "integer", "minimum": 0 }, "label": text("Said by the client") });
+    tools.push(tool("slow_compute", "Takes its time as a task", &slow, &["seconds"]));
     let region = json!({ "type": "string", "description": "Mirrored in a header", "x-mcp-header": "Region" });
     tools.push(tool("test_header_mirror", "Has an argument that a header mirrors", &json!({ "region": region }), &[]));
     tools.push(json!({

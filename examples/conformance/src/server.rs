@@ -5,19 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
-    GetPromptRequestParams, GetPromptResponse, GetPromptResult, Implementation, ListPromptsResult,
-    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams, CompleteRequestParams, CompleteResult,
+    GetPromptRequestParams, GetPromptResponse, GetPromptResult, GetTaskParams, GetTaskResult, Implementation,
+    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
     ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ServerCapabilities, ServerConfig,
     ServerNotification, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter, Tool,
-    UnsubscribeRequestParams,
+    UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
+use rmcp::task_manager::TaskManager;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
 use crate::ask::{self, Progress, States, read, result};
+use crate::tasks::Job;
 use crate::{content, menu};
 
 /// Between two messages of a tool that works for a while.
@@ -36,12 +38,13 @@ enum Change {
 #[derive(Clone)]
 pub(crate) struct Fixture {
     states: Arc<States>,
+    tasks: TaskManager,
     changes: broadcast::Sender<Change>,
 }
 
 impl Default for Fixture {
     fn default() -> Self {
-        Self { states: Arc::default(), changes: broadcast::channel(CHANGES_MAX).0 }
+        Self { states: Arc::default(), tasks: TaskManager::new(), changes: broadcast::channel(CHANGES_MAX).0 }
     }
 }
 
@@ -106,6 +109,7 @@ impl ServerHandler for Fixture {
             .enable_resources_subscribe()
             .enable_completions()
             .enable_logging()
+            .enable_tasks()
             .build();
         ServerConfig::new(capabilities)
             .with_server_info(Implementation::new("conformance", env!("CARGO_PKG_VERSION")))
@@ -137,12 +141,22 @@ impl ServerHandler for Fixture {
         if self.act(&request.name, &context).await? {
             return result::<CallToolResult>(content::said("done")).map(Into::into);
         }
+        if let Some(job) = Job::of(&request.name, &arguments) {
+            let declared = context.client_capabilities().is_some_and(|client| client.supports_tasks());
+            return match if declared { None } else { job.at_once().await } {
+                Some(done) => done,
+                None => Ok(job.begin(&self.tasks)),
+            };
+        }
         let Some(questions) = ask::of_tool(&request.name, &arguments) else {
             return Err(ErrorData::invalid_params(format!("unknown tool: {}", request.name), None));
         };
         let came = (request.input_responses, request.request_state);
         match ask::progress(&request.name, questions, &self.states, came, &context).await? {
             Progress::Asks(asks) => Ok(asks.into()),
+            Progress::Answered(answers) if request.name == "test_tool_with_task" => {
+                Ok(Job::Say(format!("The answers: {answers}")).begin(&self.tasks))
+            }
             Progress::Answered(answers) => {
                 result::<CallToolResult>(content::said(&format!("The answers: {answers}"))).map(Into::into)
             }
@@ -239,6 +253,30 @@ impl ServerHandler for Fixture {
                 Err(_) => {}
             }
         }
+    }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        self.tasks.get_task(&request.task_id).map(GetTaskResult::new)
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.tasks.update_task(&request.task_id, request.input_responses)
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.tasks.cancel_task(&request.task_id)
     }
 
     async fn complete(

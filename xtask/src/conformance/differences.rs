@@ -45,22 +45,24 @@ pub(crate) fn found(revision: &str, name: &str, direct: &Scenario, through: &Sce
     worse.collect()
 }
 
-/// The rows of the page's table, with their reasons.
+/// The rows of the page's table, with their reasons. A row may name several checks of its scenario.
 pub(crate) fn listed(page: &str) -> io::Result<BTreeMap<Place, String>> {
     let rows = page.lines().map(cells).skip_while(|row| row != &HEAD).skip(2).take_while(|row| !row.is_empty());
     let mut listed = BTreeMap::new();
     for row in rows {
-        let [revision, scenario, check, why] = row.as_slice() else {
+        let [revision, scenario, checks, why] = row.as_slice() else {
             return Err(io::Error::other(format!("{PAGE}: not four columns: {}", row.join(" | "))));
         };
         let bare = |text: &str| text.trim_matches('`').to_owned();
-        let place = Place { revision: bare(revision), scenario: bare(scenario), check: bare(check) };
-        let named = format!("{} {} {}", place.revision, place.scenario, place.check);
-        if why.is_empty() {
-            return Err(io::Error::other(format!("{PAGE}: {named} has no reason")));
-        }
-        if listed.insert(place, (*why).to_owned()).is_some() {
-            return Err(io::Error::other(format!("{PAGE}: {named} stands there twice")));
+        for check in checks.split(',').map(|check| bare(check.trim())) {
+            let named = format!("{PAGE}: {revision} {scenario} {check}");
+            if why.is_empty() {
+                return Err(io::Error::other(format!("{named} has no reason")));
+            }
+            let place = Place { revision: bare(revision), scenario: bare(scenario), check };
+            if listed.insert(place, (*why).to_owned()).is_some() {
+                return Err(io::Error::other(format!("{named} stands there twice")));
+            }
         }
     }
     Ok(listed)
@@ -137,5 +139,7 @@ mod tests {
             assert!(listed(&format!("{TABLE}{rows}")).is_err(), "{rows}");
         }
         assert!(listed(TABLE).unwrap().is_empty());
+        assert_eq!(listed(&format!("{TABLE}| r | s | `a`, `b` | x |\n")).unwrap().len(), 2);
+        assert!(listed(&format!("{TABLE}| r | s | `a`, `a` | x |\n")).is_err());
     }
 }

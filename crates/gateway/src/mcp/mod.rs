@@ -14,6 +14,7 @@ pub mod pin;
 pub mod reply;
 pub mod revision;
 pub mod splice;
+pub mod tasks;
 
 pub use envelope::{Envelope, MESSAGE_BYTES_MAX};
 pub use error::McpError;

@@ -63,3 +63,5 @@ mod stdio;
 mod streams;
 #[cfg(test)]
 mod table;
+#[cfg(test)]
+mod tasks;
