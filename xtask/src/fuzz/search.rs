@@ -139,7 +139,9 @@ impl Search {
         let input = fs::read_dir(&self.broken)?.next().transpose()?.map(|entry| entry.path());
         let input = input.map_or_else(|| "(no input was kept)".into(), |path| path.display().to_string());
         let planted = self.mistake.map_or_else(String::new, |mistake| format!("REMIT_PLANTED={mistake} "));
-        let noise = |line: &&str| !line.starts_with(['#', '\t', ' ']) && !line.starts_with("INFO:");
+        let noise = |line: &&str| {
+            !line.starts_with(['#', '\t', ' ']) && !line.starts_with("INFO:") && !line.starts_with("WARNING:")
+        };
         let words: Vec<&str> = said.lines().filter(noise).take(12).collect();
         Ok((format!("{planted}{} {input}", self.program.display()), words.join("\n    ")))
     }
@@ -153,7 +155,7 @@ impl Search {
             let mut words = line.split([' ', '/']).skip_while(|word| *word != name);
             words.nth(1)?.parse().ok()
         };
-        let steps = || said.lines().filter(|line| line.starts_with('#'));
+        let steps = || said.lines().filter(|line| line.starts_with('#') && line.contains(" cov: "));
         let edges = |line: Option<&str>| line.and_then(|line| field(line, "cov:")).unwrap_or(0);
         let (first, last) = (edges(steps().find(|line| line.contains("INITED"))), edges(steps().next_back()));
         Searched {
@@ -205,6 +207,7 @@ mod tests {
     const SAID: &str = "INFO: Seed: 1\n#15\tINITED cov: 120 ft: 300 corp: 14/1Kb exec/s: 0 rss: 40Mb\n\
         #900\tNEW    cov: 131 ft: 330 corp: 20/3Kb lim: 8 exec/s: 0 rss: 41Mb L: 3/4 MS: 1 EraseBytes-\n\
         #2000\tDONE   cov: 131 ft: 330 corp: 20/3Kb lim: 8 exec/s: 1000 rss: 41Mb\n\
+        ###### Recommended dictionary. ######\n\"a\" # Uses: 3\n###### End of recommended dictionary. ######\n\
         stat::number_of_executed_units: 2000\nstat::peak_rss_mb: 41\n";
 
     fn search(planted: bool) -> Searched {
