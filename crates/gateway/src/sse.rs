@@ -113,7 +113,6 @@ pub struct Splitter {
     data: Option<String>,
     named: bool,
     after_return: bool,
-    begun: bool,
     ready: VecDeque<Frame>,
 }
 
@@ -156,7 +155,9 @@ impl Splitter {
     fn end_line(&mut self) -> Result<(), SseError> {
         let line = std::mem::take(&mut self.line);
         let line = std::str::from_utf8(&line).map_err(|_| SseError::NotUtf8)?;
-        let line = if std::mem::replace(&mut self.begun, true) { line } else { line.trim_start_matches('\u{feff}') };
+        // At the start of any line: the frames before may be nothing that is sent on, and a mark that the client then finds
+        // at the start of its own stream is no part of the line to it.
+        let line = line.trim_start_matches('\u{feff}');
         if line.is_empty() {
             if !self.text.is_empty() {
                 self.text.push('\n');

@@ -6,6 +6,7 @@ use remit_core::event::LEAF_BYTES_MAX;
 use remit_core::json::{DEPTH_MAX, MEMBERS_MAX, Value};
 use remit_core::jws::{JWS_BYTES_MAX, Unverified};
 use remit_core::manifest::{MANIFEST_BYTES_MAX, Manifest};
+use remit_gateway::mcp::list::LIST_BYTES_MAX;
 use remit_gateway::mcp::list::{List, ListKind};
 use remit_gateway::mcp::{Envelope, MESSAGE_BYTES_MAX};
 use remit_gateway::sse::{FRAME_BYTES_MAX, Splitter};
@@ -31,8 +32,8 @@ pub const ALL: [Worst; 17] = [
     Worst { name: "message, brackets without end", input: || b"[".repeat(MESSAGE_BYTES_MAX), read: client },
     Worst { name: "answer, deep", input: || answer(&deep(REPLY_BYTES_MAX - ROOM, 120)), read: upstream },
     Worst { name: "answer, many elements", input: || answer(&elements(REPLY_BYTES_MAX - ROOM)), read: upstream },
-    Worst { name: "tools, many", input: || tools(REPLY_BYTES_MAX - ROOM), read: listed },
-    Worst { name: "tools, one of deep schema", input: || one_tool(REPLY_BYTES_MAX - ROOM), read: listed },
+    Worst { name: "tools, many", input: || tools(LIST_BYTES_MAX - ROOM), read: listed },
+    Worst { name: "tools, one of deep schema", input: || one_tool(LIST_BYTES_MAX - ROOM), read: listed },
     Worst { name: "events, many", input: || b"data:\n\n".repeat(PIECE_BYTES / 7), read: events },
     Worst { name: "events, one of many lines", input: || b"data:x\n".repeat(FRAME_BYTES_MAX / 7), read: events },
     Worst { name: "events, comments", input: || b":\n".repeat(PIECE_BYTES / 2), read: events },

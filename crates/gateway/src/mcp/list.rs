@@ -14,6 +14,8 @@ use super::splice::{range_in, splice};
 
 /// Most entries of one page, in entries.
 pub const ENTRIES_MAX: usize = 4096;
+/// Longest list that is read, in bytes: it is looked through several times, and no menu is that long.
+pub const LIST_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Longest time for which a client may keep a filtered list, in milliseconds: a revoked tool does not linger.
 pub const LIST_TTL_MS_MAX: u64 = 5_000;
 
@@ -87,18 +89,20 @@ pub struct List<'a> {
 impl<'a> List<'a> {
     /// Reads a response; `None` where it is an error, which has nothing to filter.
     pub fn parse(kind: ListKind, text: &'a str) -> Result<Option<Self>, McpError> {
+        if text.len() > LIST_BYTES_MAX {
+            return Err(McpError::TooLarge { max: LIST_BYTES_MAX });
+        }
         let raw: &RawValue = serde_json::from_str(text).map_err(|_| McpError::Upstream("not JSON"))?;
-        let find = |raw: &'a RawValue, name: &str| -> Result<Option<&'a RawValue>, McpError> {
-            Ok(members(raw)?.into_iter().find(|(n, _)| n == name).map(|(_, value)| value))
-        };
-        let Some(result) = find(raw, "result")? else {
+        let Some((_, result)) = members(raw)?.into_iter().find(|(name, _)| name == "result") else {
             return Ok(None);
         };
-        for (name, _) in members(result)? {
-            no_lookalike(&name, &MEMBERS)?;
+        let result = members(result)?;
+        for (name, _) in &result {
+            no_lookalike(name, &MEMBERS)?;
         }
+        let find = |name: &str| result.iter().find(|(n, _)| n == name).map(|(_, value)| *value);
         let (array, key) = kind.members();
-        let array = find(result, array)?.ok_or(McpError::Upstream("the list is missing"))?;
+        let array = find(array).ok_or(McpError::Upstream("the list is missing"))?;
         let raws = elements(array)?;
         if raws.len() > ENTRIES_MAX {
             return Err(McpError::Upstream("the list is too long"));
@@ -106,7 +110,7 @@ impl<'a> List<'a> {
         let entries = raws.iter().map(|raw| entry(raw, key)).collect::<Result<Vec<_>, _>>()?;
         let entries = unique(entries);
         let whole = entries.len() == raws.len();
-        Ok(Some(Self { entries, text, array, whole, scope: find(result, "cacheScope")?, ttl: find(result, "ttlMs")? }))
+        Ok(Some(Self { entries, text, array, whole, scope: find("cacheScope"), ttl: find("ttlMs") }))
     }
 
     /// The response with only the entries that `keep` keeps, not to be shared between users nor kept for long.
@@ -198,6 +202,8 @@ mod tests {
         assert_eq!(List::parse(ListKind::Resources, page).unwrap().unwrap().entries[0].name, "file:///x");
         assert!(List::parse(ListKind::Tools, page).is_err());
         assert!(List::parse(ListKind::Tools, r#"{"error":{}}"#).unwrap().is_none());
+        let long = page.replace("file:///x", &"x".repeat(LIST_BYTES_MAX));
+        assert_eq!(List::parse(ListKind::Resources, &long).unwrap_err(), McpError::TooLarge { max: LIST_BYTES_MAX });
         for bad in [
             r#"{"result":{"tools":{}}}"#,
             r#"{"result":{"tools":[1]}}"#,

@@ -41,6 +41,8 @@ fn line_ends_comments_and_fields() {
     check(":\r\n: hi\n\n\n\ndata: a\n:in\n\n", &[(":\n", None), (": hi\n", None), ("data: a\n:in\n\n", Some("a"))]);
     check("id: 1\ndata:\n\n", &[("id: 1\ndata:\n\n", None)]);
     check("\u{feff}data: a\n\n", &[("data: a\n\n", Some("a"))]);
+    // Not at the start of what came, and yet at the start of what the client is sent.
+    check("\n\u{feff}data: a\n\n", &[("data: a\n\n", Some("a"))]);
     check("data: not ended\n", &[]);
     check("database: no\n\n", &[("database: no\n\n", None)]);
 }
