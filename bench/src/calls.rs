@@ -9,6 +9,7 @@ use crate::cost::Whole;
 use crate::disk;
 use crate::home::{Home, Run};
 use crate::load::{Load, Road};
+use crate::machine;
 use crate::pipe::Pipe;
 use crate::report::{Goal, Table, remark};
 use crate::road::{Endpoint, Era};
@@ -51,6 +52,8 @@ struct Row {
     sync: Sample,
     direct: Load,
     governed: Load,
+    /// Processor time of authority and gateway for one governed call.
+    used: Duration,
     peer: Option<Load>,
 }
 
@@ -94,7 +97,11 @@ async fn rows(plan: &Plan<'_>, home: &Home, run: &Run, (era, server): (Era, &str
         let sync = disk::sync(plan.dir, SYNC)?;
         let road = pipe.as_ref().map_or(Road::Http(&direct), Road::Pipe);
         let direct = road.load(*callers, plan.time).await?;
+        let used = || home.pid().map(machine::used).unwrap_or_default();
+        let before = used();
         let governed = Road::Http(&governed).load(*callers, plan.time).await?;
+        let calls = u32::try_from(governed.times.count()).unwrap_or(u32::MAX).max(1);
+        let used = used().saturating_sub(before) / calls;
         let peer = match &peer {
             Some(peer) => match Road::Http(peer).load(*callers, plan.time).await {
                 Ok(load) => Some(load),
@@ -105,7 +112,7 @@ async fn rows(plan: &Plan<'_>, home: &Home, run: &Run, (era, server): (Era, &str
             },
             None => None,
         };
-        rows.push(Row { callers: *callers, sync, direct, governed, peer });
+        rows.push(Row { callers: *callers, sync, direct, governed, used, peer });
     }
     Ok(rows)
 }
@@ -166,6 +173,7 @@ fn table(rows: &[Row], title: &'static str) -> Table {
         "governed p50",
         "p99",
         "calls/s",
+        "CPU/call",
         "errors",
         "added p50",
         "beyond 2 syncs",
@@ -193,6 +201,7 @@ fn cells(row: &Row, with_peer: bool) -> Vec<String> {
     let mut cells = vec![row.callers.to_string(), shown(sync)];
     cells.extend(one(&row.direct));
     cells.extend(one(&row.governed));
+    cells.push(shown(row.used));
     cells.push((row.direct.errors + row.governed.errors).to_string());
     cells.extend([difference(governed, direct), difference(governed, direct + sync * 2)]);
     match &row.peer {

@@ -14,7 +14,7 @@ use crate::key::Key;
 use crate::mint;
 use crate::road::Credentials;
 
-const READY_MAX: Duration = Duration::from_mins(2);
+const READY_MAX: Duration = Duration::from_mins(15);
 /// How long a program may take to end by itself once it is asked to.
 const STOP_MAX: Duration = Duration::from_secs(30);
 /// The agent of the measured calls: the usual budget of an agent would end them after a thousand.

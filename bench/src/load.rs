@@ -29,6 +29,8 @@ pub(crate) enum Road<'a> {
 pub(crate) struct Load {
     pub(crate) times: Sample,
     pub(crate) elapsed: Duration,
+    /// Calls that were answered before the clock started.
+    warm: usize,
     /// Calls that were not answered, or not with what was said.
     pub(crate) errors: usize,
     pub(crate) first_error: Option<String>,
@@ -56,7 +58,7 @@ impl Road<'_> {
         let before = self.count().await.ok();
         let mut load = self.run(callers, time).await?;
         let after = self.count().await.ok();
-        let answered = i64::try_from(load.times.count() + callers).unwrap_or(i64::MAX);
+        let answered = i64::try_from(load.times.count() + load.warm).unwrap_or(i64::MAX);
         load.surplus = before.zip(after).map(|(before, after)| after.cast_signed() - before.cast_signed() - answered);
         Ok(load)
     }
@@ -79,9 +81,9 @@ impl Road<'_> {
                 },
                 Road::Pipe(pipe) => Line::Pipe(Arc::clone(pipe)),
             };
-            let mut caller = Caller { line, times: Vec::new(), errors: 0, first_error: None };
+            let mut caller = Caller { line, warm: 0, times: Vec::new(), errors: 0, first_error: None };
             // Before the clock starts, each has been answered once.
-            caller.call().await?;
+            caller.warm_up().await;
             ready.push(caller);
         }
         Ok(together(ready, time).await)
@@ -97,6 +99,7 @@ async fn together(callers: Vec<Caller>, time: Duration) -> Load {
     let (mut load, mut times) = (Load::default(), Vec::new());
     while let Some(Ok(caller)) = tasks.join_next().await {
         times.extend(caller.times);
+        load.warm += caller.warm;
         load.errors += caller.errors;
         load.first_error = load.first_error.or(caller.first_error);
     }
@@ -107,6 +110,7 @@ async fn together(callers: Vec<Caller>, time: Duration) -> Load {
 
 struct Caller {
     line: Line,
+    warm: usize,
     times: Vec<Duration>,
     errors: usize,
     first_error: Option<String>,
@@ -125,8 +129,7 @@ impl Caller {
                 Ok(Some(time)) => self.times.push(time),
                 Ok(None) => break,
                 Err(error) => {
-                    self.errors += 1;
-                    self.first_error.get_or_insert_with(|| error.to_string());
+                    self.failed(&error);
                     // A connection that broke answers nothing more.
                     if error.kind() != io::ErrorKind::Other {
                         break;
@@ -135,6 +138,18 @@ impl Caller {
             }
         }
         self
+    }
+
+    async fn warm_up(&mut self) {
+        match self.call().await {
+            Ok(_) => self.warm += 1,
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn failed(&mut self, error: &io::Error) {
+        self.errors += 1;
+        self.first_error.get_or_insert_with(|| error.to_string());
     }
 
     /// One call: how long it took, or nothing where there is no proof left for it.

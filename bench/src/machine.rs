@@ -67,6 +67,17 @@ pub(crate) fn resident(pid: u32) -> (u64, u64) {
     (mib("VmRSS").div_ceil(1024), mib("VmHWM").div_ceil(1024))
 }
 
+/// Time of the processors that a process has used so far, in its own code and in the kernel for it.
+pub(crate) fn used(pid: u32) -> Duration {
+    // Of every Linux: what it counts in for programs.
+    const TICKS_PER_SECOND: u64 = 100;
+    let text = read(&format!("/proc/{pid}/stat"));
+    // The name, which may hold anything, ends with the last parenthesis.
+    let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND)
+}
+
 /// What a command prints, in one line; nothing where it fails.
 pub(crate) fn said(root: &Path, line: &[&str]) -> String {
     let [program, arguments @ ..] = line else { return String::new() };

@@ -101,8 +101,8 @@ fn roots_have_an_end_and_only_the_ended_make_room() {
         "ver": 1, "iss": "i", "aud": [], "exp": 1, "iat": 0, "jti": "t", "sub": "p", "sub_profile": "user",
         "client_id": "spiffe://acme.example/agent/support/triage/1",
         "act": { "sub": instance, "iss": "i", "sub_profile": "a" }, "authorization_details": [],
-        "task": { "id": "t", "purpose": "p", "why": "w" }, "run": "r", "root": "r", "root_at": 0, "root_until": 10_000_000_000_i64,
-        "gid": "g", "del_depth": 0, "del_max_depth": 0, "grant": { "until": 100, "by": "policy" },
+        "task": { "id": "t", "purpose": "p", "why": "w" }, "run": "r", "root": "r", "root_at": 0, "root_until": 100,
+        "gid": "g", "del_depth": 0, "del_max_depth": 0, "grant": { "until": 50, "by": "policy" },
     }))
     .unwrap();
     for n in 0..ROOTS_MAX {
@@ -114,7 +114,7 @@ fn roots_have_an_end_and_only_the_ended_make_room() {
     claims.root = root("r0");
     assert!(runs.peek(&claims, 99, 0).is_ok());
     claims.root = root("one-more");
-    claims.grant.until = 200;
+    claims.root_until = 200;
     assert!(runs.peek(&claims, 100, 0).is_ok());
 }
 
