@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    disk::{Disk, list_if_there, remove_if_there, replace},
+    disk::{Disk, list_if_there, remove_dir_if_empty, remove_if_there, replace},
     error::{ReadError, at},
     publish::{UNFINISHED, partials},
     sealed,
@@ -24,16 +24,33 @@ pub(crate) fn sweep<D: Disk>(store: &Store<D>, size: u64, sealed_end: u64) -> Re
         let full = hashes_at(level.name.parse().unwrap_or(0), size) / TILE_WIDTH;
         let dir = tiles.join(&level.name);
         let keep = |path: &Path| kept.iter().any(|kept| kept == path) || index(&dir, path).is_some_and(|at| at < full);
-        sweep_dir(disk, &dir, &keep)?;
+        sweep_top(disk, &dir, &keep)?;
+    }
+    if list_if_there(disk, &tiles).map_err(at(&tiles))?.is_empty() {
+        remove_top(disk, &tiles)?;
     }
     let sealed = store.dir.join("sealed");
     let files = size.div_ceil(TILE_WIDTH);
-    sweep_dir(disk, &sealed, &|path| index(&sealed, path).is_some_and(|at| at < files))?;
+    sweep_top(disk, &sealed, &|path| index(&sealed, path).is_some_and(|at| at < files))?;
     if size.is_multiple_of(TILE_WIDTH) { Ok(()) } else { cut_sealed(store, size, sealed_end) }
 }
 
 fn index(dir: &Path, path: &Path) -> Option<u64> {
     parse_index(path.strip_prefix(dir).ok()?.to_str()?)
+}
+
+/// The same of a directory that goes too when nothing is left in it: a tree without entries has none.
+fn sweep_top<D: Disk>(disk: &D, dir: &Path, keep: &dyn Fn(&Path) -> bool) -> Result<(), ReadError> {
+    if sweep_dir(disk, dir, keep)? { Ok(()) } else { remove_top(disk, dir) }
+}
+
+fn remove_top<D: Disk>(disk: &D, dir: &Path) -> Result<(), ReadError> {
+    remove_dir_if_empty(disk, dir).map_err(at(dir))?;
+    match disk.sync_dir(dir.parent().unwrap_or(dir)) {
+        // It was never made.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        result => result.map_err(at(dir)),
+    }
 }
 
 /// Removes files that are not to be kept, and directories that are empty then; says whether anything is left.

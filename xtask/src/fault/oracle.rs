@@ -152,3 +152,49 @@ fn grown(log: &str, before: &[Vec<u8>], now: &[Vec<u8>]) -> io::Result<()> {
     }
     Err(failed(format!("the {log}'s log lost entries: {} before, {} now, or other ones", before.len(), now.len())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn oracle(effects: &[&str], told: &[Told]) -> Oracle {
+        let mut oracle = Oracle { told: told.to_vec(), ..Oracle::default() };
+        oracle.effects = effects.iter().map(|id| (*id).to_owned()).collect();
+        let intent = |id: &str, permitted| Said::Intent { id: id.into(), permitted };
+        let outcome = |of, status: &str| Said::Outcome { of, status: status.into() };
+        let log = [
+            intent("made", true),
+            outcome(0, "ok"),
+            intent("cut", true),
+            outcome(2, "unknown"),
+            intent("refused", false),
+            intent("open", true),
+        ];
+        (0..).zip(log).for_each(|(index, said)| oracle.note(index, said));
+        oracle
+    }
+
+    #[test]
+    fn what_was_told_and_done_must_be_in_the_log() {
+        let good =
+            |effects: &[&str], told: &[Told]| assert!(oracle(effects, told).check().is_ok(), "{effects:?} {told:?}");
+        let bad =
+            |effects: &[&str], told: &[Told]| assert!(oracle(effects, told).check().is_err(), "{effects:?} {told:?}");
+        good(&["made", "cut"], &[Told::Made("made".into()), Told::Refused("refused".into(), 4)]);
+        good(&[], &[Told::Landed("made".into())]);
+        bad(&[], &[Told::Made("made".into())]);
+        bad(&["cut"], &[Told::Made("cut".into())]);
+        bad(&[], &[Told::Made("lost".into())]);
+        bad(&["made", "made"], &[]);
+        bad(&["never"], &[]);
+        bad(&["refused"], &[]);
+        bad(&[], &[Told::Refused("refused".into(), 3)]);
+        bad(&[], &[Told::Refused("made".into(), 0)]);
+        bad(&[], &[Told::Granted("g".into())]);
+    }
+
+    #[test]
+    fn an_intent_without_an_outcome_is_open() {
+        assert_eq!(oracle(&[], &[]).open.keys().collect::<Vec<_>>(), [&5]);
+    }
+}
