@@ -34,9 +34,7 @@ impl Tally {
     /// Whether all passed that was run; an error where nothing was.
     pub(crate) fn passed(&self) -> io::Result<bool> {
         match self {
-            Self { good: 0, failed: 0, .. } => {
-                Err(io::Error::other(format!("interop: nothing was run: {}", self.reasons())))
-            }
+            Self { good: 0, failed: 0, .. } => Err(io::Error::other(format!("nothing was run: {}", self.reasons()))),
             Self { failed, .. } => Ok(*failed == 0),
         }
     }
