@@ -17,6 +17,10 @@ use crate::sample::{Sample, difference, grouped, shown};
 
 /// What a governed call may add, beside two syncs of this disk.
 const ADDED: Duration = Duration::from_micros(100);
+/// A load that leaves room, and how long the slowest hundredth of its calls may take.
+const PACE: u32 = 1_000;
+const PACED: Duration = Duration::from_millis(5);
+const PACED_CALLERS: usize = 64;
 /// How long the disk is measured before each load.
 const SYNC: Duration = Duration::from_millis(500);
 /// Calls a second that two processors shall carry.
@@ -63,6 +67,7 @@ pub(crate) async fn measure(plan: &Plan<'_>, home: &Home, run: &Run) -> io::Resu
         for server in ["echo", "pipe"] {
             let rows = rows(plan, home, run, (era, server)).await?;
             calls.sound &= is_sound(&rows, title(era, server));
+            calls.tables.push(table(&rows, title(era, server)));
             if (era, server) == (Era::Modern, "echo") {
                 calls.goals = goals(&rows);
                 calls.whole = rows
@@ -70,8 +75,12 @@ pub(crate) async fn measure(plan: &Plan<'_>, home: &Home, run: &Run) -> io::Resu
                     .find(|row| row.callers == 1)
                     .map(|row| Whole { direct: row.direct.times.p50(), governed: row.governed.times.p50() });
             }
-            calls.tables.push(table(&rows, title(era, server)));
         }
+    }
+    if plan.callers.len() > 1 {
+        let (table, goal) = paced(plan, home, run, &mut calls.sound).await?;
+        calls.tables.push(table);
+        calls.goals.push(goal);
     }
     Ok(calls)
 }
@@ -115,6 +124,32 @@ async fn rows(plan: &Plan<'_>, home: &Home, run: &Run, (era, server): (Era, &str
         rows.push(Row { callers: *callers, sync, direct, governed, used, peer });
     }
     Ok(rows)
+}
+
+/// A thousand calls a second, whose times begin when they are due: who waits for a caller's turn waits as well.
+async fn paced(plan: &Plan<'_>, home: &Home, run: &Run, sound: &mut bool) -> io::Result<(Table, Goal)> {
+    remark("a thousand calls a second");
+    let endpoint = Endpoint::new(&home.url("echo"), Era::Modern, Some(home.credentials(run, "echo").await?))?;
+    let sync = disk::sync(plan.dir, SYNC)?;
+    let load = Road::Http(&endpoint).paced(PACED_CALLERS, plan.time, PACE).await?;
+    *sound &= load.errors == 0 && load.surplus == Some(0);
+    let (p50, p99) = (load.times.p50(), load.times.p99());
+    let mut table = Table {
+        title: "A thousand governed calls a second over HTTP, 2026-07-28",
+        about: format!(
+            "{PACED_CALLERS} callers; the time of a call begins when it is due, not when a caller is free for it."
+        ),
+        head: vec!["fdatasync", "p50", "p99", "calls/s", "errors"],
+        rows: Vec::new(),
+    };
+    table.row([shown(sync.p50()), shown(p50), shown(p99), grouped(load.rate()), load.errors.to_string()]);
+    let goal = Goal {
+        what: "p99 at 1,000 calls a second, HTTP, 2026-07-28",
+        asked: format!("≤ {}", shown(PACED)),
+        measured: shown(p99),
+        reached: p99 <= PACED,
+    };
+    Ok((table, goal))
 }
 
 /// The gateway hears of what was registered within a second or two.

@@ -1,4 +1,4 @@
-//! Callers that call as fast as they are answered, each one call at a time, all in one thread.
+//! Callers, each with one call at a time, all in one thread: as fast as they are answered, or at a pace.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,19 +52,29 @@ impl Road<'_> {
         }
     }
 
-    /// So many callers for so long.
+    /// So many callers for so long, as fast as they are answered.
     pub(crate) async fn load(&self, callers: usize, time: Duration) -> io::Result<Load> {
+        self.counted(callers, time, None).await
+    }
+
+    /// So many callers for so long, which make so many calls a second together, however long the answers take.
+    pub(crate) async fn paced(&self, callers: usize, time: Duration, per_second: u32) -> io::Result<Load> {
+        self.counted(callers, time, Some(per_second)).await
+    }
+
+    async fn counted(&self, callers: usize, time: Duration, per_second: Option<u32>) -> io::Result<Load> {
         // Another one's endpoint may have no such tool.
         let before = self.count().await.ok();
-        let mut load = self.run(callers, time).await?;
+        let mut load = self.run(callers, time, per_second).await?;
         let after = self.count().await.ok();
         let answered = i64::try_from(load.times.count() + load.warm).unwrap_or(i64::MAX);
         load.surplus = before.zip(after).map(|(before, after)| after.cast_signed() - before.cast_signed() - answered);
         Ok(load)
     }
 
-    async fn run(&self, callers: usize, time: Duration) -> io::Result<Load> {
-        let per_second = if callers == 1 { PROOFS_PER_SECOND.0 } else { PROOFS_PER_SECOND.1 };
+    async fn run(&self, callers: usize, time: Duration, pace: Option<u32>) -> io::Result<Load> {
+        let most = if callers == 1 { PROOFS_PER_SECOND.0 } else { PROOFS_PER_SECOND.1 };
+        let per_second = pace.and_then(|pace| usize::try_from(pace).ok()).map_or(most, |pace| pace + callers);
         let proofs = usize::try_from(time.as_millis()).unwrap_or(usize::MAX).saturating_mul(per_second) / 1_000;
         let proofs = match self {
             Road::Http(endpoint) => endpoint.proofs(proofs + callers),
@@ -81,20 +91,23 @@ impl Road<'_> {
                 },
                 Road::Pipe(pipe) => Line::Pipe(Arc::clone(pipe)),
             };
-            let mut caller = Caller { line, warm: 0, times: Vec::new(), errors: 0, first_error: None };
+            let mut caller = Caller { line, late: None, warm: 0, times: Vec::new(), errors: 0, first_error: None };
             // Before the clock starts, each has been answered once.
             caller.warm_up().await;
             ready.push(caller);
         }
-        Ok(together(ready, time).await)
+        Ok(together(ready, time, pace).await)
     }
 }
 
-async fn together(callers: Vec<Caller>, time: Duration) -> Load {
+async fn together(callers: Vec<Caller>, time: Duration, per_second: Option<u32>) -> Load {
     let began = Instant::now();
     let mut tasks = JoinSet::new();
-    for caller in callers {
-        tasks.spawn(caller.until(began + time));
+    let count = u32::try_from(callers.len()).unwrap_or(u32::MAX);
+    for (number, caller) in (0..).zip(callers) {
+        let every = per_second.map(|per_second| Duration::from_secs(1) / per_second);
+        let pace = every.map(|every| Pace { due: began + every * number, every: every * count });
+        tasks.spawn(caller.until(began + time, pace));
     }
     let (mut load, mut times) = (Load::default(), Vec::new());
     while let Some(Ok(caller)) = tasks.join_next().await {
@@ -108,8 +121,16 @@ async fn together(callers: Vec<Caller>, time: Duration) -> Load {
     load
 }
 
+/// When a caller's next call is due, and how long after it the one after that.
+struct Pace {
+    due: Instant,
+    every: Duration,
+}
+
 struct Caller {
     line: Line,
+    /// When the next call should have begun, where it begins later: the wait is its callers', and is counted.
+    late: Option<Instant>,
     warm: usize,
     times: Vec<Duration>,
     errors: usize,
@@ -123,8 +144,13 @@ enum Line {
 }
 
 impl Caller {
-    async fn until(mut self, end: Instant) -> Self {
+    async fn until(mut self, end: Instant, mut pace: Option<Pace>) -> Self {
         while Instant::now() < end {
+            if let Some(Pace { due, every }) = &mut pace {
+                self.late = (*due < Instant::now()).then_some(*due);
+                tokio::time::sleep_until((*due).into()).await;
+                *due += *every;
+            }
             match self.call().await {
                 Ok(Some(time)) => self.times.push(time),
                 Ok(None) => break,
@@ -155,11 +181,12 @@ impl Caller {
     /// One call: how long it took, or nothing where there is no proof left for it.
     async fn call(&mut self) -> io::Result<Option<Duration>> {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let late = self.late.take();
         let text = text(number);
         let arguments = format!(r#"{{"text":"{text}"}}"#);
         match &mut self.line {
             Line::Pipe(pipe) => {
-                let began = Instant::now();
+                let began = late.unwrap_or_else(Instant::now);
                 let answer = pipe.ask(number, "echo", &arguments).await?;
                 judged(began, &text, 200, answer.as_bytes())
             }
@@ -173,7 +200,7 @@ impl Caller {
                 };
                 let body = endpoint.era.call(number, "echo", &arguments);
                 let request = endpoint.request("tools/call", Some("echo"), proof.as_deref(), &body);
-                let began = Instant::now();
+                let began = late.unwrap_or_else(Instant::now);
                 let answer = connection.exchange(&request).await?;
                 judged(began, &text, answer.status, answer.body)
             }

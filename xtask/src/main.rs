@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         },
         ["worlds"] => worlds::run(root(), None),
         ["worlds", count] => worlds::run(root(), Some(count)),
-        ["conformance"] => conformance::run(root()),
+        ["conformance"] => conformance::run(root()).and_then(|tally| tally.passed()),
         ["bench", rest @ ..] => bench::run(root(), rest),
         ["interop"] => interop::run(root(), None).and_then(|tally| tally.passed()),
         ["interop", "--packages", dir] => interop::run(root(), Some(dir)).and_then(|tally| tally.passed()),

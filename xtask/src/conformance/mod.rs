@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use crate::interop::home::Home;
 use crate::interop::packages::{self, Group, Packages};
-use crate::interop::record;
+use crate::interop::{Tally, record};
 use crate::say;
 use differences::{Difference, PAGE, Place};
 use fixture::Fixture;
@@ -35,27 +35,29 @@ struct Row {
     differences: Vec<Difference>,
 }
 
-/// Runs all of it; false where a difference has no reason, or a reason no difference.
-pub(crate) fn run(root: &Path) -> io::Result<bool> {
+/// Runs all of it. A difference without a reason is a failure, and so is a reason without a difference.
+pub(crate) fn run(root: &Path) -> io::Result<Tally> {
     let listed = differences::listed(&std::fs::read_to_string(root.join(PAGE))?)?;
     build(root)?;
     unreleased(root)?;
     let packages = Packages::prepare(&root.join("target/interop"), packages::of_the_suite())?;
     if let Some(why) = packages.lack(&[Group::Node, Group::Conformance]) {
-        return Err(io::Error::new(io::ErrorKind::NotFound, format!("conformance: nothing was run: {why}")));
+        let why = vec![why.to_owned()];
+        return Ok(Tally { failed: packages.broken.len(), not_run: REVISIONS.len(), why, ..Tally::default() });
     }
     let began = Instant::now();
     let scratch = std::env::temp_dir().join(format!("remit-conformance-{}", std::process::id()));
     std::fs::create_dir_all(&scratch)?;
     let rows = talk(root, &packages, &scratch.canonicalize()?)?;
     let faults = print(&rows, &listed);
-    say(&format!("conformance: {} in {} s", tally(&rows, faults), began.elapsed().as_secs()));
+    say(&format!("conformance: {} in {} s", line(&rows, faults), began.elapsed().as_secs()));
     if faults == 0 {
         std::fs::remove_dir_all(&scratch)?;
     } else {
         say(&format!("what every program said is in {}", scratch.display()));
     }
-    Ok(faults == 0)
+    let good = rows.len().saturating_sub(faults);
+    Ok(Tally { good, failed: faults, ..Tally::default() })
 }
 
 fn build(root: &Path) -> io::Result<()> {
@@ -131,7 +133,10 @@ fn print(rows: &[Row], listed: &BTreeMap<Place, String>) -> usize {
         say(format!("{revision}  {name:<46} {:>8} {:>8}  {verdict}", of(direct), of(through)).trim_end());
     }
     let found: Vec<Difference> = rows.iter().flat_map(|row| row.differences.iter().cloned()).collect();
-    let faults = differences::faults(&found, listed);
+    // What fails directly could hide anything.
+    let direct = rows.iter().filter(|row| row.direct.failed > 0);
+    let direct = direct.map(|row| format!("{} {}: {} checks fail directly", row.revision, row.name, row.direct.failed));
+    let faults: Vec<String> = direct.chain(differences::faults(&found, listed)).collect();
     say("");
     for fault in &faults {
         say(fault);
@@ -139,7 +144,7 @@ fn print(rows: &[Row], listed: &BTreeMap<Place, String>) -> usize {
     faults.len()
 }
 
-fn tally(rows: &[Row], faults: usize) -> String {
+fn line(rows: &[Row], faults: usize) -> String {
     let differ = rows.iter().filter(|row| !row.differences.is_empty()).count();
     let checks = |of: fn(&Row) -> usize| rows.iter().map(of).sum::<usize>();
     let (direct, through) = (checks(|row| row.direct.passed), checks(|row| row.through.passed));
