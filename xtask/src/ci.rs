@@ -21,7 +21,6 @@ const INTEROP: &[&str] = &["xtask", "interop"];
 const VERIFIERS: &[&str] = &["xtask", "verifiers"];
 const CONFORMANCE: &[&str] = &["xtask", "conformance"];
 const FAULT: &[&str] = &["xtask", "fault"];
-const FUZZ: &[&str] = &["xtask", "fuzz"];
 
 /// One step: the cargo command that repeats it, or why it is left out here.
 struct Step {
@@ -104,7 +103,6 @@ fn steps(root: &Path) -> io::Result<Vec<Step>> {
         step("verifiers", VERIFIERS),
         step("conformance", CONFORMANCE),
         step("fault", FAULT),
-        step("fuzz", FUZZ),
     ])
 }
 

@@ -17,7 +17,8 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask COMMAND
 
-  ci     everything that must pass: format, lints, tests, doc tests, supply chain, tidy, and the short form of all below
+  ci     everything that must pass: format, lints, tests, doc tests, supply chain, tidy,
+         other makers' programs, and the short form of fault
   prove  the long form of what searches for faults: hours
   tidy   the house rules that no compiler knows: lengths, directions, links, generated docs
   docs   write the generated pages of docs/ again
