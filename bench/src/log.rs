@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use remit_audit::verify::verify_dir;
 use remit_audit::{Commit, Config, Entry, Log, LogKey};
 
+use crate::disk;
 use crate::report::Table;
 use crate::sample::{Sample, grouped, rate, shown};
 
@@ -18,6 +19,8 @@ const WRITERS: &[usize] = &[1, 16, 64, 256];
 const LEAF_BYTES: usize = 2_048;
 const SEALED_BYTES: usize = 3_072;
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How long the bare disk is measured, at most.
+const SYNC_MAX: Duration = Duration::from_secs(1);
 /// Entries on their way while a log is only filled.
 const AHEAD: usize = 2_048;
 
@@ -54,27 +57,28 @@ fn entry(number: usize) -> Entry {
     entry
 }
 
-/// Appends by so many threads, each of which waits for its receipt, beside the disk's own sync.
-pub(crate) fn append(dir: &Path, time: Duration, bare: &Sample) -> io::Result<Table> {
+/// Appends by so many threads, each of which waits for its receipt, beside the disk's own sync just before.
+pub(crate) fn append(dir: &Path, time: Duration) -> io::Result<Table> {
     let mut table = Table {
         title: "Entries of the audit log",
         about: format!(
             "Entries of {LEAF_BYTES} bytes with sealed frames of {SEALED_BYTES}, durable before their writer goes on: leaf hash, \
-             write-ahead log, tree, signed checkpoint, one sync for each group. Beside them the bare disk: 1 KiB written into a \
-             file that is long enough, and `fdatasync`."
+             write-ahead log, tree, signed checkpoint, one sync for each group. `fdatasync` is the bare disk just before: 1 KiB \
+             written into a file that is long enough, and synced."
         ),
-        head: vec!["writers", "p50", "p99", "entries/s", "p50 / bare fdatasync"],
+        head: vec!["writers", "fdatasync p50", "p99", "entry p50", "p99", "entries/s", "p50 / fdatasync"],
         rows: Vec::new(),
     };
-    let all: Duration = bare_time(bare);
-    table.row(["bare".into(), shown(bare.p50()), shown(bare.p99()), grouped(rate(bare.count(), all)), "1.0".into()]);
     for writers in WRITERS {
+        let bare = disk::sync(dir, time.min(SYNC_MAX))?;
         let (times, elapsed, failed) = with_writers(dir, *writers, time)?;
         if failed > 0 {
             return Err(io::Error::other(format!("{failed} entries did not become durable")));
         }
         table.row([
             writers.to_string(),
+            shown(bare.p50()),
+            shown(bare.p99()),
             shown(times.p50()),
             shown(times.p99()),
             grouped(rate(times.count(), elapsed)),
@@ -82,11 +86,6 @@ pub(crate) fn append(dir: &Path, time: Duration, bare: &Sample) -> io::Result<Ta
         ]);
     }
     Ok(table)
-}
-
-/// As long as one sync after the other takes at its median.
-fn bare_time(bare: &Sample) -> Duration {
-    bare.p50().saturating_mul(u32::try_from(bare.count()).unwrap_or(u32::MAX))
 }
 
 fn with_writers(dir: &Path, writers: usize, time: Duration) -> io::Result<(Sample, Duration, usize)> {

@@ -27,7 +27,6 @@ mod world;
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::Duration;
 
 use arguments::{Arguments, USAGE};
 use cost::Whole;
@@ -105,7 +104,6 @@ fn scratch(arguments: &Arguments) -> io::Result<PathBuf> {
 
 fn measure(arguments: &Arguments, dir: &Path) -> io::Result<Measured> {
     let mut measured = Measured::default();
-    let sync = disk::sync(dir, arguments.time.min(Duration::from_secs(3)))?;
     if arguments.wants("calls") || arguments.wants("program") || arguments.wants("cost") {
         whole_program(arguments, dir, &mut measured)?;
     }
@@ -126,7 +124,7 @@ fn measure(arguments: &Arguments, dir: &Path) -> io::Result<Measured> {
     }
     if arguments.wants("log") {
         remark("entries of the log");
-        measured.tables.push(log::append(dir, arguments.time, &sync)?);
+        measured.tables.push(log::append(dir, arguments.time)?);
     }
     if arguments.wants("verify") {
         remark("a log to verify");
