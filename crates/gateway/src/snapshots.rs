@@ -27,6 +27,8 @@ use crate::record::Recorder;
 const FEED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long the authority may hold a request back while there is nothing new.
 const WAIT: Duration = Duration::from_secs(25);
+/// How long it may hold back a page of the feed, in seconds: each page also says that it is alive.
+const FEED_WAIT_S: u64 = 5;
 /// How long to wait before asking again where there was nothing new.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long to wait before asking again after a failure.
@@ -231,10 +233,15 @@ impl Snapshots {
 
     /// Follows the authority's feed for ever.
     pub async fn follow_feed(&self, authority: &Authority) {
+        // At first, and after a failure, nothing is decided until a page vouches: it is not waited for news then.
+        let mut vouched = false;
         loop {
-            let seq = self.latest().map_or(0, |snapshot| snapshot.revoked.seq());
-            let path = format!("/fleet/feed?after={seq}&wait=5");
+            let known = self.latest();
+            let seq = known.as_ref().map_or(0, |snapshot| snapshot.revoked.seq());
+            let wait = if vouched { FEED_WAIT_S } else { 0 };
+            let path = format!("/fleet/feed?after={seq}&wait={wait}");
             let page = authority.get(&path, FEED_BYTES_MAX, WAIT).await;
+            let answered = matches!(page, Ok(Some(_)));
             let applied = match page {
                 Ok(Some(note)) => {
                     let applied = self.apply(&note).map_err(|e| e.to_string());
@@ -249,6 +256,7 @@ impl Snapshots {
                 }
                 Err(error) => Err(error.to_string()),
             };
+            vouched = known.is_some() && answered && applied.is_ok();
             if let Err(error) = applied {
                 tracing::warn!(%error, "revocation feed");
                 tokio::time::sleep(RETRY).await;
