@@ -21,7 +21,7 @@ async fn keeping(answer: watch::Receiver<bool>) -> (SocketAddr, watch::Receiver<
                 assert!(asked > 0);
                 count.send_modify(|open| *open += 1);
                 tokio::select! {
-                    _now = answer.wait_for(|now| *now) => {
+                    _now = async { answer.wait_for(|now| *now).await.map(|_| ()) } => {
                         stream.write_all(&response("200 OK", "application/json", ANSWER)).await.unwrap();
                     }
                     _end = stream.readable() => {}
