@@ -167,6 +167,8 @@ async fn what_a_message_names_is_short() {
     let run = world.run("r1", r#"{"read_ticket":{}}"#);
     let uri = format!(r#"{{"uri":"file:///{}"}}"#, "x".repeat(2_048));
     refused(&world, &run, "URI", run.modern("tickets", "resources/read", &uri), 400, -32602).await;
+    let subscribe = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{uri}}}"#);
+    refused(&world, &run, "URI of a method", run.legacy("tickets", None, &subscribe), 400, -32602).await;
     let method = |bytes: usize| {
         let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{}"}}"#, "m".repeat(bytes));
         run.legacy("tickets", None, &body)
