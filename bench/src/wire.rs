@@ -10,6 +10,9 @@ use tokio::net::{TcpSocket, TcpStream};
 /// Longest answer, in bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
+/// Whether as much of an answer has come as is waited for: its status, and where its body begins.
+type There = fn(&[u8]) -> io::Result<Option<(u16, usize)>>;
+
 /// One connection, which is kept open.
 pub(crate) struct Connection {
     stream: TcpStream,
@@ -79,12 +82,7 @@ impl Connection {
         self.until(request, ANSWER_BYTES_MAX, head).await
     }
 
-    async fn until(
-        &mut self,
-        request: &[u8],
-        most: usize,
-        there: fn(&[u8]) -> io::Result<Option<(u16, usize)>>,
-    ) -> io::Result<Answer<'_>> {
+    async fn until(&mut self, request: &[u8], most: usize, there: There) -> io::Result<Answer<'_>> {
         self.stream.write_all(request).await?;
         self.bytes.clear();
         loop {

@@ -54,7 +54,7 @@ impl Crowd {
         for _ in 0..count {
             let run = home.run_of(&["echo/echo"], "24h")?;
             let credentials = home.credentials(&run, "echo").await?;
-            members.push(Member { held: Mutex::new(Held::new(home, credentials)?), run });
+            members.push(Member { held: Mutex::new(Held::new(home, &credentials)?), run });
         }
         let crowd = Self { at: home.gateway(), members, renewed };
         crowd.until_known().await?;
@@ -97,14 +97,14 @@ impl Crowd {
                 let mut minter = Minter::new(home, &member.run, &home.url("echo")).await?;
                 let (token, _) = minter.mint().await?;
                 let credentials = Credentials { key: Arc::clone(&member.run.key), token: token.into() };
-                *member.lock() = Held::new(home, credentials)?;
+                *member.lock() = Held::new(home, &credentials)?;
             }
         }
     }
 }
 
 impl Held {
-    fn new(home: &Home, credentials: Credentials) -> io::Result<Self> {
+    fn new(home: &Home, credentials: &Credentials) -> io::Result<Self> {
         let endpoint = |era| Endpoint::new(&home.url("echo"), era, Some(credentials.clone()));
         Ok(Self { modern: endpoint(Era::Modern)?, legacy: endpoint(Era::Legacy)?, spare: Vec::new() })
     }

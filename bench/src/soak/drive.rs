@@ -6,6 +6,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -73,7 +74,8 @@ impl Clock {
             Some(every) => self.began + every * self.next.fetch_add(1, Ordering::Relaxed),
             None => Instant::now(),
         };
-        if due >= self.end {
+        // What is due and cannot be sent before the end is not sent after it.
+        if due >= self.end || Instant::now() >= self.end {
             return None;
         }
         tokio::time::sleep_until(due.into()).await;
@@ -87,6 +89,13 @@ pub(crate) async fn drive(home: &Home, crowd: &Arc<Crowd>, plan: Plan<'_>) -> io
         seen = calls(crowd, plan) => seen,
         broken = crowd.stay_fresh(home) => Err(broken.err().unwrap_or_else(|| io::Error::other("no more tokens"))),
     }
+}
+
+/// The same in a thread of its own, whose clock is not held up by what other callers of this program have to do.
+pub(crate) fn apart(crowd: &Arc<Crowd>, plan: Plan<'static>) -> io::Result<JoinHandle<io::Result<Seen>>> {
+    let crowd = Arc::clone(crowd);
+    let calls = move || crate::single_thread()?.block_on(calls(&crowd, plan));
+    std::thread::Builder::new().name("apart".to_owned()).spawn(calls)
 }
 
 async fn calls(crowd: &Arc<Crowd>, plan: Plan<'_>) -> io::Result<Seen> {

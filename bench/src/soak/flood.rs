@@ -13,7 +13,7 @@ use super::ask::{Ask, Kind};
 use super::audit::Audited;
 use super::crowd::{Crowd, Member};
 use super::drive::{Plan, Seen, drive, loopback};
-use super::report::Report;
+use super::report::{Report, saw_errors};
 use super::scene::Stage;
 use crate::key::Key;
 use crate::report::{Table, remark};
@@ -35,9 +35,9 @@ const PROOF_EVERY: Duration = Duration::from_secs(20);
 /// How a stranger comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stranger {
-    NoToken,
-    ForgedToken,
-    StolenToken,
+    Bare,
+    Forger,
+    Thief,
 }
 
 /// What one kind of stranger got.
@@ -83,7 +83,7 @@ fn start(to: SocketAddr, victim: &Member, stop: &Arc<AtomicBool>) -> io::Result<
     none.credentials = None;
     let stop = Arc::clone(stop);
     std::thread::Builder::new().name("flood".to_owned()).spawn(move || {
-        let kinds = [(Stranger::NoToken, none), (Stranger::ForgedToken, forged), (Stranger::StolenToken, stolen)];
+        let kinds = [(Stranger::Bare, none), (Stranger::Forger, forged), (Stranger::Thief, stolen)];
         crate::single_thread()?.block_on(flood(to, kinds, stop))
     })
 }
@@ -181,14 +181,14 @@ fn seen(report: &mut Report, quiet: &Seen, loud: &Seen, flooded: Floods, time: D
             shown(seen.good.p99()),
             errors.to_string(),
         ]);
-        report.saw_errors("flood", seen);
+        saw_errors("flood", seen);
     }
     let (mut refused, mut others) = (0, 0);
     for (kind, flooded) in flooded {
         let name = match kind {
-            Stranger::NoToken => "strangers without a token",
-            Stranger::ForgedToken => "strangers with a forged token",
-            Stranger::StolenToken => "strangers with a stolen token",
+            Stranger::Bare => "strangers without a token",
+            Stranger::Forger => "strangers with a forged token",
+            Stranger::Thief => "strangers with a stolen token",
         };
         if let Some(other) = &flooded.first_other {
             remark(&format!("flood, {name}: {other}"));

@@ -57,7 +57,7 @@ impl Options {
     /// The parts that are wanted, in their order, and how long each lasts.
     pub(crate) fn parts(&self) -> Vec<(&'static str, Duration)> {
         let wanted = PARTS.iter().filter(|(part, _)| self.only.as_deref().is_none_or(|only| only == *part));
-        wanted.map(|(part, usual)| (*part, Duration::from_secs(60) * self.minutes.unwrap_or(*usual))).collect()
+        wanted.map(|(part, usual)| (*part, Duration::from_mins(1) * self.minutes.unwrap_or(*usual))).collect()
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::ask::Kind;
 use super::crowd::Crowd;
-use super::drive::{Plan, Seen, drive};
-use super::report::Report;
+use super::drive::{Plan, Seen, apart, drive};
+use super::report::{Report, saw_errors};
 use super::scene::Stage;
 use super::watch::{QUANTITIES, Reading, Trend, watch};
 use crate::machine;
@@ -24,6 +24,10 @@ const TIMES: u64 = 3;
 /// All that may be in flight, and as many again for refusals half as long.
 const CONNECTIONS: usize = 1_536;
 const SOURCES: [u8; 4] = [1, 2, 3, 4];
+/// A few further callers in a thread of their own, by whom refusals are timed: the time of the many is mostly their own.
+const FEW: u32 = 50;
+const FEW_CONNECTIONS: usize = 64;
+const FEW_SOURCES: [u8; 1] = [5];
 const GOODPUT_PERCENT: u64 = 90;
 const REFUSED_WITHIN: Duration = Duration::from_millis(10);
 /// How much more may be held in the last quarter than in the one that it is compared with.
@@ -48,13 +52,16 @@ pub(crate) async fn measure(stage: &Stage<'_>, time: Duration, report: &mut Repo
     let peak = loaded(pid, drive(&scene.home, &crowd, plan(PEAK_CALLERS, None, PEAK_TIME))).await?;
     let offered = u32::try_from(peak.seen.goodput() * TIMES).unwrap_or(u32::MAX).max(1);
     remark(&format!("overload: the peak is {} calls/s; {} are offered", peak.seen.goodput(), offered));
+    let few = Plan { connections: FEW_CONNECTIONS, sources: &FEW_SOURCES, ..plan(0, Some(FEW), time) };
+    let few = apart(&crowd, few)?;
     let load = loaded(pid, drive(&scene.home, &crowd, plan(CONNECTIONS, Some(offered), time)));
     let over = tokio::select! {
         over = load => over?,
         () = watch(pid, &mut readings) => return Ok(()),
     };
-    loads(report, &peak, &over);
-    goals(report, &peak, &over);
+    let few = few.join().map_err(|_| io::Error::other("the few callers broke off"))??;
+    loads(report, &peak, &over, &few);
+    goals(report, &peak, &over, &few);
     held(report, &readings);
     scene.settle_accounts(report).await.map(drop)
 }
@@ -65,14 +72,15 @@ async fn loaded(pid: u32, load: impl Future<Output = io::Result<Seen>>) -> io::R
     Ok(Loaded { seen, used: machine::used(pid).saturating_sub(before) })
 }
 
-fn loads(report: &mut Report, peak: &Loaded, over: &Loaded) {
+fn loads(report: &mut Report, peak: &Loaded, over: &Loaded, few: &Seen) {
     let mut table = Table {
         title: "Three times the peak",
         about: format!(
             "The peak is that of {PEAK_CALLERS} callers, each with one call at a time, for {} s. Then three times as many calls a \
              second are offered over {CONNECTIONS} connections of {} addresses and {ROOTS} roots for {} s, however long the answers \
              take. A good call's time begins when it is due, a refusal's when the request is sent; *late* is how much later than due \
-             the callers sent it, for they share the processors. CPU is that of `remit up` for each good call, refusals with it.",
+             the callers sent it, for they share the processors. *The few* make {FEW} calls a second beside them in a thread of their own, \
+             by whose clock the goal for refusals is judged. CPU is that of `remit up` for each good call, refusals with it.",
             PEAK_TIME.as_secs(),
             SOURCES.len(),
             over.seen.elapsed.as_secs()
@@ -92,8 +100,11 @@ fn loads(report: &mut Report, peak: &Loaded, over: &Loaded) {
         ],
         rows: Vec::new(),
     };
-    for (name, Loaded { seen, used }) in [("peak", peak), ("three times the peak", over)] {
-        let refused = rate(seen.refused.count(), seen.elapsed);
+    for (name, seen, used) in [
+        ("peak", &peak.seen, Some(peak.used)),
+        ("three times the peak", &over.seen, Some(over.used)),
+        ("the few beside it", few, None),
+    ] {
         let good = u32::try_from(seen.good.count()).unwrap_or(u32::MAX).max(1);
         table.row([
             name.to_owned(),
@@ -101,20 +112,21 @@ fn loads(report: &mut Report, peak: &Loaded, over: &Loaded) {
             grouped(seen.goodput()),
             shown(seen.good.p50()),
             shown(seen.good.p99()),
-            grouped(refused),
+            grouped(rate(seen.refused.count(), seen.elapsed)),
             shown(seen.refused.p50()),
             shown(seen.refused.p99()),
             shown(seen.late.p99()),
             grouped(seen.errors as u64),
-            shown(*used / good),
+            used.map_or_else(String::new, |used| shown(used / good)),
         ]);
     }
     report.tables.push(table);
-    report.saw_errors("overload", &peak.seen);
-    report.saw_errors("overload", &over.seen);
+    saw_errors("overload", &peak.seen);
+    saw_errors("overload", &over.seen);
+    saw_errors("overload", few);
 }
 
-fn goals(report: &mut Report, peak: &Loaded, over: &Loaded) {
+fn goals(report: &mut Report, peak: &Loaded, over: &Loaded, few: &Seen) {
     let (before, with) = (peak.seen.goodput().max(1), over.seen.goodput());
     report.goal(
         "goodput at three times the peak",
@@ -131,7 +143,7 @@ fn goals(report: &mut Report, peak: &Loaded, over: &Loaded) {
         format!("{percent} %"),
         percent >= u128::from(GOODPUT_PERCENT),
     );
-    let refused = &over.seen.refused;
+    let refused = &few.refused;
     report.goal(
         "a refusal, p99",
         format!("≤ {}", shown(REFUSED_WITHIN)),
@@ -140,7 +152,7 @@ fn goals(report: &mut Report, peak: &Loaded, over: &Loaded) {
     );
     let codes: Vec<String> =
         over.seen.codes.iter().map(|(code, count)| format!("{code} {}", grouped(*count as u64))).collect();
-    let errors = peak.seen.errors + over.seen.errors;
+    let errors = peak.seen.errors + over.seen.errors + few.errors;
     report.goal(
         "the excess is answered 503 with Retry-After",
         "all of it".to_owned(),

@@ -15,13 +15,6 @@ impl Report {
         self.goals.push(Goal { what, asked, measured, reached });
     }
 
-    /// Says the first of the answers that had to be others.
-    pub(crate) fn saw_errors(&self, part: &str, seen: &Seen) {
-        if let Some(error) = &seen.first_error {
-            remark(&format!("{part}: {} errors, the first: {error}", seen.errors));
-        }
-    }
-
     /// Whether all of it was reached; of nothing that was asked nothing was.
     pub(crate) fn is_reached(&self) -> bool {
         !self.goals.is_empty() && self.goals.iter().all(|goal| goal.reached)
@@ -31,6 +24,16 @@ impl Report {
     pub(crate) fn text(&self) -> String {
         let goals = Table::of_goals(&self.goals);
         std::iter::once(&goals).chain(&self.tables).map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Says why requests were refused, and the first of the answers that had to be others.
+pub(crate) fn saw_errors(part: &str, seen: &Seen) {
+    if !seen.codes.is_empty() {
+        remark(&format!("{part}: refused: {:?}", seen.codes));
+    }
+    if let Some(error) = &seen.first_error {
+        remark(&format!("{part}: {} errors, the first: {error}", seen.errors));
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::ask::mixed;
 use super::crowd::Crowd;
 use super::drive::{Plan, Seen, drive};
-use super::report::Report;
+use super::report::{Report, saw_errors};
 use super::scene::Stage;
 use super::watch::{QUANTITIES, Reading, Trend, watch};
 use crate::report::Table;
@@ -39,7 +39,7 @@ pub(crate) async fn measure(stage: &Stage<'_>, time: Duration, report: &mut Repo
 }
 
 fn calls(report: &mut Report, seen: &Seen) {
-    report.saw_errors("soak", seen);
+    saw_errors("soak", seen);
     let mut table = Table {
         title: "A steady load",
         about: format!(
