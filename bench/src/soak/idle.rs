@@ -78,7 +78,7 @@ pub(crate) async fn measure(stage: &Stage<'_>, time: Duration, report: &mut Repo
             "with them",
             "KiB for each",
             "after",
-            "with them again",
+            "with them the third time",
             "files before",
             "with them",
             "after",
@@ -133,25 +133,21 @@ async fn one(
     let (closed, after) = closed(scene, pid, before).await?;
     tokio::time::sleep(SETTLE).await;
     let after = Holds { files: after.files, ..Holds::of(pid) };
-    remark("idle: the streams again");
-    let again = ask(&idle).await?;
-    tokio::time::sleep(SETTLE).await;
-    let twice = Holds::of(pid);
-    drop(again);
+    let (second, third) = (again(&idle, pid).await?, again(&idle, pid).await?);
     let refused = Sample::new(std::mem::take(&mut asked.refused));
     let each = with.kib.saturating_sub(before.kib).checked_div(opened as u64).unwrap_or_default();
     let mut row = vec![grouped(calls_max as u64), grouped(opened as u64), grouped(refused.count() as u64)];
     row.extend([shown(refused.p50()), shown(refused.p99()), grouped(asked.others as u64)]);
-    row.extend([before.kib, with.kib, each, after.kib, twice.kib, before.files, with.files, after.files].map(grouped));
+    row.extend([before.kib, with.kib, each, after.kib, third, before.files, with.files, after.files].map(grouped));
     row.push(closed.map_or_else(|| "not".to_owned(), shown));
     streams.row(row);
     let seen = [("alone", alone), ("while the streams come", during?), ("beside them", standing)];
-    // What is freed may stay with the process; what is held without need adds up.
+    // What is freed may stay with the process, in pieces that do not all fit again; what is held without need adds up.
     report.goal(
-        "resident memory with all streams for the second time",
-        format!("≤ the first + {AGAIN_PERCENT} %"),
-        format!("{} → {} KiB", grouped(with.kib), grouped(twice.kib)),
-        twice.kib * 100 <= with.kib * (100 + AGAIN_PERCENT),
+        "resident memory with all streams for the third time",
+        format!("≤ the second + {AGAIN_PERCENT} %"),
+        format!("{} → {} KiB", grouped(second), grouped(third)),
+        third * 100 <= second * (100 + AGAIN_PERCENT),
     );
     goals(report, calls_max, (opened, still, &refused, &asked), closed.is_some(), &seen);
     for (when, seen) in &seen {
@@ -162,6 +158,17 @@ async fn one(
         calls.row(row);
     }
     Ok(())
+}
+
+/// What the gateway holds with all streams once more; then they are closed.
+async fn again(idle: &Arc<Crowd>, pid: u32) -> io::Result<u64> {
+    remark("idle: the streams again");
+    let asked = ask(idle).await?;
+    tokio::time::sleep(SETTLE).await;
+    let kib = Holds::of(pid).kib;
+    drop(asked);
+    tokio::time::sleep(SETTLE).await;
+    Ok(kib)
 }
 
 fn goals(
