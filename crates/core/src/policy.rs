@@ -79,7 +79,6 @@ pub struct Compiled {
     pub versioned: Versioned,
     /// The domain whose agents it speaks of.
     pub trust_domain: TrustDomain,
-    pub(crate) schema: Schema,
     pub(crate) entities: Entities,
     pub(crate) rules: HashMap<PolicyId, Rule>,
     pub(crate) index: Index,
@@ -122,7 +121,7 @@ pub fn compile(versioned: Versioned, trust_domain: TrustDomain) -> Result<Compil
     let rules = rules(&versioned)?;
     validate(&schema, &bundle.servers, &rules)?;
     let entities = entities(&versioned, &trust_domain, &schema)?;
-    let index = Index::build(rules.values().map(|rule| &rule.policy));
+    let index = Index::build(rules.values().map(|rule| (&rule.policy, &rule.reads)))?;
     let agents = unique(bundle.agents.iter().map(|a| (a.id.clone(), Arc::new(a.clone()))), "agent")?;
     let servers = unique(bundle.servers.iter().map(|s| (s.name.clone(), s.clone())), "server")?;
     let exposed = bundle.servers.iter().flat_map(|server| {
@@ -132,7 +131,7 @@ pub fn compile(versioned: Versioned, trust_domain: TrustDomain) -> Result<Compil
         })
     });
     let tools = unique(exposed, "tool")?;
-    Ok(Compiled { versioned, trust_domain, schema, entities, rules, index, agents, servers, tools })
+    Ok(Compiled { versioned, trust_domain, entities, rules, index, agents, servers, tools })
 }
 
 fn unique<K: std::hash::Hash + Eq + std::fmt::Debug, V>(
