@@ -15,7 +15,7 @@ use crate::claims::{Claims, PROFILE_USER};
 use crate::gate::{Gate, Lifted};
 use crate::index::Group;
 use crate::input::Input;
-use crate::policy::{Compiled, Rule, agent_name, kind, uid};
+use crate::policy::{Compiled, agent_name, kind, uid};
 
 /// A call's arguments as policy sees them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -163,13 +163,13 @@ impl<'a> Question<'a> {
     fn policies(&self) -> Option<PolicySet> {
         // A policy that names several actions may stand in several groups.
         let ids: BTreeSet<_> = self.groups.iter().flat_map(|group| &group.ids).collect();
-        let rules = ids.into_iter().map(|id| self.bundle.rules.get(id).map(|rule| rule.policy.clone()));
-        PolicySet::from_policies(rules.collect::<Option<Vec<_>>>()?).ok()
+        let policies = ids.into_iter().map(|id| self.bundle.policies.get(id).cloned());
+        PolicySet::from_policies(policies.collect::<Option<Vec<_>>>()?).ok()
     }
 
     /// The gates, where every determining forbid is one.
     fn gates(&self, determining: &[PolicyId]) -> Option<BTreeSet<Gate>> {
-        let gate = |id: &PolicyId| self.bundle.rules.get(id).and_then(|rule: &Rule| rule.gate);
+        let gate = |id: &PolicyId| Gate::named(self.bundle.policies.get(id)?.annotation("gate")?);
         let gates: Option<BTreeSet<Gate>> = determining.iter().map(gate).collect();
         gates.filter(|gates| !gates.is_empty())
     }

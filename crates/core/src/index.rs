@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use cedar_policy::{
     ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint,
 };
+use serde_json::Value as Json;
 
 use crate::merge::merged;
 use crate::policy::PolicyError;
@@ -15,6 +16,14 @@ use crate::reads::Reads;
 
 /// Stands for an entity that a scope does not name.
 const ANYTHING: u32 = 0;
+
+/// A policy as it was parsed.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub(crate) policy: Policy,
+    /// The same in Cedar's JSON form.
+    pub(crate) json: Json,
+}
 
 /// Groups of policies by the three entities that their scopes name.
 #[derive(Debug, Default)]
@@ -36,11 +45,11 @@ pub(crate) struct Group {
 }
 
 impl Index {
-    pub(crate) fn build<'a>(policies: impl Iterator<Item = (&'a Policy, &'a Reads)>) -> Result<Self, PolicyError> {
+    pub(crate) fn build(policies: &[Parsed]) -> Result<Self, PolicyError> {
         let mut numbers = HashMap::new();
-        let mut members: BTreeMap<[u32; 3], BTreeMap<PolicyId, (&Policy, &Reads)>> = BTreeMap::new();
-        for (policy, reads) in policies {
-            let (principal, actions, resource) = scope(policy);
+        let mut members: BTreeMap<[u32; 3], BTreeMap<PolicyId, &Parsed>> = BTreeMap::new();
+        for parsed in policies {
+            let (principal, actions, resource) = scope(&parsed.policy);
             let mut number = |uid: Option<EntityUid>| match uid {
                 None => ANYTHING,
                 Some(uid) => {
@@ -51,7 +60,7 @@ impl Index {
             let (principal, resource) = (number(principal), number(resource));
             for action in actions {
                 let key = [principal, number(action), resource];
-                members.entry(key).or_default().insert(policy.id().clone(), (policy, reads));
+                members.entry(key).or_default().insert(parsed.policy.id().clone(), parsed);
             }
         }
         let groups = members.into_iter().map(|(key, members)| Ok((key, Group::of(&members)?)));
@@ -82,19 +91,19 @@ impl Index {
 }
 
 impl Group {
-    fn of(members: &BTreeMap<PolicyId, (&Policy, &Reads)>) -> Result<Self, PolicyError> {
+    fn of(members: &BTreeMap<PolicyId, &Parsed>) -> Result<Self, PolicyError> {
         let mut reads = Reads::default();
-        for (_, more) in members.values() {
-            reads.extend(more);
+        for parsed in members.values() {
+            reads.extend(&Reads::of(&parsed.json));
         }
-        let policies = || members.values().map(|(policy, _)| *policy);
-        let forbids: Vec<_> = policies().filter(|policy| policy.effect() == Effect::Forbid).collect();
+        let of = |effect| members.values().filter(move |parsed| parsed.policy.effect() == effect);
+        let forbids: Vec<_> = of(Effect::Forbid).map(|parsed| &parsed.json).collect();
         let merged = match merged(&forbids) {
             Some(one) => {
-                let permits = policies().filter(|policy| policy.effect() == Effect::Permit);
-                PolicySet::from_policies(permits.cloned().chain([one]))
+                let permits = of(Effect::Permit).map(|parsed| parsed.policy.clone());
+                PolicySet::from_policies(permits.chain([one]))
             }
-            None => PolicySet::from_policies(policies().cloned()),
+            None => PolicySet::from_policies(members.values().map(|parsed| parsed.policy.clone())),
         };
         let merged = merged.map_err(|e| PolicyError::Registry(e.to_string()))?;
         Ok(Self { ids: members.keys().cloned().collect(), merged, reads })
@@ -210,7 +219,9 @@ mod tests {
             let actions = [format!("Action::\"c{action}\""), "Action::\"call\"".into()];
             let resources = [format!("Tool::\"x{tool}\""), format!("Server::\"s{tool}\"")];
             let lists = [&principals[..], &actions[..], &resources[..]].map(|l| l.iter().map(|t| entity(t)).collect::<Vec<_>>());
-            let index = Index::build(all.iter().map(|policy| (policy, &Reads::ANY))).unwrap();
+            let parsed: Vec<_> =
+                all.iter().map(|policy| Parsed { policy: policy.clone(), json: policy.to_json().unwrap() }).collect();
+            let index = Index::build(&parsed).unwrap();
             let found = index.candidates(&lists[0], &lists[1], &lists[2]);
             let slice = all.iter().filter(|policy| found.iter().any(|group| group.ids.contains(policy.id()))).cloned();
             let answer = |policies: Vec<Policy>| {

@@ -1,5 +1,8 @@
 //! Many forbids as one policy, which forbids or errs where at least one of them does: asked first, because Cedar's cost is
 //! mostly that of each policy, and because most calls are forbidden by none.
+//!
+//! Sound for requests for which the [`index`](crate::index) finds the group of these forbids: what their scopes name is
+//! then the request's own entity or one above it, so that `in` holds. Only `==` and `is` say more.
 
 use cedar_policy::{Policy, PolicyId};
 use serde_json::{Value as Json, json};
@@ -7,77 +10,58 @@ use serde_json::{Value as Json, json};
 /// Names the merged policy in no answer: whatever it says, the policies are asked themselves.
 const ID: &str = "merged";
 
-/// The forbids as one. `None` where that gains nothing, or where one of them cannot be written so.
-pub(crate) fn merged(forbids: &[&Policy]) -> Option<Policy> {
+/// The forbids, in Cedar's JSON form, as one. `None` where that gains nothing, or where one of them cannot be written so.
+pub(crate) fn merged(forbids: &[&Json]) -> Option<Policy> {
     if forbids.len() < 2 {
         return None;
     }
-    let conditions = forbids.iter().map(|policy| condition(&policy.to_json().ok()?)).collect::<Option<Vec<_>>>()?;
+    let conditions = forbids.iter().map(|policy| condition(policy)).collect::<Option<Vec<_>>>()?;
+    // A list is flat, while a chain of `||` would be as deep as there are forbids.
+    let all = object([("Set", conditions.into())]);
+    let body = object([("contains", object([("left", all), ("right", json!({"Value": true}))]))]);
     let any = json!({"op": "All"});
-    let policy = json!({
-        "effect": "forbid", "principal": any, "action": any, "resource": any,
-        "conditions": [{"kind": "when", "body": joined("||", conditions)?}],
-    });
+    let mut policy = json!({"effect": "forbid", "principal": any, "action": any, "resource": any});
+    policy.as_object_mut()?.insert("conditions".into(), vec![object([("kind", "when".into()), ("body", body)])].into());
     Policy::from_json(Some(PolicyId::new(ID)), policy).ok()
 }
 
-/// What makes the policy apply, its scope included.
+/// An object of what is moved into it: `json!` would copy.
+fn object<const N: usize>(members: [(&str, Json); N]) -> Json {
+    Json::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+/// What makes the policy apply. It is a truth value or an error, because `&&` has no other.
 fn condition(policy: &Json) -> Option<Json> {
-    let mut all = Vec::new();
+    let mut all = json!({"Value": true});
+    let mut and = |more| {
+        let left = std::mem::take(&mut all);
+        all = object([("&&", object([("left", left), ("right", more)]))]);
+    };
     for variable in ["principal", "action", "resource"] {
-        all.extend(scope(variable, policy.get(variable)?)?);
+        scope(variable, policy.get(variable)?)?.into_iter().for_each(&mut and);
     }
     for condition in policy.get("conditions")?.as_array()? {
         let body = condition.get("body")?.clone();
-        all.push(match condition.get("kind")?.as_str()? {
+        and(match condition.get("kind")?.as_str()? {
             "when" => body,
-            "unless" => json!({"!": {"arg": body}}),
+            "unless" => object([("!", object([("arg", body)]))]),
             _ => return None,
         });
     }
-    if all.is_empty() { Some(json!({"Value": true})) } else { joined("&&", all) }
+    Some(all)
 }
 
-/// What a part of the scope asks for; nothing, where it is about anything.
+/// What a part of the scope asks for beyond what the index knows. `None` where it is not understood.
 fn scope(variable: &str, constraint: &Json) -> Option<Vec<Json>> {
+    let member = |name: &str| constraint.get(name).cloned();
     let left = json!({"Var": variable});
-    let entity = |of: &Json| Some(json!({"Value": {"__entity": of.get("entity")?}}));
-    Some(vec![match constraint.get("op")?.as_str()? {
-        "All" => return Some(Vec::new()),
-        "==" => json!({"==": {"left": left, "right": entity(constraint)?}}),
-        "in" => {
-            let right = match constraint.get("entities") {
-                Some(entities) => {
-                    let each = entities.as_array()?.iter().map(|uid| json!({"Value": {"__entity": uid}}));
-                    json!({"Set": each.collect::<Vec<_>>()})
-                }
-                None => entity(constraint)?,
-            };
-            json!({"in": {"left": left, "right": right}})
+    Some(match constraint.get("op")?.as_str()? {
+        "All" | "in" => Vec::new(),
+        "==" => {
+            let right = object([("Value", object([("__entity", member("entity")?)]))]);
+            vec![object([("==", object([("left", left), ("right", right)]))])]
         }
-        "is" => {
-            let mut is = json!({"left": left, "entity_type": constraint.get("entity_type")?});
-            if let Some(within) = constraint.get("in") {
-                is.as_object_mut()?.insert("in".into(), entity(within)?);
-            }
-            json!({"is": is})
-        }
+        "is" => vec![object([("is", object([("left", left), ("entity_type", member("entity_type")?)]))])],
         _ => return None,
-    }])
-}
-
-/// Pairs of pairs, so that a thousand conditions are ten deep and not a thousand. Their order stays.
-fn joined(operator: &str, mut all: Vec<Json>) -> Option<Json> {
-    while all.len() > 1 {
-        let mut half = Vec::with_capacity(all.len().div_ceil(2));
-        let mut rest = all.into_iter();
-        while let Some(left) = rest.next() {
-            half.push(match rest.next() {
-                Some(right) => json!({operator: {"left": left, "right": right}}),
-                None => left,
-            });
-        }
-        all = half;
-    }
-    all.pop()
+    })
 }
