@@ -42,6 +42,8 @@ pub(crate) struct Home {
     dir: PathBuf,
     authority: SocketAddr,
     gateway: SocketAddr,
+    /// What is set in the environment of every command.
+    settings: Vec<(&'static str, String)>,
     up: Option<Child>,
     /// Kept open: a program whose reader is gone may end over it.
     out: Option<BufReader<ChildStdout>>,
@@ -57,9 +59,14 @@ pub(crate) struct Run {
 impl Home {
     /// A fresh home in `dir`, with its processes on ports that are free now.
     pub(crate) fn create(remit: &Path, dir: &Path) -> io::Result<Self> {
+        Self::with(remit, dir, Vec::new())
+    }
+
+    /// The same with settings that differ from the usual ones.
+    pub(crate) fn with(remit: &Path, dir: &Path, settings: Vec<(&'static str, String)>) -> io::Result<Self> {
         let free = || TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
         let (remit, dir) = (remit.to_owned(), dir.join("home"));
-        let mut home = Self { remit, dir, authority: free()?, gateway: free()?, up: None, out: None };
+        let mut home = Self { remit, dir, authority: free()?, gateway: free()?, settings, up: None, out: None };
         home.start()?;
         Ok(home)
     }
@@ -125,6 +132,7 @@ impl Home {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.remit);
         command.arg("--json").arg("--home").arg(&self.dir).args(arguments);
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -149,7 +157,7 @@ impl Home {
         add("pipe", &["--", &program, "stdio"])?;
         let mut manifest = MANIFEST.to_owned();
         for tool in ["echo/echo", "echo/count", "pipe/echo", "pipe/count"] {
-            manifest.extend(["[[need]]\ntool = \"", tool, "\"\nreason = \"to be measured\"\nlongest = \"1h\"\n"]);
+            manifest.extend(["[[need]]\ntool = \"", tool, "\"\nreason = \"to be measured\"\nlongest = \"24h\"\n"]);
         }
         let file = self.dir.with_extension("agent.toml");
         #[expect(clippy::disallowed_methods, reason = "a scratch file need not be durable")]
@@ -159,10 +167,14 @@ impl Home {
 
     /// A run of that agent, asked for on the admin socket: only there can its key be another one's than the authority's.
     pub(crate) fn run(&self) -> io::Result<Run> {
+        self.run_of(&["echo/echo", "echo/count", "pipe/echo", "pipe/count"], "1h")
+    }
+
+    /// The same with these tools alone, for so long.
+    pub(crate) fn run_of(&self, tools: &[&str], time: &str) -> io::Result<Run> {
         let key = Key::generate()?;
         let ask = json!({ "ask": { "op": "request", "agent": "bench/caller", "key": key.public(), "asked": {
-            "tools": ["echo/echo", "echo/count", "pipe/echo", "pipe/count"], "for": "1h",
-            "why": "the benchmark" } } });
+            "tools": tools, "for": time, "why": "the benchmark" } } });
         let mut stream = UnixStream::connect(self.dir.join("authority/admin.sock"))?;
         stream.write_all(format!("{ask}\n").as_bytes())?;
         let mut line = String::new();
@@ -183,6 +195,16 @@ impl Home {
 
     pub(crate) fn url(&self, server: &str) -> String {
         format!("http://{}/mcp/{server}", self.gateway)
+    }
+
+    /// Where the gateway listens.
+    pub(crate) fn gateway(&self) -> SocketAddr {
+        self.gateway
+    }
+
+    /// Where the gateway's log is, a directory for each epoch.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.dir.join("gateway/log")
     }
 
     pub(crate) fn issuer(&self) -> String {

@@ -31,8 +31,13 @@ impl Key {
 
     /// Proofs for requests of one kind with one token, each to be used once, within a minute.
     pub(crate) fn proofs(&self, count: usize, url: &str, token: Option<&str>) -> Vec<String> {
+        self.proofs_of(("POST", url), token, count)
+    }
+
+    /// The same for any method of HTTP.
+    pub(crate) fn proofs_of(&self, (method, url): (&str, &str), token: Option<&str>, count: usize) -> Vec<String> {
         let header = json!({ "typ": PROOF_TYPE, "alg": "EdDSA", "jwk": self.public() });
-        let mut payload = json!({ "htm": "POST", "htu": url, "iat": now() });
+        let mut payload = json!({ "htm": method, "htu": url, "iat": now() });
         if let Some(token) = token {
             insert(&mut payload, "ath", b64(&sha256(&[token.as_bytes()])));
         }

@@ -62,9 +62,22 @@ pub(crate) fn file_system(dir: &Path) -> io::Result<String> {
 
 /// Memory of a process that is in RAM now, and the most that ever was, in MiB.
 pub(crate) fn resident(pid: u32) -> (u64, u64) {
-    let status = format!("/proc/{pid}/status");
-    let mib = |name| field(&status, name).and_then(|text| text.split(' ').next()?.parse::<u64>().ok()).unwrap_or(0);
-    (mib("VmRSS").div_ceil(1024), mib("VmHWM").div_ceil(1024))
+    (kib(pid, "VmRSS").div_ceil(1024), kib(pid, "VmHWM").div_ceil(1024))
+}
+
+/// Memory of a process that is in RAM now, in KiB.
+pub(crate) fn resident_kib(pid: u32) -> u64 {
+    kib(pid, "VmRSS")
+}
+
+fn kib(pid: u32, name: &str) -> u64 {
+    let text = field(&format!("/proc/{pid}/status"), name);
+    text.and_then(|text| text.split(' ').next()?.parse().ok()).unwrap_or(0)
+}
+
+/// How many files a process has open, connections among them.
+pub(crate) fn files(pid: u32) -> u64 {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |all| all.count() as u64)
 }
 
 /// Time of the processors that a process has used so far, in its own code and in the kernel for it.

@@ -8,6 +8,7 @@ mod cost;
 mod disk;
 mod home;
 mod key;
+mod ledger;
 mod load;
 mod log;
 mod machine;
@@ -19,6 +20,8 @@ mod program;
 mod report;
 mod road;
 mod sample;
+mod soak;
+mod standing;
 mod token;
 mod upstream;
 mod wire;
@@ -37,12 +40,28 @@ use report::{Goal, Table, remark, say};
 /// Percent of the machine that others may use where the figures are to be kept.
 const BUSY_PERCENT_MAX: u64 = 20;
 const CALLERS: &[usize] = &[1, 8, 32, 64];
+/// The page that keeps the figures, and the name of their marks there.
+const PAGE: (&str, &str) = ("docs/performance.md", "measured");
+const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1).peekable();
     let done = match words.peek().map(String::as_str) {
-        Some("serve") => single_thread().and_then(|runtime| runtime.block_on(upstream::serve_http())),
+        Some("serve") => {
+            if words.nth(1).as_deref() == Some(Echo::WITH_LEDGER) {
+                ledger::keep();
+            }
+            single_thread().and_then(|runtime| runtime.block_on(upstream::serve_http()))
+        }
+        Some("soak") => match soak::Options::read(words.skip(1)) {
+            Some(options) => match soak::run(&options) {
+                Ok(true) => Ok(()),
+                Ok(false) => return ExitCode::from(EXIT_FAILED),
+                Err(error) => Err(error),
+            },
+            None => Err(io::Error::other(soak::USAGE)),
+        },
         Some("stdio") => upstream::serve_stdio(),
         _ => match Arguments::read(words) {
             Some(arguments) => run(&arguments),
@@ -81,7 +100,7 @@ fn run(arguments: &Arguments) -> io::Result<()> {
             before.0
         )));
     }
-    let dir = scratch(arguments)?;
+    let dir = scratch(&arguments.root, arguments.dir.as_deref())?;
     let file_system = machine::file_system(&dir)?;
     let measured = measure(arguments, &dir);
     std::fs::remove_dir_all(&dir)?;
@@ -91,12 +110,12 @@ fn run(arguments: &Arguments) -> io::Result<()> {
     if measured.unsound {
         return Err(io::Error::other("calls failed, or were not counted: see above; nothing is kept"));
     }
-    if arguments.write { page::write(&arguments.root, &text) } else { Ok(()) }
+    if arguments.write { page::write(&arguments.root, PAGE, &text) } else { Ok(()) }
 }
 
 /// A fresh directory of this process alone.
-fn scratch(arguments: &Arguments) -> io::Result<PathBuf> {
-    let parent = arguments.dir.clone().unwrap_or_else(|| arguments.root.join("target/bench"));
+fn scratch(root: &Path, dir: Option<&Path>) -> io::Result<PathBuf> {
+    let parent = dir.map_or_else(|| root.join("target/bench"), Path::to_owned);
     let dir = parent.join(std::process::id().to_string());
     std::fs::create_dir_all(&dir)?;
     dir.canonicalize()
@@ -136,7 +155,7 @@ fn measure(arguments: &Arguments, dir: &Path) -> io::Result<Measured> {
 /// What needs the real program: calls, tokens of its authority, and what the program itself takes.
 fn whole_program(arguments: &Arguments, dir: &Path, measured: &mut Measured) -> io::Result<()> {
     let program = std::env::current_exe()?;
-    let echo = Echo::start(&program)?;
+    let echo = Echo::start(&program, &[])?;
     let mut home = Home::create(&arguments.remit, dir)?;
     home.register(&echo.url, &program)?;
     let mut seen = Program::new();
@@ -186,8 +205,12 @@ struct Echo {
 }
 
 impl Echo {
-    fn start(program: &Path) -> io::Result<Self> {
-        let mut child = Command::new(program).arg("serve").stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    /// That it shall keep a ledger of what it does.
+    const WITH_LEDGER: &str = "ledger";
+
+    fn start(program: &Path, arguments: &[&str]) -> io::Result<Self> {
+        let mut command = Command::new(program);
+        let mut child = command.arg("serve").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let mut url = String::new();
         if let Some(stdout) = child.stdout.take() {
             BufReader::new(stdout).read_line(&mut url)?;

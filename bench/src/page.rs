@@ -1,25 +1,23 @@
-//! The page that keeps the tables: what was measured stands between two marks, what people wrote around them.
+//! The pages that keep the tables: what was measured stands between two marks, what people wrote around them.
 
 use std::io;
 use std::path::Path;
 
-const PAGE: &str = "docs/performance.md";
-const BEGIN: &str = "<!-- measured: begin -->";
-const END: &str = "<!-- measured: end -->";
-
-/// Puts the text between the marks of the page.
-pub(crate) fn write(root: &Path, measured: &str) -> io::Result<()> {
-    let path = root.join(PAGE);
-    let page = std::fs::read_to_string(&path)?;
-    let page = replaced(&page, measured).ok_or_else(|| io::Error::other(format!("{PAGE} has no marks")))?;
+/// Puts the text between the marks of that name on the page.
+pub(crate) fn write(root: &Path, (page, mark): (&str, &str), measured: &str) -> io::Result<()> {
+    let path = root.join(page);
+    let text = std::fs::read_to_string(&path)?;
+    let text = replaced(&text, mark, measured);
+    let page = text.ok_or_else(|| io::Error::other(format!("{page} has no marks of `{mark}`")))?;
     #[expect(clippy::disallowed_methods, reason = "a page of the repository need not be durable")]
     std::fs::write(&path, page)
 }
 
-fn replaced(page: &str, measured: &str) -> Option<String> {
-    let (before, rest) = page.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", measured.trim()))
+fn replaced(page: &str, mark: &str, measured: &str) -> Option<String> {
+    let (begin, end) = (format!("<!-- {mark}: begin -->"), format!("<!-- {mark}: end -->"));
+    let (before, rest) = page.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}\n\n{}\n\n{end}{after}", measured.trim()))
 }
 
 #[cfg(test)]
@@ -28,10 +26,12 @@ mod tests {
 
     #[test]
     fn only_what_was_measured_is_replaced() {
-        let page = format!("# P\n\nmine\n\n{BEGIN}\nold\n{END}\n\nalso mine\n");
-        let new = replaced(&page, "new\n").unwrap();
-        assert_eq!(new, format!("# P\n\nmine\n\n{BEGIN}\n\nnew\n\n{END}\n\nalso mine\n"));
-        assert_eq!(replaced(&new, "new"), Some(new.clone()));
-        assert_eq!(replaced("# P\n", "new"), None);
+        let page = |one: &str| {
+            format!("# P\n\nmine\n\n<!-- a: begin -->{one}<!-- a: end -->\n\n<!-- b: begin -->\nold\n<!-- b: end -->\n")
+        };
+        let new = replaced(&page("\nold\n"), "a", "new\n").unwrap();
+        assert_eq!(new, page("\n\nnew\n\n"));
+        assert_eq!(replaced(&new, "a", "new"), Some(new.clone()));
+        assert_eq!(replaced("# P\n", "a", "new"), None);
     }
 }

@@ -111,6 +111,22 @@ impl Endpoint {
         head.into_bytes()
     }
 
+    /// The request for a stream that stands until somebody ends it (legacy era).
+    pub(crate) fn listen(&self) -> Vec<u8> {
+        let rest = self.url.strip_prefix("http://").unwrap_or_default();
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let mut head = format!(
+            "GET /{path} HTTP/1.1\r\nhost: {host}\r\naccept: text/event-stream\r\nmcp-protocol-version: {}\r\n",
+            self.era.revision()
+        );
+        if let Some(with) = &self.credentials {
+            let proof = with.key.proofs_of(("GET", &self.url), Some(&with.token), 1).pop().unwrap_or_default();
+            head.extend(["authorization: DPoP ", &with.token, "\r\ndpop: ", &proof, "\r\n"]);
+        }
+        head.push_str("\r\n");
+        head.into_bytes()
+    }
+
     /// One message and its answer, on a connection of its own.
     pub(crate) async fn ask<T>(
         &self,

@@ -1,12 +1,14 @@
 //! The upstream of the measured calls: an MCP server of both eras that echoes, over HTTP or as a child process, and
 //! counts what it did. Nothing of it waits or reads a disk, so that what is measured is the way to it.
+//!
+//! Over HTTP it also has standing streams, answers in a stream what asks for one, and says which calls it did where it
+//! was started to keep a ledger.
 
 use std::io::{self, BufRead as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -15,7 +17,16 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::ledger;
 use crate::report::say;
+use crate::standing::{self, Body};
+
+/// Where its books are, which nobody reaches through a gateway.
+pub(crate) const LEDGER: &str = "/ledger";
+/// Where the number of its open streams is.
+pub(crate) const STREAMS: &str = "/streams";
+/// How a text begins whose answer is to come in a stream.
+pub(crate) const STREAMED: &str = "stream ";
 
 /// What was echoed since the start.
 static ECHOED: AtomicU64 = AtomicU64::new(0);
@@ -56,6 +67,7 @@ fn answer(message: &[u8]) -> Option<String> {
     let result = match (message.method, message.params.name) {
         ("tools/call", "echo") => {
             ECHOED.fetch_add(1, Ordering::Relaxed);
+            ledger::note(message.params.arguments.text.map_or("", RawValue::get));
             said(message.params.arguments.text.map_or("\"\"", RawValue::get))
         }
         ("tools/call", "count") => said(&format!("\"{}\"", ECHOED.load(Ordering::Relaxed))),
@@ -120,17 +132,31 @@ pub(crate) async fn serve_http() -> io::Result<()> {
     }
 }
 
-async fn one(request: Request<Incoming>) -> hyper::Result<Response<Full<Bytes>>> {
+async fn one(request: Request<Incoming>) -> hyper::Result<Response<Body>> {
+    if request.method() == Method::GET {
+        return Ok(match request.uri().path() {
+            LEDGER => response(StatusCode::OK, "text/plain", Body::whole(ledger::text())),
+            STREAMS => response(StatusCode::OK, "text/plain", Body::whole(standing::open().to_string())),
+            _ => response(StatusCode::OK, EVENTS, Body::standing()),
+        });
+    }
     let body = request.into_body().collect().await?.to_bytes();
-    let (status, text) = match answer(&body) {
-        Some(text) => (StatusCode::OK, text),
-        None => (StatusCode::ACCEPTED, String::new()),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(text)));
+    Ok(match answer(&body) {
+        Some(text) if text.contains(&format!("\"text\":\"{STREAMED}")) => {
+            response(StatusCode::OK, EVENTS, Body::whole(format!("event: message\ndata: {text}\n\n")))
+        }
+        Some(text) => response(StatusCode::OK, "application/json", Body::whole(text)),
+        None => response(StatusCode::ACCEPTED, "application/json", Body::whole(String::new())),
+    })
+}
+
+const EVENTS: &str = "text/event-stream";
+
+fn response(status: StatusCode, kind: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
-    let kind = http::HeaderValue::from_static("application/json");
-    response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
-    Ok(response)
+    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 //! same processors.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Longest answer, in bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -25,6 +25,13 @@ pub(crate) struct Answer<'a> {
     pub(crate) body: &'a [u8],
 }
 
+#[cfg(test)]
+impl<'a> Answer<'a> {
+    pub(crate) fn new(status: u16, head: &'a [u8], body: &'a [u8]) -> Self {
+        Self { status, head, body }
+    }
+}
+
 impl Answer<'_> {
     /// A header's value.
     pub(crate) fn header(&self, name: &str) -> Option<String> {
@@ -42,23 +49,52 @@ impl Answer<'_> {
 
 impl Connection {
     pub(crate) async fn open(to: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(to).await?;
+        Self::over(TcpStream::connect(to).await?)
+    }
+
+    /// From another address of this machine: another source.
+    pub(crate) async fn open_from(source: IpAddr, to: SocketAddr) -> io::Result<Self> {
+        let socket = if source.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.bind(SocketAddr::new(source, 0))?;
+        Self::over(socket.connect(to).await?)
+    }
+
+    fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         Ok(Self { stream, bytes: Vec::with_capacity(4096) })
     }
 
     /// Sends a whole request and reads the whole answer.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> io::Result<Answer<'_>> {
+        self.until(request, ANSWER_BYTES_MAX, whole).await
+    }
+
+    /// The same of an answer that may be long.
+    pub(crate) async fn exchange_long(&mut self, request: &[u8]) -> io::Result<Answer<'_>> {
+        self.until(request, usize::MAX, whole).await
+    }
+
+    /// The same of an answer whose body may have no end: what has come of it with its head, and no more.
+    pub(crate) async fn begin(&mut self, request: &[u8]) -> io::Result<Answer<'_>> {
+        self.until(request, ANSWER_BYTES_MAX, head).await
+    }
+
+    async fn until(
+        &mut self,
+        request: &[u8],
+        most: usize,
+        there: fn(&[u8]) -> io::Result<Option<(u16, usize)>>,
+    ) -> io::Result<Answer<'_>> {
         self.stream.write_all(request).await?;
         self.bytes.clear();
         loop {
             if self.stream.read_buf(&mut self.bytes).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            if self.bytes.len() > ANSWER_BYTES_MAX {
+            if self.bytes.len() > most {
                 return Err(io::Error::other("the answer is too long"));
             }
-            if let Some((status, body)) = whole(&self.bytes)? {
+            if let Some((status, body)) = there(&self.bytes)? {
                 let (head, body) = self.bytes.split_at_checked(body).unwrap_or_default();
                 return Ok(Answer { status, head, body });
             }
@@ -66,18 +102,24 @@ impl Connection {
     }
 }
 
-/// Status, and where the body begins, once all of the answer is there.
-fn whole(bytes: &[u8]) -> io::Result<Option<(u16, usize)>> {
+/// Status, and where the body begins, once the head of the answer is there.
+fn head(bytes: &[u8]) -> io::Result<Option<(u16, usize)>> {
     let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
-    let (head, body) = bytes.split_at_checked(end + 4).unwrap_or_default();
-    let status = head.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+    let status = bytes.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
     let status = status.ok_or_else(|| io::Error::other("not an HTTP answer"))?;
+    Ok(Some((status, end + 4)))
+}
+
+/// The same, once all of the answer is there.
+fn whole(bytes: &[u8]) -> io::Result<Option<(u16, usize)>> {
+    let Some((status, begin)) = head(bytes)? else { return Ok(None) };
+    let (head, body) = bytes.split_at_checked(begin).unwrap_or_default();
     let there = match header(head, "content-length") {
         Some(length) => body.len() >= length.parse().unwrap_or(usize::MAX),
         None if header(head, "transfer-encoding").is_some() => body.ends_with(b"0\r\n\r\n"),
         None => true,
     };
-    Ok(there.then_some((status, end + 4)))
+    Ok(there.then_some((status, begin)))
 }
 
 fn header(head: &[u8], name: &str) -> Option<String> {

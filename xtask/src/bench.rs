@@ -1,12 +1,21 @@
-//! `cargo xtask bench`: builds the release and the benchmark, and runs it. The benchmark is a process of its own, so that
-//! neither it nor `xtask` is linked with what it measures.
+//! `cargo xtask bench` and `cargo xtask soak`: build the release and the benchmark, and run it. The benchmark is a process
+//! of its own, so that neither it nor `xtask` is linked with what it measures.
 
 use std::io;
 use std::path::Path;
 use std::process::Command;
 
-/// Whether the run came to its end.
+/// What a governed call costs: whether the run came to its end.
 pub(crate) fn run(root: &Path, arguments: &[&str]) -> io::Result<bool> {
+    with(root, None, arguments)
+}
+
+/// Overload and soak: whether every goal was reached.
+pub(crate) fn soak(root: &Path, arguments: &[&str]) -> io::Result<bool> {
+    with(root, Some("soak"), arguments)
+}
+
+fn with(root: &Path, command: Option<&str>, arguments: &[&str]) -> io::Result<bool> {
     // One after the other: built together, the features of one could change the other.
     for package in ["remit-cli", "remit-bench"] {
         let mut cargo = Command::new(env!("CARGO"));
@@ -17,6 +26,6 @@ pub(crate) fn run(root: &Path, arguments: &[&str]) -> io::Result<bool> {
     }
     let programs = root.join("target/release");
     let mut bench = Command::new(programs.join("remit-bench"));
-    bench.arg("--remit").arg(programs.join("remit")).arg("--root").arg(root).args(arguments);
+    bench.args(command).arg("--remit").arg(programs.join("remit")).arg("--root").arg(root).args(arguments);
     Ok(bench.status()?.success())
 }

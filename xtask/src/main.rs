@@ -28,7 +28,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   interop [--packages DIR]  real MCP clients and servers of other makers, with the real gateway between them
   conformance  the suite of the MCP project against a fixture, directly and through the gateway
   verifiers  our log under verifiers of other makers: each accepts the true log and refuses changed ones
-  bench [--quick] [--write]  what a governed call costs beside a direct one, and all that is measured; --help says more";
+  bench [--quick] [--write]  what a governed call costs beside a direct one, and all that is measured; --help says more
+  soak [--only PART] [--minutes N] [--write]  overload, a flood, idle streams, and an hour; --help says more";
 
 const EXIT_USAGE: u8 = 2;
 
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         ["worlds", count] => worlds::run(root(), Some(count)),
         ["conformance"] => conformance::run(root()).and_then(|tally| tally.passed()),
         ["bench", rest @ ..] => bench::run(root(), rest),
+        ["soak", rest @ ..] => bench::soak(root(), rest),
         ["interop"] => interop::run(root(), None).and_then(|tally| tally.passed()),
         ["interop", "--packages", dir] => interop::run(root(), Some(dir)).and_then(|tally| tally.passed()),
         ["verifiers"] => verifiers::run(root()).and_then(|tally| tally.passed()),

@@ -9,12 +9,13 @@ use remit_core::jws::{Jwk, Unverified};
 use serde::Deserialize;
 
 /// The one value of `client_assertion_type`.
-pub(crate) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+pub const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// Longest life of an assertion, in seconds.
-pub(crate) const ASSERTION_SECONDS_MAX: i64 = 300;
+pub const ASSERTION_SECONDS_MAX: i64 = 300;
 /// How far an assertion's times may be ahead of the clock, in seconds.
-const SKEW_S: i64 = 30;
-const JTI_BYTES_MAX: usize = 128;
+pub const SKEW_S: i64 = 30;
+/// Longest id of an assertion, in bytes.
+pub const JTI_BYTES_MAX: usize = 128;
 /// Most ids of assertions and proofs that are remembered; beyond that none is accepted.
 const SEEN_MAX: usize = 100_000;
 
@@ -40,15 +41,17 @@ enum Audience {
 
 /// What an assertion says, verified; whether it says so for the first time is for the caller to see.
 #[derive(Debug)]
-pub(crate) struct Asserted {
-    pub(crate) jti: String,
+pub struct Asserted {
+    /// Its id.
+    pub jti: String,
     /// When it was made, or the earliest time at which it can have been.
-    pub(crate) made: i64,
-    pub(crate) exp: i64,
+    pub made: i64,
+    /// When it ends.
+    pub exp: i64,
 }
 
 /// The instance that an assertion claims to be of. Nothing of it is verified: it only says whose key to look up.
-pub(crate) fn claimed(assertion: &str) -> Option<Instance> {
+pub fn claimed(assertion: &str) -> Option<Instance> {
     use remit_core::hash::unb64;
     #[derive(Deserialize)]
     struct Subject {
@@ -58,25 +61,25 @@ pub(crate) fn claimed(assertion: &str) -> Option<Instance> {
     let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
         return None;
     };
-    let subject: Subject = serde_json::from_slice(&unb64(payload)?).ok()?;
+    let subject: Subject = members(&unb64(payload)?)?;
     Instance::try_from(subject.sub).ok()
 }
 
+/// Claims are an object (RFC 7519 section 4); the deserializer would take them as a list too, without their names.
+fn members<T: serde::de::DeserializeOwned>(payload: &[u8]) -> Option<T> {
+    let object = payload.trim_ascii_start().starts_with(b"{");
+    object.then(|| serde_json::from_slice(payload).ok()).flatten()
+}
+
 /// Verifies an assertion of `instance` by its registered key, for one of our own URLs.
-pub(crate) fn verify(
-    assertion: &str,
-    instance: &Instance,
-    key: &Jwk,
-    audiences: [&str; 2],
-    now: i64,
-) -> Option<Asserted> {
+pub fn verify(assertion: &str, instance: &Instance, key: &Jwk, audiences: [&str; 2], now: i64) -> Option<Asserted> {
     let jws = Unverified::parse(assertion)?;
     let typ = jws.header.typ.as_deref().unwrap_or("JWT");
     // A token or a DPoP proof is signed by the same key, and must not pass for an assertion.
     if !matches!(typ, "JWT" | "client-authentication+jwt") {
         return None;
     }
-    let payload: Payload = serde_json::from_slice(&jws.verify(key)?).ok()?;
+    let payload: Payload = members(&jws.verify(key)?)?;
     let id = instance.to_string();
     let here = match &payload.aud {
         Audience::One(aud) => audiences.contains(&aud.as_str()),
@@ -157,11 +160,39 @@ mod tests {
         check("JWT", &json!({"jti": ""}), false);
     }
 
+    /// Break: take claims for what they are by the order in which they stand.
+    #[test]
+    fn claims_without_names_are_none() {
+        let (key, _) = PrivateKey::generate().unwrap();
+        let instance = Instance::try_from(ID.to_owned()).unwrap();
+        let list = json!([ID, ID, HERE[0], NOW + 60, null, null, "j"]);
+        for (payload, accepted) in [(good(), true), (list, false), (json!([ID]), false)] {
+            let text = key.sign(&json!({"alg": "EdDSA"}), &payload).unwrap();
+            assert_eq!(claimed(&text).is_some(), accepted, "{payload}");
+            assert_eq!(verify(&text, &instance, key.public(), HERE, NOW).is_some(), accepted, "{payload}");
+        }
+    }
+
     #[test]
     fn an_id_is_new_once_until_its_end() {
         let mut seen = Seen::default();
         assert!(seen.first("a".into(), 10, 5));
         assert!(!seen.first("a".into(), 10, 10));
         assert!(seen.first("a".into(), 20, 11));
+    }
+
+    /// Break: remember ids without end, or forget one that could be sent again to make room for another.
+    #[test]
+    fn where_no_more_ids_can_be_remembered_none_is_new() {
+        let mut seen = Seen::default();
+        for n in 0..100_000 {
+            assert!(seen.first(n.to_string(), 10, 5), "{n}");
+        }
+        assert!(!seen.first("one more".into(), 10, 5));
+        assert!(!seen.first("0".into(), 10, 10), "the oldest is not forgotten");
+        assert!(!seen.first("one more".into(), 20, 10));
+        // Those that nobody can send again make room.
+        assert!(seen.first("one more".into(), 20, 11));
+        assert_eq!(seen.0.len(), 1);
     }
 }

@@ -3,13 +3,14 @@
 //! Gateways never link this crate. They follow its bundle and its feed over HTTP, both signed under a root key that
 //! they pin, and verify the tokens that it mints.
 
-mod assertion;
+pub mod assertion;
 mod authority;
 mod bundle;
 pub mod change;
 pub mod config;
 mod entry;
 pub mod error;
+pub mod form;
 pub mod grant;
 mod http;
 mod journal;

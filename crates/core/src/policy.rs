@@ -306,3 +306,18 @@ fn entities(versioned: &Versioned, domain: &TrustDomain, schema: &Schema) -> Res
 pub(crate) fn agent_name(id: &AgentId) -> EntityUid {
     uid(&kind::AGENT_NAME, &format!("{}/{}", id.team, id.name))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Break: make ready as many servers, tools or agents as somebody registers. What is larger than a bundle may be is
+    /// refused before: this is for many small ones.
+    #[test]
+    fn a_registry_has_so_many_items_and_no_more() {
+        let read = |count: usize| unique((0..count).map(|item| (item, ())), "agent");
+        assert_eq!(read(100_000).unwrap().len(), 100_000);
+        let refused = PolicyError::Registry("more than 100000 agents".into());
+        assert_eq!(read(100_001), Err(refused));
+    }
+}

@@ -80,3 +80,6 @@ pub(crate) fn revoked() -> Rejection {
     let message = "the run, or something it depends on, was revoked while the call was in flight";
     Rejection::new(Code::Revoked, message, "look whether it had its effect: remit log tail")
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,6 +139,20 @@ mod tests {
         Unsent { from: 0, leaf: leaf_hash(leaf), run, root, subject, label: Label::UNKNOWN }
     }
 
+    /// Break: keep every call in mind that came too late, for as long as the log does not answer.
+    #[test]
+    fn late_calls_that_are_kept_in_mind_have_an_end() {
+        let late = Late::default();
+        late.lock().extend(vec![unsent(b"one"); 99_999]);
+        for _ in 0..3 {
+            drop(Watch { late: &late, call: Some(Unsent { from: 7, ..unsent(b"two") }) });
+        }
+        let all = late.lock();
+        assert_eq!(all.len(), 100_000);
+        // The newest are not kept: what is known already still gets its outcome.
+        assert_eq!(all.iter().filter(|call| call.from == 7).count(), 1);
+    }
+
     #[tokio::test]
     async fn what_is_in_the_log_after_all_was_not_sent() {
         let home = tempfile::tempdir().unwrap();

@@ -158,6 +158,15 @@ mod tests {
         assert_eq!((places.calls.available_permits(), places.bytes.available_permits()), (1_024, BODIES_BYTES_MAX));
     }
 
+    /// Break: give one root whatever its share of a large gateway is.
+    #[test]
+    fn one_root_has_128_calls_open_however_many_there_are_places() {
+        let (places, mine) = (Places::new(100_000), RunId::new("r1").unwrap());
+        let held: Vec<_> = (0..1_000).map_while(|_| places.take(&mine, None).ok()).collect();
+        assert_eq!(held.len(), 128);
+        assert_eq!(lock(&places.roots).len(), 1);
+    }
+
     #[test]
     fn there_is_an_end_for_all_together() {
         let places = Places::new(2);

@@ -117,4 +117,14 @@ mod tests {
         kept.pop();
         assert!(put("r1").is_some());
     }
+
+    #[test]
+    fn there_is_an_end_for_all_together() {
+        let questions = Arc::new(Questions::default());
+        let all = (0..10_000).map_while(|n| questions.put(question("r", &format!("r{}", n / 10))));
+        let kept: Vec<_> = all.collect();
+        assert_eq!((kept.len(), questions.all().len()), (4_096, 4_096));
+        drop(kept);
+        assert_eq!(questions.all().len(), 0);
+    }
 }

@@ -5,7 +5,6 @@ use std::str::FromStr as _;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Uri};
 use remit_core::id::{RunId, ServerName};
-use remit_core::plan::features;
 use remit_core::policy::Compiled;
 use remit_core::registry::Upstream;
 
@@ -54,7 +53,6 @@ pub async fn send(
         method: asked.method.clone(),
         standing: asked.standing,
         reviewed: server.features.clone(),
-        granted: features(bundle, claims, call.server()),
     };
     match &server.upstream {
         Upstream::Http { url } => {

@@ -29,6 +29,16 @@ struct Verified {
     tokens: HashMap<Digest, Authentic>,
 }
 
+impl Verified {
+    /// Where there is no room all are forgotten: each is verified again when it comes again, and none is refused.
+    fn keep(&mut self, key: Digest, authentic: Authentic) {
+        if self.tokens.len() >= TOKENS_MAX {
+            self.tokens.clear();
+        }
+        self.tokens.insert(key, authentic);
+    }
+}
+
 /// Proofs of this window and the one before.
 #[derive(Default)]
 struct Proofs {
@@ -58,11 +68,7 @@ impl Tokens {
             return Some(known.clone());
         }
         let authentic = verify(&versioned.bundle.keys, token)?;
-        let mut verified = self.of(versioned.digest);
-        if verified.tokens.len() >= TOKENS_MAX {
-            verified.tokens.clear();
-        }
-        verified.tokens.insert(key, authentic.clone());
+        self.of(versioned.digest).keep(key, authentic.clone());
         Some(authentic)
     }
 
@@ -92,6 +98,62 @@ impl Tokens {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+    use remit_core::hash::b64;
+    use remit_core::jws::Jwk;
+
+    /// A digest of its own for each number.
+    fn digest(n: u32) -> Digest {
+        let mut digest = [0; 32];
+        digest[..4].copy_from_slice(&n.to_be_bytes());
+        digest
+    }
+
+    fn authentic() -> Authentic {
+        let claims = serde_json::json!({
+            "ver": 1, "iss": "i", "aud": [], "exp": 1, "iat": 0, "jti": "t", "sub": "p", "sub_profile": "user",
+            "client_id": "spiffe://acme.example/agent/support/triage/1",
+            "act": { "sub": "spiffe://acme.example/agent/support/triage/1/r1", "iss": "i", "sub_profile": "a" },
+            "authorization_details": [], "task": { "id": "t", "purpose": "p", "why": "w" }, "run": "r1", "root": "r1",
+            "root_at": 0, "root_until": 10, "gid": "g", "del_depth": 0, "del_max_depth": 0,
+            "grant": { "until": 10, "by": "policy" },
+        });
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[8; 32]).unwrap();
+        let header = br#"{"typ":"at+jwt","alg":"EdDSA","kid":"k1"}"#;
+        let signed = format!("{}.{}", b64(header), b64(claims.to_string().as_bytes()));
+        let token = format!("{signed}.{}", b64(pair.sign(signed.as_bytes()).as_ref()));
+        verify(&[Jwk::ed25519(pair.public_key().as_ref(), Some("k1".into()))], &token).unwrap()
+    }
+
+    /// Break: keep every token that was ever verified.
+    #[test]
+    fn tokens_that_are_kept_have_an_end() {
+        let (authentic, mut verified) = (authentic(), Verified::default());
+        let mut most = 0;
+        for n in 0..50_000 {
+            verified.keep(digest(n), authentic.clone());
+            most = most.max(verified.tokens.len());
+            assert!(verified.tokens.contains_key(&digest(n)), "the newest is always kept");
+        }
+        assert_eq!((most, verified.tokens.len()), (20_000, 10_000));
+    }
+
+    /// Break: forget proofs to make room for others, so that those can be used again; or remember more and more.
+    #[test]
+    fn where_no_proof_can_be_remembered_each_is_refused() {
+        let tokens = Tokens::default();
+        let proof = |jti: &str| Proof { jti: jti.into(), jkt: "k".into() };
+        assert!(tokens.first_use(&proof("a"), 1_000));
+        tokens.proofs.lock().unwrap().now.extend((1..1_000_000).map(digest));
+        assert!(!tokens.first_use(&proof("b"), 1_001));
+        assert_eq!(tokens.proofs.lock().unwrap().now.len(), 1_000_000);
+        tokens.proofs.lock().unwrap().now.remove(&digest(9));
+        assert!(tokens.first_use(&proof("b"), 1_001), "there was room for exactly one");
+        // A window later there is room again, and what was seen before it is still known.
+        assert!(!tokens.first_use(&proof("a"), 1_122));
+        assert!(tokens.first_use(&proof("c"), 1_122));
+    }
 
     #[test]
     fn a_proof_is_used_once_for_as_long_as_it_could_be_accepted() {

@@ -1,4 +1,5 @@
-//! What went wrong elsewhere: each row of the page names a test that tries it here, and the test exists.
+//! What went wrong elsewhere, and what goes wrong here: each row of these pages names a test that makes it happen, and
+//! the test exists.
 
 use std::collections::BTreeSet;
 
@@ -7,17 +8,29 @@ use super::lexer::{Token, mask, tokens};
 use super::tree::{File, Tree};
 
 const PAGE: &str = "docs/vulnerabilities.md";
-/// Tests that exist for this page alone.
+const ROAD: &str = "docs/road-under-fault.md";
+/// Tests that exist for the first page alone.
 const FOR_IT: &str = "crates/gateway/tests/it/others.rs";
 /// Below such a heading nothing is claimed, so nothing is shown.
 const NOT_CLAIMED: &str = "Not ";
 
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
-    let Some(page) = tree.file(PAGE) else {
-        return vec![Finding::new(PAGE, 0, "is missing")];
-    };
     let mut findings = Vec::new();
+    let named = rows(tree, PAGE, &mut findings);
+    rows(tree, ROAD, &mut findings);
+    let unnamed = tree.file(FOR_IT).map(|file| tests_of(&file.text)).unwrap_or_default();
+    let unnamed = unnamed.iter().filter(|test| !named.contains(test.as_str()));
+    findings.extend(unnamed.map(|test| Finding::new(FOR_IT, 0, format!("`{test}` is not in {PAGE}"))));
+    findings
+}
+
+/// The functions that a page names, once each of its rows was looked at.
+fn rows<'a>(tree: &'a Tree, path: &str, findings: &mut Vec<Finding>) -> BTreeSet<&'a str> {
     let mut named = BTreeSet::new();
+    let Some(page) = tree.file(path) else {
+        findings.push(Finding::new(path, 0, "is missing"));
+        return named;
+    };
     let mut claimed = true;
     for (line, text) in (1..).zip(page.text.lines()) {
         if let Some(heading) = text.strip_prefix("## ") {
@@ -27,16 +40,13 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
         let named_whole = |code: &&str| code.matches("::").count() == 2;
         let tests: Vec<&str> = text.split('`').skip(1).step_by(2).filter(named_whole).collect();
         if claimed && is_row(page, line, text) && tests.is_empty() {
-            findings.push(Finding::new(PAGE, line, "names no test"));
+            findings.push(Finding::new(path, line, "names no test"));
         }
         let gone = tests.iter().filter(|test| !exists(tree, test));
-        findings.extend(gone.map(|test| Finding::new(PAGE, line, format!("there is no test `{test}`"))));
+        findings.extend(gone.map(|test| Finding::new(path, line, format!("there is no test `{test}`"))));
         named.extend(tests.iter().filter_map(|test| test.rsplit("::").next()));
     }
-    let unnamed = tree.file(FOR_IT).map(|file| tests_of(&file.text)).unwrap_or_default();
-    let unnamed = unnamed.iter().filter(|test| !named.contains(test.as_str()));
-    findings.extend(unnamed.map(|test| Finding::new(FOR_IT, 0, format!("`{test}` is not in {PAGE}"))));
-    findings
+    named
 }
 
 /// A row of a table that is neither its head nor the line below that.
@@ -98,8 +108,12 @@ mod tests {
                         it_waits() {}\n#[cfg(test)]\nmod a { fn no_test() {} }\n";
 
     fn found(page: &str) -> Vec<String> {
-        let files = [(PAGE, page), ("crates/x/tests/it/calls.rs", CODE), (FOR_IT, "#[test]\nfn tried() {}\n")];
-        findings_of(check, &files)
+        both(page, "")
+    }
+
+    fn both(page: &str, road: &str) -> Vec<String> {
+        let tests = [("crates/x/tests/it/calls.rs", CODE), (FOR_IT, "#[test]\nfn tried() {}\n")];
+        findings_of(check, &[[(PAGE, page), (ROAD, road)], tests].concat())
     }
 
     #[test]
@@ -121,11 +135,16 @@ mod tests {
             assert_eq!(found(&format!("| c | `{gone}` |")), [expected]);
         }
         assert_eq!(found("| c | `x::it_holds` |").len(), 1);
+        let road = |row: &str| both("`gateway::others::tried`", &format!("| a |\n|---|\n{row}\n"));
+        assert_eq!(road("| `x::calls::it_holds` |"), [""; 0]);
+        assert_eq!(road("| c |"), ["docs/road-under-fault.md:3: names no test"]);
+        assert_eq!(road("| `x::calls::no` |"), ["docs/road-under-fault.md:3: there is no test `x::calls::no`"]);
     }
 
     #[test]
     fn a_missing_page_and_a_test_that_is_not_on_it_are_found() {
-        assert_eq!(findings_of(check, &[]), ["docs/vulnerabilities.md: is missing"]);
+        let missing = [PAGE, ROAD].map(|page| format!("{page}: is missing"));
+        assert_eq!(findings_of(check, &[]), missing);
         assert_eq!(found(""), [format!("{FOR_IT}: `tried` is not in docs/vulnerabilities.md")]);
     }
 }

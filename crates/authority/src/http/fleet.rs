@@ -77,3 +77,24 @@ pub(super) async fn feed(state: Shared, query: Query<After>) -> Response {
         Err(rejection) => refusal(&rejection),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Break: let whoever asks hold a connection for as long as he likes, or longer than an answer is waited for.
+    #[test]
+    fn a_poll_waits_no_longer_than_the_limit() {
+        let longest = Duration::from_secs(25);
+        assert!(longest < super::super::ANSWER_TIMEOUT);
+        for (asked, waits) in [
+            (None, longest),
+            (Some(0), Duration::ZERO),
+            (Some(25), longest),
+            (Some(26), longest),
+            (Some(u64::MAX), longest),
+        ] {
+            assert_eq!(After { after: None, wait: asked }.wait(), waits, "{asked:?}");
+        }
+    }
+}

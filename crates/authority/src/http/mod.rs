@@ -26,10 +26,9 @@ use tokio::task::JoinSet;
 
 use crate::authority::State;
 use crate::error::AuthorityError;
+use crate::form::FORM_BYTES_MAX;
 
-/// Largest request body, in bytes.
-const BODY_BYTES_MAX: usize = 64 * 1024;
-/// Connections that are served at once.
+/// Connections that are served at once; the next one waits until there is room.
 const CONNECTIONS_MAX: usize = 1_024;
 /// A request whose head is not there in this time is given up.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -80,7 +79,7 @@ fn router(state: &Arc<State>) -> Router {
         .route("/fleet/bundle", get(fleet::bundle))
         .route("/fleet/feed", get(fleet::feed))
         .route("/healthz", get(metadata::healthz))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .with_state(Arc::clone(state))
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::Form;
-use axum::extract::rejection::FormRejection;
+use axum::extract::RawForm;
+use axum::extract::rejection::RawFormRejection;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use remit_core::dpop::{self, PROOF_WINDOW_S};
@@ -17,12 +17,8 @@ use super::{Shared, blocking};
 use crate::assertion::{self, ASSERTION_TYPE};
 use crate::authority::State;
 use crate::error::AuthorityError;
+use crate::form::{Form, FormError};
 use crate::mint::{Minted, Refusal, Wanted};
-
-/// Most resources in one request.
-const RESOURCES_MAX: usize = 32;
-
-type Pairs = Vec<(String, String)>;
 
 /// An error of RFC 6749 section 5.2, RFC 8707, RFC 9396 or RFC 9449.
 #[derive(Debug)]
@@ -32,8 +28,8 @@ struct Refused {
     description: String,
 }
 
-pub(super) async fn token(state: Shared, headers: HeaderMap, form: Result<Form<Pairs>, FormRejection>) -> Response {
-    let Ok(Form(form)) = form else {
+pub(super) async fn token(state: Shared, headers: HeaderMap, form: Result<RawForm, RawFormRejection>) -> Response {
+    let Ok(RawForm(form)) = form else {
         return Refused::new("invalid_request", "not a form of allowed size").into_response();
     };
     let state = Arc::clone(&state);
@@ -45,8 +41,8 @@ pub(super) async fn token(state: Shared, headers: HeaderMap, form: Result<Form<P
     }
 }
 
-fn answer(state: &State, headers: &HeaderMap, form: &Pairs) -> Result<Minted, Refused> {
-    let form = Params::read(form)?;
+fn answer(state: &State, headers: &HeaderMap, body: &[u8]) -> Result<Minted, Refused> {
+    let form = Form::read(body)?;
     match form.one("grant_type") {
         Some("client_credentials") => {}
         Some(_) => return Err(Refused::new("unsupported_grant_type", "not supported")),
@@ -73,7 +69,7 @@ fn answer(state: &State, headers: &HeaderMap, form: &Pairs) -> Result<Minted, Re
 }
 
 /// The run that authenticates, and the thumbprint of its key.
-fn client(state: &State, form: &Params<'_>) -> Result<(RunId, String), Refused> {
+fn client(state: &State, form: &Form) -> Result<(RunId, String), Refused> {
     // One answer for all of it: which check failed helps nobody but a forger.
     let bad = || Refused {
         status: StatusCode::UNAUTHORIZED,
@@ -127,36 +123,6 @@ fn details(text: &str) -> Result<Vec<Detail>, Refused> {
     serde_json::from_str(text).map_err(|_| bad())
 }
 
-/// The parameters of a request, each once (RFC 6749 section 3.2) but `resource` (RFC 8707 section 2).
-struct Params<'a> {
-    pairs: &'a Pairs,
-    resources: Vec<String>,
-}
-
-impl<'a> Params<'a> {
-    fn read(pairs: &'a Pairs) -> Result<Self, Refused> {
-        let mut seen = std::collections::BTreeSet::new();
-        let mut resources = Vec::new();
-        for (name, value) in pairs {
-            if name == "resource" {
-                resources.push(value.clone());
-            } else if !seen.insert(name) {
-                return Err(Refused::new("invalid_request", "a parameter stands there twice"));
-            }
-        }
-        if resources.len() > RESOURCES_MAX {
-            return Err(Refused::new("invalid_target", "too many resources"));
-        }
-        Ok(Self { pairs, resources })
-    }
-
-    /// A parameter's value; one without a value counts as absent.
-    fn one(&self, name: &str) -> Option<&'a str> {
-        let found = self.pairs.iter().find(|(found, _)| found == name);
-        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
-    }
-}
-
 fn given(minted: &Minted) -> Response {
     let claims = &minted.claims;
     let kind = if claims.cnf.is_some() { "DPoP" } else { "Bearer" };
@@ -176,6 +142,16 @@ fn uncached() -> [(header::HeaderName, &'static str); 2] {
 impl Refused {
     fn new(error: &'static str, description: &str) -> Self {
         Self { status: StatusCode::BAD_REQUEST, error, description: description.to_owned() }
+    }
+}
+
+impl From<FormError> for Refused {
+    fn from(error: FormError) -> Self {
+        let code = match error {
+            FormError::Twice => "invalid_request",
+            FormError::Resources => "invalid_target",
+        };
+        Self::new(code, &error.to_string())
     }
 }
 

@@ -33,7 +33,7 @@ use crate::error::AuthorityError;
 use peer::Peer;
 use wire::{Answer, LINE_BYTES_MAX};
 
-/// Connections that one socket serves at once.
+/// Connections that one socket serves at once; the next one waits until there is room.
 const CONNECTIONS_MAX: usize = 64;
 /// Refused connections that are let finish their line, so that they hear why; more are closed at once.
 const REFUSED_MAX: usize = 64;
@@ -236,4 +236,75 @@ fn not_a_request(error: &serde_json::Error) -> AuthorityError {
         format!("not a request of this socket: {error}"),
         "use the `remit` of the same release as the authority",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream as Client;
+    use std::time::Instant;
+
+    /// A socket that answers `yes`, or refuses everybody with `no`.
+    fn socket(refuses: bool) -> (tempfile::TempDir, impl Fn(usize) -> Vec<Client>) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sock");
+        let refusal = move |_| refuses.then(|| b"no".to_vec());
+        serve(bind(&path).unwrap(), &path, refusal, |_, _| b"yes".to_vec()).unwrap();
+        (dir, move |count| (0..count).map(|_| Client::connect(&path).unwrap()).collect())
+    }
+
+    /// What is said on a connection within this time, up to the end of a line.
+    fn said(client: &mut Client, within: Duration) -> String {
+        client.set_read_timeout(Some(within)).unwrap();
+        let (mut said, mut byte) = (String::new(), [0]);
+        while !said.ends_with('\n') && client.read(&mut byte).is_ok_and(|read| read == 1) {
+            said.push(char::from(byte[0]));
+        }
+        said
+    }
+
+    /// Break: serve as many at once as come, or turn the next one away.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn beyond_so_many_connections_the_next_one_waits_for_room() {
+        let (_dir, connect) = socket(false);
+        let began = Instant::now();
+        let mut silent = connect(64);
+        let mut next = connect(1).remove(0);
+        next.write_all(b"x\n").unwrap();
+        let early = said(&mut next, Duration::from_millis(300));
+        // Whoever says nothing is given up in the end, on a slow machine while we look.
+        assert!(early.is_empty() || began.elapsed() >= LINE_TIMEOUT, "there is room for more");
+        silent.pop();
+        let answer = if early.is_empty() { said(&mut next, Duration::from_mins(1)) } else { early };
+        assert_eq!(answer, "yes\n");
+    }
+
+    /// How many of so many hear why they are refused, once one was closed without a word; nothing where none is, or
+    /// where the machine was too slow to tell it from one that is given up.
+    fn heard(count: usize) -> Option<usize> {
+        let (_dir, connect) = socket(true);
+        let began = Instant::now();
+        let mut all = connect(count);
+        let mut closed = 0;
+        while closed == 0 && began.elapsed() < LINE_TIMEOUT {
+            for client in &mut all {
+                client.set_nonblocking(true).unwrap();
+                closed += usize::from(client.read(&mut [0]).is_ok());
+                client.set_nonblocking(false).unwrap();
+            }
+        }
+        for client in &mut all {
+            // To one that is closed nothing can be said.
+            client.write_all(b"x\n").ok();
+        }
+        let heard = all.iter_mut().map(|client| usize::from(said(client, LINE_TIMEOUT) == "no\n")).sum();
+        (began.elapsed() < LINE_TIMEOUT).then_some(heard)
+    }
+
+    /// Break: keep as many that are refused as come, for as long as they say nothing.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn so_many_hear_why_they_are_refused_and_the_next_one_is_closed_at_once() {
+        assert_eq!((0..10).find_map(|_| heard(65)), Some(64));
+    }
 }

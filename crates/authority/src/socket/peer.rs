@@ -16,7 +16,7 @@
 //! the run's keeps such orphans below itself for as long as it lives; only the sandbox, which hides the socket, ends it.
 //! The kernel names the process that called `connect`: a connection that is handed to another keeps that name.
 
-use std::io::Read as _;
+use std::io::Read;
 
 use remit_core::claims::DELEGATION_DEPTH_MAX;
 use remit_core::id::RunId;
@@ -24,10 +24,11 @@ use tokio::net::UnixStream;
 
 use crate::change::{Process, Run};
 
-/// Deepest chain of parents that is followed, in processes.
+/// Deepest chain of parents that is followed, in processes; who is deeper is refused.
 const PARENTS_MAX: usize = 1_024;
 
-/// Most of an environment that is read, in bytes: as much as the kernel lets one process be started with.
+/// Longest environment that is read, in bytes: more than the kernel lets one process be started with. Who has made
+/// itself a longer one is refused.
 const ENVIRON_BYTES_MAX: u64 = 8 << 20;
 const RUN: &[u8] = b"REMIT_RUN=";
 
@@ -93,34 +94,53 @@ pub(crate) fn peer(stream: &UnixStream) -> Option<Peer> {
 
 /// Where a process belongs; nothing where its parents cannot all be read.
 pub(crate) fn place(pid: i32, runs: &[Run]) -> Option<Place> {
-    let mut next = pid;
+    placed(parents(pid, stat), runs)
+}
+
+fn placed(parents: impl Iterator<Item = Option<(i32, Process)>>, runs: &[Run]) -> Option<Place> {
     let mut marks = Vec::new();
-    for _ in 0..PARENTS_MAX {
-        let (parent, process) = stat(next)?;
+    for step in parents {
+        let (parent, process) = step?;
         let own = runs.iter().find(|run| run.process == Some(process));
         if own.is_none() {
-            marks.extend(marked(next));
+            marks.extend(marked(process.pid));
         }
         let first = match own {
             Some(run) => Place::Within(run.id.clone()),
             None if parent == 0 => Place::Outside,
-            None => {
-                next = parent;
-                continue;
-            }
+            None => continue,
         };
         return Some(marks.into_iter().rev().fold(first, |place, mark| place.marked(mark, runs)));
     }
     None
 }
 
+/// A process and those that it descends from, each with its parent: up to the first, to one that cannot be read, or as
+/// far as is followed at all.
+fn parents<S>(pid: i32, stat: S) -> impl Iterator<Item = Option<(i32, Process)>>
+where
+    S: Fn(i32) -> Option<(i32, Process)>,
+{
+    let mut next = Some(pid);
+    let step = move || {
+        let step = stat(next?);
+        next = step.map(|(parent, _)| parent).filter(|parent| *parent != 0);
+        Some(step)
+    };
+    std::iter::from_fn(step).take(PARENTS_MAX)
+}
+
 /// What a process was started with in `REMIT_RUN`. A run that is over still marks whoever it started. Nothing where the
 /// environment cannot be read: such a process is another user's, and no agent's.
 fn marked(pid: i32) -> Option<String> {
-    let file = std::fs::File::open(format!("/proc/{pid}/environ")).ok()?;
+    mark_in(std::fs::File::open(format!("/proc/{pid}/environ")).ok()?)
+}
+
+fn mark_in(environ: impl Read) -> Option<String> {
     let mut bytes = Vec::new();
-    file.take(ENVIRON_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-    mark(&bytes)
+    let read = environ.take(ENVIRON_BYTES_MAX + 1).read_to_end(&mut bytes).ok()?;
+    // The kernel starts nobody with so much: it is of the process's own making, and makes it nobody's.
+    if read as u64 > ENVIRON_BYTES_MAX { Some(String::new()) } else { mark(&bytes) }
 }
 
 fn mark(environ: &[u8]) -> Option<String> {
@@ -133,15 +153,9 @@ fn mark(environ: &[u8]) -> Option<String> {
 
 /// A process with its time of start, where it is `ancestor` or descends from it.
 pub(crate) fn descendant(pid: i32, ancestor: i32) -> Option<Process> {
-    let (_, process) = stat(pid)?;
-    let mut next = pid;
-    for _ in 0..PARENTS_MAX {
-        if next == ancestor {
-            return Some(process);
-        }
-        next = stat(next)?.0;
-    }
-    None
+    let mut line = parents(pid, stat).map_while(|step| step).map(|(_, process)| process);
+    let first = line.next()?;
+    (first.pid == ancestor || line.any(|process| process.pid == ancestor)).then_some(first)
 }
 
 /// Parent and time of start of a process (`proc(5)`: fields 4 and 22).
@@ -220,6 +234,39 @@ mod tests {
             let found = marks.iter().fold(first.clone(), |place, mark| place.marked((*mark).into(), &runs));
             assert_eq!(found, expected, "{first:?} {marks:?}");
         }
+    }
+
+    /// Break: follow parents for as long as there are any, or take who is too deep for one from outside.
+    #[test]
+    fn a_process_below_more_parents_than_are_followed_is_refused() {
+        // Beyond any that there are: nothing is known of them but what is said here.
+        let (first, last) = (1 << 30, |depth: usize| (1 << 30) + i32::try_from(depth).unwrap() - 1);
+        let below = |pid: i32| Some((if pid == first { 0 } else { pid - 1 }, Process { pid, started: 1 }));
+        assert_eq!(placed(parents(last(1_024), below), &[]), Some(Place::Outside));
+        assert_eq!(placed(parents(last(1_025), below), &[]), None);
+        let seen = std::cell::Cell::new(0);
+        let endless = |pid| {
+            seen.set(seen.get() + 1);
+            Some((pid, Process { pid, started: 1 }))
+        };
+        assert_eq!(placed(parents(first, endless), &[]), None);
+        assert_eq!(seen.get(), 1_024);
+    }
+
+    /// Break: read what a process has put there for as long as it goes on, or take the rest for no mark.
+    #[test]
+    fn an_environment_that_nobody_was_started_with_is_nobodys() {
+        let limit = 8 << 20;
+        let environ =
+            |bytes: usize| b"REMIT_RUN=r-1\0B=".iter().copied().chain(std::iter::repeat(b'x')).take(bytes).collect();
+        let mark = |environ: Vec<u8>| mark_in(environ.as_slice());
+        assert_eq!(mark(environ(limit)).as_deref(), Some("r-1"));
+        let longer = mark(environ(limit + 1)).unwrap();
+        let place = Place::Outside.marked(longer, &[run("r-1", None)]);
+        assert!(place != Place::Outside && !place.may_ask(&"r-1".parse().unwrap()), "{place:?}");
+        let mut endless = std::io::repeat(b'x').take(16 << 20);
+        mark_in(&mut endless).unwrap();
+        assert_eq!(endless.limit(), (8 << 20) - 1, "what is beyond the limit was read");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Whatever is sent to the authority has an end, by HTTP and by its sockets.
 
 use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use remit_authority::socket::client::ClientError;
 use remit_authority::socket::wire::{AdminAsk, Requested, ServerShown, Status};
 use remit_core::id::ServerName;
 use remit_core::registry::Upstream;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::Value;
 
 #[track_caller]
@@ -200,11 +202,56 @@ async fn a_line_of_a_socket_has_its_limit() {
 async fn silent_connections_make_room_after_a_while() {
     let world = World::start().await;
     let path = world.path("admin.sock");
-    let silent: Vec<_> = (0..64).map(|_| UnixStream::connect(&path).unwrap()).collect();
     let began = Instant::now();
+    let silent: Vec<_> = (0..64).map(|_| UnixStream::connect(&path).unwrap()).collect();
     let _status: Status = world.admin(AdminAsk::Status {}).await.unwrap();
-    assert!(began.elapsed() > Duration::from_millis(500), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_secs(2),
+        "{:?}: the first of them is given up no sooner",
+        began.elapsed()
+    );
     drop(silent);
+}
+
+/// Whether there is an answer on a connection within this time.
+fn answered(socket: &mut TcpStream, within: Duration) -> bool {
+    socket.set_read_timeout(Some(within)).unwrap();
+    let mut answer = [0; 12];
+    let read = socket.read_exact(&mut answer);
+    assert!(read.is_err() || answer == *b"HTTP/1.1 200");
+    read.is_ok()
+}
+
+/// Break: serve as many connections at once as somebody opens, or turn the next one away.
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_so_many_connections_the_next_one_waits_for_room() {
+    const CONNECTIONS: usize = 1_024;
+    /// A connection on which no request comes is given up then.
+    const HEAD: Duration = Duration::from_secs(10);
+    // Both ends are of this process.
+    let mut files = getrlimit(Resource::Nofile);
+    files.current = files.maximum;
+    setrlimit(Resource::Nofile, files).unwrap();
+    let world = World::start().await;
+    let address = world.address;
+    let trial = move || {
+        let began = Instant::now();
+        let silent: Vec<_> = (1..CONNECTIONS).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let ask = || {
+            let mut socket = TcpStream::connect(address).unwrap();
+            socket.write_all(b"GET /jwks HTTP/1.1\r\nhost: as.example\r\n\r\n").unwrap();
+            socket
+        };
+        let (mut last, deadline) = (ask(), Duration::from_mins(1));
+        assert!(answered(&mut last, deadline), "there is room for it");
+        let mut next = ask();
+        let early = answered(&mut next, Duration::from_millis(500));
+        assert!(!early || began.elapsed() >= HEAD, "there is room for more");
+        drop(last);
+        assert!(early || answered(&mut next, deadline), "there is room again");
+        drop(silent);
+    };
+    tokio::task::spawn_blocking(trial).await.unwrap();
 }
 
 /// Break: wait for ever for the rest of a request's head.

@@ -9,7 +9,7 @@ use remit_core::claims::Claims;
 use remit_core::id::TrustDomain;
 use remit_core::jws::Unverified;
 use remit_core::policy;
-use remit_core::rejection::Code;
+use remit_core::rejection::{Code, Rejection};
 use remit_core::revoked::{Kind, Revocation, Revoked};
 use serde_json::Value;
 
@@ -205,6 +205,29 @@ async fn a_bundle_that_does_not_compile_is_refused_and_the_last_good_one_stays()
     world.admin::<Issued>(AdminAsk::Reload {}).await.unwrap();
     let status: Status = world.admin(AdminAsk::Status {}).await.unwrap();
     assert_eq!(status.bundle_error, None);
+}
+
+/// Break: refuse to start, so that nobody can be asked why, or offer what was issued before as if it were good.
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_that_do_not_compile_at_start_are_named_and_nothing_is_offered_until_they_are_mended() {
+    let mut world = World::start().await;
+    let good = bundle(&world).await;
+    let bad = world.path("policies/floor/bad.cedar");
+    super::common::put(&bad, "permit(principal");
+    world.restart().await;
+    let (status, headers, text) = world.get("/fleet/bundle").await;
+    let refused: Rejection = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, headers["retry-after"].to_str().unwrap(), refused.code), (503, "1", Code::PolicyStale));
+    assert!(refused.message.contains("`floor/bad` does not parse"), "{refused:?}");
+    assert!(refused.help.contains("remit admin reload"), "{refused:?}");
+    assert_eq!(world.get("/healthz").await.0, 503);
+    let status: Status = world.admin(AdminAsk::Status {}).await.unwrap();
+    assert!(status.bundle.is_none() && status.bundle_error.is_some_and(|error| error.contains("floor/bad")));
+    assert_eq!(page(&world, 0).await.seq, 0, "what is taken back can be heard of all the same");
+    std::fs::remove_file(bad).unwrap();
+    world.admin::<Issued>(AdminAsk::Reload {}).await.unwrap();
+    let mended = bundle(&world).await;
+    assert_eq!((mended.version, mended.digest, world.get("/healthz").await.0), (good.version, good.digest, 200));
 }
 
 #[tokio::test(flavor = "multi_thread")]

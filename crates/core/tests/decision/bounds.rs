@@ -29,6 +29,17 @@ fn check(max: usize, holds: impl Fn(usize) -> bool) {
     assert!(!holds(max + 1), "{max} and one");
 }
 
+/// Break: raise a limit, and tell nobody who reckons with it.
+#[test]
+fn each_limit_has_its_number() {
+    let bytes = [CALL_BYTES_MAX, ARGS_BYTES_MAX, MANIFEST_BYTES_MAX, JWS_BYTES_MAX, URI_BYTES_MAX, TEXT_BYTES_MAX];
+    assert_eq!(bytes, [4 << 20, 1 << 20, 256 << 10, 16 << 10, 2_048, 1_024]);
+    assert_eq!([ID_BYTES_MAX, PROOF_JTI_BYTES_MAX, CLEAR_TEXT_BYTES_MAX], [128; 3]);
+    assert_eq!([GRANT_TOOLS_MAX, CONSTRAINT_WIDTH_MAX, NEEDS_MAX], [256; 3]);
+    assert_eq!([DEPTH_MAX, MEMBERS_MAX, WATCHED_MAX, CONSTRAINT_DEPTH_MAX, FEED_PAGE_MAX], [32, 1_024, 64, 4, 1_000]);
+    assert_eq!((DELEGATION_DEPTH_MAX, GRANT_SECONDS_MAX), (8, 86_400));
+}
+
 /// Break: take a message, or the part of it that is judged, of any length.
 #[test]
 fn a_call_and_its_arguments() {

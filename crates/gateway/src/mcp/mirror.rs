@@ -9,8 +9,6 @@ use super::headers::decoded;
 use super::revision::Era;
 
 const PARAM: &str = "Mcp-Param-*";
-/// Deepest nesting of an annotated property, in levels.
-const PATH_LEVELS_MAX: usize = 16;
 
 /// An argument that is repeated in a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,10 +81,8 @@ fn integer(text: &str) -> Option<i64> {
     plain.then(|| whole.parse().ok()).flatten()
 }
 
+/// Goes no deeper than JSON may be, because the schema was parsed.
 fn walk(schema: &Value<'_>, path: &mut Vec<String>, found: &mut Vec<Mirror>) -> Result<(), McpError> {
-    if path.len() > PATH_LEVELS_MAX {
-        return Ok(());
-    }
     let Some(Value::Object(properties)) = schema.get("properties") else {
         return Ok(());
     };
@@ -163,6 +159,18 @@ mod tests {
         assert!(!checked(&[region], r#"{"region":null}"#));
         assert!(!checked(&[("Mcp-Param-Count", "42")], r#"{"where":{"n":42.5}}"#));
         assert!(!checked(&[("Mcp-Param-Region", "=?base64?!?=")], r#"{"region":"x"}"#));
+    }
+
+    /// Break: parse a schema that is as deep as its author likes.
+    #[test]
+    fn a_schema_is_no_deeper_than_json_may_be() {
+        let nested = |levels: usize| {
+            let argument = r#"{"type":"string","x-mcp-header":"A"}"#.to_owned();
+            (0..levels).fold(argument, |inner, _| format!(r#"{{"properties":{{"a":{inner}}}}}"#))
+        };
+        assert_eq!(of(&nested(15)).unwrap()[0].path.len(), 15);
+        assert!(of(&nested(16)).is_err());
+        assert!(of(&nested(100)).is_err());
     }
 
     #[test]

@@ -217,3 +217,43 @@ fn client_name(raw: &RawValue) -> Option<Cow<'_, str>> {
     let (_, name) = members(raw).ok()?.into_iter().find(|(name, _)| name == "name")?;
     text(name, META_TEXT_BYTES_MAX, "").ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How long a text is that was read out of these parameters, which have it in the place of `TEXT`.
+    fn read(
+        params: &str,
+        bytes: usize,
+        find: fn(Params<'_>) -> Option<Cow<'_, str>>,
+    ) -> Result<Option<usize>, McpError> {
+        let params = params.replace("TEXT", &"x".repeat(bytes));
+        let raw: &RawValue = serde_json::from_str(&params).unwrap();
+        Ok(find(Params::read("initialize", Some(raw), true)?).map(|text| text.len()))
+    }
+
+    /// Break: keep a text of any length, which goes into the log and into memory, because nobody decides by it.
+    #[test]
+    fn texts_beside_the_call_are_short() {
+        const VERSION: &str = r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"TEXT"}}"#;
+        const CLIENT: &str = r#"{"_meta":{"io.modelcontextprotocol/clientInfo":{"name":"TEXT"}}}"#;
+        // By a version it is decided how the message is read, so it is not left away but refused.
+        type Find = fn(Params<'_>) -> Option<Cow<'_, str>>;
+        let refused: [(&str, Find); 2] =
+            [(r#"{"protocolVersion":"TEXT"}"#, |p| p.protocol_version), (VERSION, |p| p.meta.protocol_version)];
+        let left_away: [(&str, Find); 3] = [
+            (CLIENT, |p| p.meta.client_name),
+            (r#"{"_meta":{"traceparent":"TEXT"}}"#, |p| p.meta.traceparent),
+            (r#"{"_meta":{"claudecode/toolUseId":"TEXT"}}"#, |p| p.meta.tool_use_id),
+        ];
+        for (params, find) in refused {
+            assert_eq!(read(params, 512, find).unwrap(), Some(512), "{params}");
+            assert!(matches!(read(params, 513, find), Err(McpError::Params(_))), "{params}");
+        }
+        for (params, find) in left_away {
+            assert_eq!(read(params, 512, find).unwrap(), Some(512), "{params}");
+            assert_eq!(read(params, 513, find).unwrap(), None, "{params}");
+        }
+    }
+}

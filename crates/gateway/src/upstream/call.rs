@@ -80,7 +80,7 @@ impl Child {
             }
         }
         let original = Original::of(request);
-        let caller = Caller { scope: scope.to_owned(), id: Some(request.id.key()), granted: outgoing.granted.clone() };
+        let caller = Caller { scope: scope.to_owned(), id: Some(request.id.key()) };
         let waiting = self.routes().enter(caller, original, outgoing.standing)?;
         let number = waiting.number;
         let call = Call::new(Arc::clone(self), waiting, outgoing.standing);

@@ -191,13 +191,11 @@ impl Child {
         }
     }
 
-    /// Puts a question on the way to the caller whose call the child is at work on; where more than one could be meant,
-    /// it is nobody's.
+    /// Puts a question on the way to the caller whose call the child is at work on, where it is decided and recorded like
+    /// one that came over HTTP, whatever was granted. Where more than one could be meant, it is nobody's.
     fn asked(&self, method: &str, text: &str) -> bool {
-        let Some(feature) = Feature::used_by(method) else { return false };
-        let routes = self.routes();
-        let granted = routes.of_one_caller().filter(|pending| pending.caller.granted.contains(&feature));
-        granted.is_some_and(|pending| pending.note(text.to_owned()))
+        let asks = Feature::used_by(method).is_some();
+        asks && self.routes().of_one_caller().is_some_and(|pending| pending.note(text.to_owned()))
     }
 
     fn notified(&self, text: &str, notification: &Notification<'_>) {

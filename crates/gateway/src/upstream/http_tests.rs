@@ -16,6 +16,8 @@ use super::http::HttpUpstreams;
 use super::*;
 use crate::sse::FrameKind;
 
+mod bounds;
+
 const BODY: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}"#;
 const ANSWER: &str = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
 
@@ -100,7 +102,6 @@ fn outgoing(standing: bool) -> Outgoing {
         method: Method::POST,
         standing,
         reviewed: BTreeSet::new(),
-        granted: BTreeSet::new(),
     }
 }
 

@@ -59,8 +59,6 @@ pub struct Outgoing {
     pub standing: bool,
     /// Features of a client that the server was reviewed to use: what the gateway declares in a handshake of its own.
     pub reviewed: BTreeSet<Feature>,
-    /// Those that it may use of the run that calls.
-    pub granted: BTreeSet<Feature>,
 }
 
 impl fmt::Debug for Outgoing {

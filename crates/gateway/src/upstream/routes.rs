@@ -1,8 +1,7 @@
 //! Who waits for what a child says: each number that was given out, and the one request behind it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use remit_core::feature::Feature;
 use tokio::sync::{mpsc, oneshot};
 
 use super::UpstreamError;
@@ -29,8 +28,6 @@ pub(super) struct Caller {
     /// Tells callers apart that share the child.
     pub(super) scope: String,
     pub(super) id: Option<IdKey>,
-    /// Features of its client that the server may use.
-    pub(super) granted: BTreeSet<Feature>,
 }
 
 /// One request in flight.
@@ -123,5 +120,41 @@ impl Routes {
     pub(super) fn close(&mut self) {
         self.closed = true;
         self.pending.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enter(routes: &mut Routes) -> Result<Waiting, UpstreamError> {
+        let caller = Caller { scope: "run".into(), id: Some(IdKey::number(1)) };
+        routes.enter(caller, Original { id: "1".into(), token: None }, false)
+    }
+
+    /// Break: keep as many requests as are sent to a child that answers none.
+    #[test]
+    fn a_child_that_answers_nothing_is_asked_no_more() {
+        let mut routes = Routes::default();
+        let asked: Vec<_> = (0..300).map_while(|_| enter(&mut routes).ok()).collect();
+        assert_eq!((asked.len(), routes.pending.len()), (256, 256));
+        assert_eq!(enter(&mut routes).map(|_| ()).unwrap_err(), UpstreamError::Busy);
+        routes.remove(asked[9].number).unwrap();
+        assert!(enter(&mut routes).is_ok(), "what has ended makes room");
+        assert_eq!(routes.pending.len(), 256);
+    }
+
+    /// Break: keep all that is said to somebody who does not read; or lose the answer with it.
+    #[test]
+    fn what_nobody_reads_is_dropped_and_the_answer_is_not() {
+        let mut routes = Routes::default();
+        let mut waiting = enter(&mut routes).unwrap();
+        let pending = routes.remove(waiting.number).unwrap();
+        let taken = (0..100).filter(|n| pending.note(n.to_string())).count();
+        assert_eq!((taken, waiting.notes.len()), (64, 64));
+        pending.answer(Answer::Message("42".into()));
+        let read: Vec<String> = std::iter::from_fn(|| waiting.notes.try_recv().ok()).collect();
+        assert_eq!(read, (0..64).map(|n| n.to_string()).collect::<Vec<_>>(), "the newest are dropped");
+        assert!(matches!(waiting.answer.try_recv(), Ok(Answer::Message(answer)) if answer == "42"));
     }
 }

@@ -200,3 +200,47 @@ impl Drop for Children {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    fn children() -> Children {
+        let around = Surroundings { path: String::new(), scratch: "nowhere".into() };
+        let limits = ChildLimits { backoff: 10 * S, ..ChildLimits::default() };
+        Children::new(around, Deadlines::default(), limits)
+    }
+
+    /// A program that did not start, so long ago.
+    fn failed(failures: u32, ago: Duration) -> Slot {
+        let program = Program { command: "none".into(), args: vec![], vars: vec![] };
+        Slot { program, child: None, started: Instant::now().checked_sub(ago).unwrap(), failures }
+    }
+
+    /// Break: wait as long after the tenth failure as after the first, or let it grow until nobody waits for its end.
+    #[tokio::test]
+    async fn each_failure_doubles_the_wait_up_to_an_end() {
+        let children = children();
+        for (before, wait) in [(0, 10), (1, 20), (2, 30), (9, 30), (31, 30), (100, 30), (u32::MAX, 30)] {
+            let again = |ago| children.may_start_again(&failed(before, ago * S));
+            assert_eq!(again(wait - 5), Err(UpstreamError::Busy), "{before}");
+            assert_eq!(again(wait), Ok(before.saturating_add(1)), "{before}");
+        }
+    }
+
+    /// Break: remember every program that ever failed.
+    #[tokio::test]
+    async fn what_failed_long_ago_is_forgotten() {
+        let children = children();
+        let mut slots: HashMap<_, _> = (0..1_000)
+            .map(|n: u32| {
+                let key = ChildKey { server: "s".into(), owner: "o".into(), root: n.to_string() };
+                (key, failed(0, if n < 990 { 61 * S } else { 30 * S }))
+            })
+            .collect();
+        children.make_room(&mut slots).unwrap();
+        assert_eq!(slots.len(), 10);
+    }
+}

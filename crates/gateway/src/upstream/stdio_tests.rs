@@ -14,6 +14,7 @@ use super::process::{Program, Surroundings};
 use super::stdio::{ChildKey, ChildLimits, Children, one_line};
 use super::*;
 
+mod bounds;
 mod calls;
 mod lives;
 
@@ -45,7 +46,10 @@ def call(m):
     if name == "ask":
         for method in ["ping", "sampling/createMessage", "elicitation/create", "roots/list"]:
             say({"jsonrpc": "2.0", "id": "q-" + method, "method": method, "params": {}})
-        time.sleep(0.3); text = [h for h in heard if str(h.get("id", "")).startswith("q-")]
+        while len(text) < 4: text = [h for h in heard if str(h.get("id", "")).startswith("q-")]
+    if name == "stderr": sys.stderr.write("e" * args["bytes"] + "\n"); sys.stderr.flush()
+    if name == "notices":
+        for n in range(args["n"]): say({"jsonrpc": "2.0", "method": "notifications/message", "params": {"data": n}})
     if name == "notice":
         say({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"})
         say({"jsonrpc": "2.0", "method": "notifications/elicitation/complete", "params": {"elicitationId": "x"}})
@@ -117,7 +121,17 @@ fn post(message: &Value) -> Outgoing {
         method: Method::POST,
         standing: message["method"] == "subscriptions/listen",
         reviewed: BTreeSet::new(),
-        granted: BTreeSet::new(),
+    }
+}
+
+/// What opens a standing stream.
+fn get() -> Outgoing {
+    Outgoing {
+        body: Bytes::new(),
+        headers: HeaderMap::new(),
+        method: Method::GET,
+        standing: true,
+        reviewed: BTreeSet::new(),
     }
 }
 

@@ -13,8 +13,14 @@ use remit_core::rejection::Code;
 use remit_gateway::body::{BODY_TIME_MAX, Unread, read};
 use remit_gateway::fetch::{Authority, FetchError};
 use remit_gateway::mcp::{MESSAGE_BYTES_MAX, McpError};
-use remit_gateway::places::{BODIES_BYTES_PER_ROOT_MAX, Places};
+use remit_gateway::pins::LIST_PAGES_MAX;
+use remit_gateway::places::{
+    BODIES_BYTES_MAX, BODIES_BYTES_PER_ROOT_MAX, CALLS_PER_ROOT_MAX, Places, STREAMS_PER_ROOT_MAX,
+};
+use remit_gateway::questions::QUESTIONS_PER_ROOT_MAX;
 use remit_gateway::runs::{ROOTS_MAX, Runs};
+use remit_gateway::sse::FRAME_BYTES_MAX;
+use remit_gateway::upstream::REPLY_BYTES_MAX;
 use remit_gateway::upstream::stdio::{CHILDREN_MAX, ChildLimits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -25,6 +31,16 @@ use crate::stub::{self, Stub};
 use crate::world::{Setup, World, http_server};
 
 const MIB: usize = 1 << 20;
+
+/// Break: raise a limit, so that everything else here, which counts in limits, holds as before.
+#[test]
+fn the_limits_are_what_is_said_of_them() {
+    assert_eq!((MESSAGE_BYTES_MAX, BODIES_BYTES_PER_ROOT_MAX, BODIES_BYTES_MAX), (4 * MIB, 32 * MIB, 256 * MIB));
+    assert_eq!((FRAME_BYTES_MAX, REPLY_BYTES_MAX), (8 * MIB, 8 * MIB));
+    assert_eq!((CALLS_PER_ROOT_MAX, STREAMS_PER_ROOT_MAX, QUESTIONS_PER_ROOT_MAX), (128, 16, 16));
+    assert_eq!((ROOTS_MAX, CHILDREN_MAX, LIST_PAGES_MAX), (100_000, 256, 16));
+    assert_eq!(BODY_TIME_MAX, Duration::from_secs(10));
+}
 
 /// A body of so many pieces of a MiB, and how many of them were asked for.
 fn pieces(count: usize) -> (Body, Arc<AtomicUsize>) {
@@ -151,6 +167,8 @@ async fn what_a_message_names_is_short() {
     let run = world.run("r1", r#"{"read_ticket":{}}"#);
     let uri = format!(r#"{{"uri":"file:///{}"}}"#, "x".repeat(2_048));
     refused(&world, &run, "URI", run.modern("tickets", "resources/read", &uri), 400, -32602).await;
+    let subscribe = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{uri}}}"#);
+    refused(&world, &run, "URI of a method", run.legacy("tickets", None, &subscribe), 400, -32602).await;
     let method = |bytes: usize| {
         let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{}"}}"#, "m".repeat(bytes));
         run.legacy("tickets", None, &body)
@@ -238,7 +256,7 @@ async fn a_list_without_an_end_is_none() {
     .await;
     let (world, run) = raw(&stub).await;
     assert_eq!(code_of(&run.send(echo(&run, "{}")).await.json().await), "upstream_invalid", "{}", world.story());
-    assert_eq!(stub.of("tools/list").len(), remit_gateway::pins::LIST_PAGES_MAX);
+    assert_eq!(stub.of("tools/list").len(), LIST_PAGES_MAX);
     assert!(stub.of("tools/call").is_empty());
 }
 

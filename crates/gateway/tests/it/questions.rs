@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, mpsc};
 use crate::client::{Ask, Reply, Run, code_of};
 use crate::stdio::{PYTHON, child_of};
 use crate::stub::{self, Heard, Stub};
-use crate::world::{Setup, World, http_server, server};
+use crate::world::{AGENT, Setup, World, agent, http_server, server};
 
 const TOOLS: &str =
     r#"[{"name":"ask","inputSchema":{"type":"object"}},{"name":"other","inputSchema":{"type":"object"}}]"#;
@@ -332,10 +332,11 @@ import json, sys, threading
 heard, declared = {}, {}
 def say(message): sys.stdout.write(json.dumps(message) + "\n"); sys.stdout.flush()
 def call(m):
-    key = str(m["id"])
-    heard[key] = threading.Event()
-    say({"jsonrpc": "2.0", "id": "q" + key, "method": "elicitation/create", "params": {"message": "which?"}})
-    heard[key].wait()
+    for n in range(m["params"]["arguments"].get("n", 1)):
+        key = "%s-%d" % (m["id"], n)
+        heard[key] = threading.Event()
+        say({"jsonrpc": "2.0", "id": "q" + key, "method": "elicitation/create", "params": {"message": "which?"}})
+        heard[key].wait()
     say({"jsonrpc": "2.0", "id": m["id"], "result": {"content": [], "declared": declared, "answer": heard["a" + key]}})
 for line in sys.stdin:
     m = json.loads(line)
@@ -349,13 +350,57 @@ for line in sys.stdin:
         heard["a" + key] = m; heard[key].set()
 "#;
 
-/// Break: declare to a child what it was not reviewed to use; or put a question to the wrong one of two callers.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_childs_question_reaches_the_one_caller_that_it_can_be_for() {
+async fn child_world() -> World {
     let args = ["-u", "-c", CHILD, TOOLS].map(str::to_owned).into();
     let mut child = server("raw", Upstream::Stdio { command: PYTHON.clone(), args }, TOOLS);
     child.features = [Feature::Elicitation].into();
-    let world = World::with(Setup { servers: vec![child], ..Setup::default() }).await;
+    let mut limited = agent(AGENT);
+    limited.calls_per_minute_max = 5;
+    World::with(Setup { servers: vec![child], agent: limited, ..Setup::default() }).await
+}
+
+/// What the log says of the questions that a server asked: the verdict on each, why, and whose it was.
+fn questions_of(world: &World) -> Vec<[String; 4]> {
+    let asked = world.of(Kind::Method).into_iter();
+    let asked = asked.filter(|e| e.node.text(&["api", "operation"]) == Some("elicitation/create"));
+    let parts = ["decision/verdict", "decision/code", "labels_after/trust", "run"];
+    asked.map(|e| parts.map(|part| e.text(part).to_owned())).collect()
+}
+
+/// Break: answer a child's question with no before anybody recorded that it was asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_childs_refused_question_is_recorded_like_one_over_http() {
+    let stub = asking().await;
+    let mut found = Vec::new();
+    for world in [world_of(&stub, vec![]).await, child_world().await] {
+        let run = world.run_at("raw", "r1", PLAIN);
+        let answer = run.send(call(&run)).await.json().await;
+        assert_eq!(code_of(&answer), "ok", "{answer}\n{}", world.story());
+        found.push(questions_of(&world));
+        assert_ne!(world.last(Kind::CallOutcome).text("labels_after/trust"), "untrusted", "{}", world.story());
+    }
+    assert_eq!(found[0], found[1]);
+    assert_eq!((found[1].len(), found[1][0][0].as_str(), found[1][0][3].as_str()), (1, "forbid", "r1"), "{found:?}");
+}
+
+/// Break: let a child that asks and asks fill the log, or leave it without an answer beyond its run's rate.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_does_not_stop_asking_does_not_fill_the_log() {
+    let world = child_world().await;
+    let run = world.run_at("raw", "r1", PLAIN);
+    let many = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"ask","arguments":{"n":60}}}"#;
+    let answer = run.send(run.legacy("raw", None, many)).await.json().await;
+    assert_eq!(answer["result"]["answer"]["error"]["code"], -32601, "{answer}");
+    let own = remit_core::method::METHODS_PER_MINUTE_MIN + u64::from(remit_gateway::strangers::OWN_ENTRIES_PER_MINUTE);
+    let entries = questions_of(&world).len() as u64;
+    // A slow machine may need more than one minute for it, and each minute has its share.
+    assert!((own..2 * own).contains(&entries), "{entries}\n{}", world.story());
+}
+
+/// Break: declare to a child what it was not reviewed to use; or put a question to the wrong one of two callers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_childs_question_reaches_the_one_caller_that_it_can_be_for() {
+    let world = child_world().await;
     let run = world.run_at("raw", "r1", GRANTED);
     let initialize = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25",
         "capabilities":{"elicitation":{},"sampling":{}},"clientInfo":{"name":"t","version":"0"}}}"#;

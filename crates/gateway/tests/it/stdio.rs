@@ -189,7 +189,7 @@ async fn a_childs_questions_are_answered_by_the_gateway() {
     let run = world.run_at("proc", "r1", GRANT);
     let text = run.send(call(&run, "ask", "{}")).await.text().await;
     assert!(!text.contains("upstream-words"), "{text}");
-    let answer: Value = serde_json::from_str(&text).unwrap();
+    let answer: Value = serde_json::from_str(text.trim().trim_start_matches("event: message\ndata: ")).unwrap();
     let answers = answer["result"]["is"].as_array().unwrap();
     assert_eq!(answers.iter().map(|m| m["error"]["code"].as_i64()).collect::<Vec<_>>(), [Some(-32601); 3], "{answer}");
 }
