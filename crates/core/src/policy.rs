@@ -143,6 +143,17 @@ fn unique<K: std::hash::Hash + Eq + std::fmt::Debug, V>(
     Ok(map)
 }
 
+/// Has Cedar build its parsers, for which the first bundle would wait some tens of milliseconds: for a thread that has
+/// nothing else to do.
+pub fn warm_up() {
+    let text = "@gate(\"dual\") forbid (principal is Agent, action == Action::\"CallTool\", resource); ".repeat(2);
+    let file = PolicyFile { name: String::new(), text };
+    let mut parsed = Vec::new();
+    if read_file(&file, "", None, &mut parsed).is_ok() {
+        drop(Index::build(&parsed));
+    }
+}
+
 fn parse(versioned: &Versioned) -> Result<Vec<Parsed>, PolicyError> {
     let mut parsed = Vec::new();
     let bundle = &versioned.bundle;
