@@ -12,6 +12,9 @@ use crate::{
     wal::Header,
 };
 
+/// Length of the segment that is made while a log is being opened.
+const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
+
 /// File name of a segment.
 pub(crate) fn segment_name(number: u64) -> String {
     format!("{number:016x}")
@@ -112,6 +115,11 @@ impl<D: Disk> Store<D> {
             }
         }
         self.disk.sync_dir(&wal).map_err(at(&wal))
+    }
+
+    /// The spare that a log begins with: quick to make, and one of full length is made beside the first entries.
+    pub(crate) fn first_spare(&self) -> Result<Spare<D>, ReadError> {
+        self.make_spare(self.segment_bytes.min(FIRST_SEGMENT_BYTES), true)
     }
 
     fn make_spare(&self, bytes: u64, zeroed: bool) -> Result<Spare<D>, ReadError> {

@@ -13,7 +13,7 @@ use crate::{
     entry::Hashed,
     error::{ReadError, at},
     note::Signer,
-    store::{Head, Place, Segment, Store},
+    store::{Head, Place, Segment, Spare, Store},
     tree::Frontier,
     wal::{HEADER_BYTES, Header, Payload, entry_bytes, frame_bytes, push_frame},
 };
@@ -82,7 +82,8 @@ impl<D: Disk> Writer<D> {
 
     /// Makes the first segment ready, so that the first entry need not wait for it.
     pub(crate) fn prepare(&mut self) -> Result<(), WriteError> {
-        self.segment_for(0, false).map(|_| ())
+        let spare = self.store.first_spare().map_err(|error| self.refuse(error))?;
+        self.begin(spare).map(drop)
     }
 
     fn sign(&mut self, group: &[Hashed]) -> String {
@@ -125,6 +126,10 @@ impl<D: Disk> Writer<D> {
             return Ok(Arc::clone(segment));
         }
         let spare = self.store.take_spare(HEADER_BYTES as u64 + bytes, reserved).map_err(|error| self.refuse(error))?;
+        self.begin(spare)
+    }
+
+    fn begin(&mut self, spare: Spare<D>) -> Result<Arc<Segment<D>>, WriteError> {
         let mut salt = [0; 16];
         rand::fill(&mut salt).map_err(|_| WriteError::Ended)?;
         let header = Header {

@@ -151,7 +151,10 @@ async fn serve(
             return Err(error);
         }
     };
-    ready(&running.urls.gateway).await;
+    tokio::select! {
+        () = ready(&running.urls.gateway) => {}
+        () = stop.wait() => {}
+    }
     running.pin = pin;
     let said = say(&running, &context);
     if said.is_ok() {

@@ -36,5 +36,6 @@ pub mod target;
 
 mod evaluate;
 mod index;
+mod merge;
 mod reads;
 mod schema;

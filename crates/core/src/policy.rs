@@ -2,7 +2,7 @@
 //!
 //! Whatever might fail later fails here: a bundle that does not compile is never decided by.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::str::FromStr as _;
 use std::sync::Arc;
 
@@ -15,8 +15,7 @@ use crate::arguments::Declared;
 use crate::bundle::{PolicyFile, Versioned};
 use crate::gate::Gate;
 use crate::id::{AgentId, ServerName, Team, ToolName, TrustDomain};
-use crate::index::Index;
-use crate::reads::Reads;
+use crate::index::{Index, Parsed};
 use crate::registry::{Agent, REGISTRY_ITEMS_MAX, Server, Tool};
 
 /// Why a bundle cannot be decided by.
@@ -65,23 +64,14 @@ pub struct Exposed {
     pub declared: Declared,
 }
 
-/// A policy, with what is derived from its text.
-#[derive(Debug, Clone)]
-pub(crate) struct Rule {
-    pub(crate) policy: Policy,
-    pub(crate) gate: Option<Gate>,
-    pub(crate) reads: Reads,
-}
-
 /// A bundle by which calls are decided.
 pub struct Compiled {
     /// What was compiled.
     pub versioned: Versioned,
     /// The domain whose agents it speaks of.
     pub trust_domain: TrustDomain,
-    pub(crate) schema: Schema,
     pub(crate) entities: Entities,
-    pub(crate) rules: HashMap<PolicyId, Rule>,
+    pub(crate) policies: HashMap<PolicyId, Policy>,
     pub(crate) index: Index,
     agents: HashMap<AgentId, Arc<Agent>>,
     servers: HashMap<ServerName, Server>,
@@ -119,10 +109,11 @@ pub fn compile(versioned: Versioned, trust_domain: TrustDomain) -> Result<Compil
     if let Some(foreign) = bundle.agents.iter().find(|a| a.id.trust_domain != trust_domain) {
         return Err(PolicyError::Registry(format!("{} is not of {trust_domain}", foreign.id)));
     }
-    let rules = rules(&versioned)?;
-    validate(&schema, &bundle.servers, &rules)?;
+    let parsed = parse(&versioned)?;
+    validate(&schema, &bundle.servers, &parsed)?;
     let entities = entities(&versioned, &trust_domain, &schema)?;
-    let index = Index::build(rules.values().map(|rule| &rule.policy));
+    let index = Index::build(&parsed)?;
+    let policies = parsed.into_iter().map(|parsed| (parsed.policy.id().clone(), parsed.policy)).collect();
     let agents = unique(bundle.agents.iter().map(|a| (a.id.clone(), Arc::new(a.clone()))), "agent")?;
     let servers = unique(bundle.servers.iter().map(|s| (s.name.clone(), s.clone())), "server")?;
     let exposed = bundle.servers.iter().flat_map(|server| {
@@ -132,7 +123,7 @@ pub fn compile(versioned: Versioned, trust_domain: TrustDomain) -> Result<Compil
         })
     });
     let tools = unique(exposed, "tool")?;
-    Ok(Compiled { versioned, trust_domain, schema, entities, rules, index, agents, servers, tools })
+    Ok(Compiled { versioned, trust_domain, entities, policies, index, agents, servers, tools })
 }
 
 fn unique<K: std::hash::Hash + Eq + std::fmt::Debug, V>(
@@ -152,25 +143,42 @@ fn unique<K: std::hash::Hash + Eq + std::fmt::Debug, V>(
     Ok(map)
 }
 
-fn rules(versioned: &Versioned) -> Result<HashMap<PolicyId, Rule>, PolicyError> {
-    let mut rules = HashMap::new();
+/// Has Cedar build its parsers, for which the first bundle would wait some tens of milliseconds: for a thread that has
+/// nothing else to do.
+pub fn warm_up() {
+    let text = "@gate(\"dual\") forbid (principal is Agent, action == Action::\"CallTool\", resource); ".repeat(2);
+    let file = PolicyFile { name: String::new(), text };
+    let mut parsed = Vec::new();
+    if read_file(&file, "", None, &mut parsed).is_ok() {
+        drop(Index::build(&parsed));
+    }
+}
+
+fn parse(versioned: &Versioned) -> Result<Vec<Parsed>, PolicyError> {
+    let mut parsed = Vec::new();
     let bundle = &versioned.bundle;
     for file in &bundle.floor {
-        read_file(file, &format!("floor/{}", file.name), None, &mut rules)?;
+        read_file(file, &format!("floor/{}", file.name), None, &mut parsed)?;
     }
     for team in &bundle.teams {
         for file in &team.files {
-            read_file(file, &format!("team/{}/{}", team.team, file.name), Some(&team.team), &mut rules)?;
+            read_file(file, &format!("team/{}/{}", team.team, file.name), Some(&team.team), &mut parsed)?;
         }
     }
-    Ok(rules)
+    let mut ids = HashSet::new();
+    match parsed.iter().map(|parsed| parsed.policy.id()).find(|id| !ids.insert(*id)) {
+        Some(twice) => {
+            Err(PolicyError::Annotation { policy: twice.to_string(), why: "another policy has this id".into() })
+        }
+        None => Ok(parsed),
+    }
 }
 
 fn read_file(
     file: &PolicyFile,
     prefix: &str,
     team: Option<&Team>,
-    rules: &mut HashMap<PolicyId, Rule>,
+    parsed: &mut Vec<Parsed>,
 ) -> Result<(), PolicyError> {
     let parse = |why: String| PolicyError::Parse { file: prefix.to_owned(), why };
     let set = PolicySet::from_str(&file.text).map_err(|e| parse(e.to_string()))?;
@@ -187,27 +195,23 @@ fn read_file(
         {
             return Err(PolicyError::ForeignPrincipal { policy: id, team: team.to_string() });
         }
-        let gate = gate(&policy, &id)?;
-        let reads = Reads::of(&policy);
-        let policy_id = PolicyId::new(&id);
-        let rule = Rule { policy: policy.new_id(policy_id.clone()), gate, reads };
-        if rules.insert(policy_id, rule).is_some() {
-            return Err(PolicyError::Annotation { policy: id, why: "another policy has this id".into() });
-        }
+        check_gate(&policy, &id)?;
+        let json = policy.to_json().map_err(|e| parse(e.to_string()))?;
+        parsed.push(Parsed { policy: policy.new_id(PolicyId::new(&id)), json });
     }
     Ok(())
 }
 
 /// A gate is a forbid that stated evidence lifts; which evidence, its annotation says.
-fn gate(policy: &Policy, id: &str) -> Result<Option<Gate>, PolicyError> {
+fn check_gate(policy: &Policy, id: &str) -> Result<(), PolicyError> {
     let Some(name) = policy.annotation("gate") else {
-        return Ok(None);
+        return Ok(());
     };
     let wrong = |why: String| PolicyError::Annotation { policy: id.to_owned(), why };
-    let gate = Gate::named(name).ok_or_else(|| wrong(format!("there is no gate `{name}`")))?;
-    match policy.effect() {
-        Effect::Forbid => Ok(Some(gate)),
-        Effect::Permit => Err(wrong("a gate is a `forbid`, so that no permit can weaken it".into())),
+    match (Gate::named(name), policy.effect()) {
+        (None, _) => Err(wrong(format!("there is no gate `{name}`"))),
+        (Some(_), Effect::Permit) => Err(wrong("a gate is a `forbid`, so that no permit can weaken it".into())),
+        (Some(_), Effect::Forbid) => Ok(()),
     }
 }
 
@@ -227,10 +231,10 @@ fn speaks_of(policy: &Policy, team: &Team) -> bool {
     }
 }
 
-fn validate(schema: &Schema, servers: &[Server], rules: &HashMap<PolicyId, Rule>) -> Result<(), PolicyError> {
+fn validate(schema: &Schema, servers: &[Server], parsed: &[Parsed]) -> Result<(), PolicyError> {
     let invalid = |e: String| PolicyError::Validation(e);
-    let set =
-        PolicySet::from_policies(rules.values().map(|rule| rule.policy.clone())).map_err(|e| invalid(e.to_string()))?;
+    let set = PolicySet::from_policies(parsed.iter().map(|parsed| parsed.policy.clone()))
+        .map_err(|e| invalid(e.to_string()))?;
     let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
     let errors = result.validation_errors().map(|e| format!("{}: {e}", e.policy_id()));
     // A warning is a mistake as much as an error is: `has` of a misspelt argument is only ever false, so that the

@@ -35,6 +35,9 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// How often refusals of strangers are summed up.
 const SUM_UP: Duration = Duration::from_mins(1);
 
+/// Longer than from the decision on a call to its being counted as in flight, in seconds: as long the root of a call that
+/// was decided in its last moment is not forgotten.
+const DECIDED_MAX_S: i64 = 60;
 /// How long calls in flight may take to be recorded at the end.
 const LANDING_MAX: Duration = Duration::from_secs(5);
 
@@ -148,7 +151,9 @@ impl Gateway {
     /// Says that the log is alive, and gives calls that came too late their outcome.
     async fn heartbeat(&self) {
         let late = self.recorder.late();
-        let event = Heartbeat { low_water: self.low_water(), open: self.flights.len() as u64 };
+        // In this order: what begins while the low-water mark is looked for stands behind it.
+        let bundle = self.snapshots.highest();
+        let event = Heartbeat { low_water: self.low_water(), open: self.flights.len() as u64, bundle };
         let settled = match self.recorder.event(event.write(&self.recorder.head())).await {
             Ok(receipt) => self.recorder.settle(late, receipt.index()).await,
             Err(error) => Err(error),
@@ -158,15 +163,12 @@ impl Gateway {
         }
     }
 
-    /// Entries before this one say nothing of live roots, of calls without an outcome, or of the newest bundle.
+    /// Entries before this one say nothing of live roots or of calls without an outcome.
     fn low_water(&self) -> u64 {
-        let needed = [
-            self.runs.low_water(self.clock.now_s()),
-            self.flights.oldest(),
-            self.recorder.late.from(),
-            self.snapshots.loaded_at(),
-        ];
-        needed.into_iter().flatten().min().unwrap_or(0)
+        let end = self.recorder.log().size();
+        let ended = self.clock.now_s().saturating_sub(DECIDED_MAX_S);
+        let needed = [self.runs.low_water(ended), self.flights.oldest(), self.recorder.late.from()];
+        needed.into_iter().flatten().min().unwrap_or(end)
     }
 
     async fn sum_up(&self) {

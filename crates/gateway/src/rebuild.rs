@@ -1,4 +1,5 @@
-//! At start: what the log says of live roots, of bundles, and of calls that never ended.
+//! At start: what the log says of live roots, of bundles, and of calls that never ended. What the newest heartbeat says
+//! that nothing live depends on is not read again.
 //!
 //! **Invariant:** only entries that the signed tree has are believed: the log compares each with it, and does not open
 //! where anything differs.
@@ -36,6 +37,9 @@ pub enum RebuildError {
     Close(Rejection),
 }
 
+/// Among so many of the last entries the newest heartbeat is looked for first.
+const HEARTBEAT_WITHIN: u64 = 256;
+
 /// What the log says.
 #[derive(Debug, Default)]
 pub struct Rebuilt {
@@ -64,15 +68,23 @@ pub async fn rebuild(recorder: &Recorder, runs: &Runs, opened: &Opened, dir: &Pa
     let had_bundles = bundles.iter().any(|(_, written)| *written < opened.epoch);
     let highest = bundles.iter().map(|(version, _)| *version).max().unwrap_or(0);
     let mut rebuilt = Rebuilt { highest, unknown: 0 };
-    for (number, dir) in epochs(&Posix, dir)?.into_iter().filter(|(number, _)| *number < opened.epoch) {
-        let open = older(&dir, &mut rebuilt)?;
-        // Closed once: by the first start of the epoch that follows.
-        if opened.new_epoch {
-            close(recorder, runs, open, (number, false), &mut rebuilt).await?;
+    let alive = alive(recorder)?;
+    if let Some(alive) = alive {
+        rebuilt.highest = highest.max(alive.bundle);
+    } else {
+        for (number, dir) in epochs(&Posix, dir)?.into_iter().filter(|(number, _)| *number < opened.epoch) {
+            let open = older(&dir, &mut rebuilt)?;
+            // Closed once: by the first start of the epoch that follows.
+            if opened.new_epoch {
+                close(recorder, runs, open, (number, false), &mut rebuilt).await?;
+            }
         }
     }
     let mut open = Open::new();
-    for entry in recorder.log().entries(0) {
+    let from = alive.map_or(0, |alive| alive.low_water);
+    // The first entry says what was before it.
+    let first = recorder.log().entries(0).take(usize::from(from > 0));
+    for entry in first.chain(recorder.log().entries(from)) {
         let (index, entry) = entry?;
         let (kind, node) = read(&entry.leaf).ok_or(RebuildError::Foreign(index))?;
         if kind == Kind::Epoch && (node.text(&remit(&["previous"])).is_some() || had_bundles) {
@@ -88,6 +100,41 @@ pub async fn rebuild(recorder: &Recorder, runs: &Runs, opened: &Opened, dir: &Pa
     }
     close(recorder, runs, open, (opened.epoch, true), &mut rebuilt).await?;
     Ok(rebuilt)
+}
+
+/// What the newest heartbeat says of the entries before it.
+#[derive(Debug, Clone, Copy)]
+struct Alive {
+    low_water: u64,
+    bundle: u64,
+}
+
+/// The newest heartbeat; none where it is of no use, and all is read. One from the future is of none: what it held to be
+/// over may not be over by the clock of now.
+fn alive(recorder: &Recorder) -> Result<Option<Alive>, RebuildError> {
+    let log = recorder.log();
+    let (mut end, mut entries) = (log.size(), HEARTBEAT_WITHIN);
+    while end > 0 {
+        let start = end.saturating_sub(entries);
+        let mut newest = None;
+        for entry in log.entries(start).take(usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX)) {
+            let (index, entry) = entry?;
+            // Only a member of the leaf itself is written so: within a text its quotes are escaped.
+            if std::str::from_utf8(&entry.leaf).is_ok_and(|leaf| leaf.contains(r#""kind":"heartbeat""#)) {
+                let (_, node) = read(&entry.leaf).ok_or(RebuildError::Foreign(index))?;
+                newest = Some((index, node));
+            }
+        }
+        if let Some((index, node)) = newest {
+            let number = |name| node.int(&["unmapped", "remit", name]).and_then(|n| u64::try_from(n).ok());
+            let past = node.int(&["time"]).is_some_and(|ms| ms <= recorder.head().at_ms);
+            let alive = number("low_water").zip(number("bundle"));
+            let alive = alive.filter(|(low_water, _)| past && *low_water <= index);
+            return Ok(alive.map(|(low_water, bundle)| Alive { low_water, bundle }));
+        }
+        (end, entries) = (start, entries.saturating_mul(4));
+    }
+    Ok(None)
 }
 
 /// The bundles that were kept beside the log, each with the second in which it was written: every one was loaded once, so

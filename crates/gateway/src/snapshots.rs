@@ -71,8 +71,6 @@ pub struct Snapshots {
     root: Verifier,
     trust_domain: TrustDomain,
     highest: AtomicU64,
-    /// Index of the entry that says so, and one more; 0 where no bundle was loaded by this process.
-    loaded: AtomicU64,
     refused: Mutex<Option<Digest>>,
     age_max_s: i64,
     dir: PathBuf,
@@ -87,7 +85,6 @@ impl Snapshots {
             root,
             trust_domain,
             highest: highest.into(),
-            loaded: 0.into(),
             refused: Mutex::default(),
             age_max_s,
             dir,
@@ -120,9 +117,7 @@ impl Snapshots {
             Ok(bundle) => {
                 let version = bundle.versioned.version;
                 let digest = sha256_text(&bundle.versioned.digest);
-                let receipt = seen(recorder, "loaded", (version, &digest), None).await;
-                let receipt = receipt.map_err(|_| SnapshotError::Audit)?;
-                self.loaded.store(receipt.index().saturating_add(1), Ordering::SeqCst);
+                seen(recorder, "loaded", (version, &digest), None).await.map_err(|_| SnapshotError::Audit)?;
                 self.highest.fetch_max(version, Ordering::SeqCst);
                 self.keep(note, version);
                 let bundle = Arc::new(bundle);
@@ -146,9 +141,9 @@ impl Snapshots {
         }
     }
 
-    /// Index of the newest entry that says which bundle was loaded.
-    pub fn loaded_at(&self) -> Option<u64> {
-        self.loaded.load(Ordering::SeqCst).checked_sub(1)
+    /// The highest version that was ever loaded, as far as the log says so; 0 where none was.
+    pub fn highest(&self) -> u64 {
+        self.highest.load(Ordering::SeqCst)
     }
 
     fn is_news(&self, note: &str) -> bool {
@@ -160,7 +155,7 @@ impl Snapshots {
     fn read(&self, note: &str, now: i64) -> Result<policy::Compiled, SnapshotError> {
         let opened = note::open(note, std::slice::from_ref(&self.root)).map_err(|_| SnapshotError::Signature)?;
         let versioned = Versioned::read(&opened.text, &self.trust_domain)?;
-        let logged = self.highest.load(Ordering::SeqCst);
+        let logged = self.highest();
         if versioned.version < logged {
             return Err(SnapshotError::Older { found: versioned.version, logged });
         }

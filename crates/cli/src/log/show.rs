@@ -88,7 +88,7 @@ fn lines(node: &Node, depth: usize, out: &Out) {
     let indent = "  ".repeat(depth);
     match node {
         Node::Map(map) => {
-            for (name, value) in map.iter().filter(|(name, _)| !matches!(name.as_str(), "_sd" | "_sd_alg" | "v")) {
+            for (name, value) in map.iter().filter(|(name, _)| !matches!(name.as_ref(), "_sd" | "_sd_alg" | "v")) {
                 match value {
                     Node::Map(_) | Node::List(_) if !short(value) => {
                         out.line(format!("{indent}{name}:"));

@@ -82,9 +82,12 @@ pub(crate) fn logging(env: &Env) {
 }
 
 pub(crate) fn runtime() -> Result<Runtime, CliError> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
         CliError::unevaluated(format!("no threads: {error}"), "look at the limits of this user: ulimit -a")
-    })
+    })?;
+    // Beside the opening of the logs, which waits for the disk.
+    runtime.spawn_blocking(remit_core::policy::warm_up);
+    Ok(runtime)
 }
 
 /// Listens where the section says; `flag` is what says it on this command line.

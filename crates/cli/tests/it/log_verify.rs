@@ -23,7 +23,7 @@ fn write(dir: &Path, entries: u64) -> PathBuf {
         let leaf = if at == 0 {
             Epoch { epoch: opened.epoch, previous: opened.previous.as_deref() }.write(&head(at))
         } else {
-            Heartbeat { low_water: 0, open: at }.write(&head(at))
+            Heartbeat { low_water: 0, open: at, bundle: 0 }.write(&head(at))
         };
         log.commit_wait(Entry { leaf: leaf.unwrap(), sealed: Vec::new() }).unwrap();
     }

@@ -1,11 +1,15 @@
 //! Canonical JSON (RFC 8785) of integers, strings, lists and maps: the only form in which a leaf exists.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::json::Value;
 
 /// Largest magnitude of an integer: what every JSON reader holds exactly (RFC 8785 section 3.2.2.3).
 pub const INTEGER_MAX: i64 = 9_007_199_254_740_991;
+
+/// What most events take, so that they are written without growing.
+const WRITTEN_BYTES: usize = 4096;
 
 /// A canonical value. There are no fractions, no truth values and no nulls.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +24,8 @@ pub enum Node {
     Map(Map),
 }
 
-/// A map's members, in canonical order.
-pub type Map = BTreeMap<String, Node>;
+/// A map's members, in canonical order. Almost every name stands in this program.
+pub type Map = BTreeMap<Cow<'static, str>, Node>;
 
 impl From<i64> for Node {
     fn from(n: i64) -> Self {
@@ -60,14 +64,14 @@ impl<T: Into<Node>> FromIterator<T> for Node {
 }
 
 /// A map of the members; a member of `None` is left out.
-pub fn map<const N: usize>(members: [(&str, Option<Node>); N]) -> Map {
-    members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+pub fn map<const N: usize>(members: [(&'static str, Option<Node>); N]) -> Map {
+    members.into_iter().filter_map(|(name, value)| Some((name.into(), value?))).collect()
 }
 
 impl Node {
     /// The canonical bytes.
     pub fn write(&self) -> Vec<u8> {
-        let mut out = String::new();
+        let mut out = String::with_capacity(WRITTEN_BYTES);
         write(self, &mut out);
         out.into_bytes()
     }
@@ -143,26 +147,42 @@ fn write(node: &Node, out: &mut String) {
 /// RFC 8785 section 3.2.2.2.
 fn write_text(text: &str, out: &mut String) {
     out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{8}' => out.push_str("\\b"),
-            '\t' => out.push_str("\\t"),
-            '\n' => out.push_str("\\n"),
-            '\u{c}' => out.push_str("\\f"),
-            '\r' => out.push_str("\\r"),
-            c if c < ' ' => {
-                let code = u32::from(c);
-                let digit = |n: u32| char::from_digit(n, 16).unwrap_or('0');
-                out.push_str("\\u00");
-                out.push(digit(code >> 4));
-                out.push(digit(code & 0xf));
-            }
-            c => out.push(c),
+    let mut rest = text;
+    while let Some((plain, c, after)) = next_escaped(rest) {
+        out.push_str(plain);
+        escape(c, out);
+        rest = after;
+    }
+    out.push_str(rest);
+    out.push('"');
+}
+
+/// The first character that cannot stand for itself, and what stands before and after it.
+fn next_escaped(text: &str) -> Option<(&str, char, &str)> {
+    let at = text.bytes().position(|b| b < b' ' || b == b'"' || b == b'\\')?;
+    let (plain, rest) = text.split_at_checked(at)?;
+    let mut rest = rest.chars();
+    let c = rest.next()?;
+    Some((plain, c, rest.as_str()))
+}
+
+fn escape(c: char, out: &mut String) {
+    match c {
+        '"' => out.push_str("\\\""),
+        '\\' => out.push_str("\\\\"),
+        '\u{8}' => out.push_str("\\b"),
+        '\t' => out.push_str("\\t"),
+        '\n' => out.push_str("\\n"),
+        '\u{c}' => out.push_str("\\f"),
+        '\r' => out.push_str("\\r"),
+        c => {
+            let code = u32::from(c);
+            let digit = |n: u32| char::from_digit(n, 16).unwrap_or('0');
+            out.push_str("\\u00");
+            out.push(digit(code >> 4));
+            out.push(digit(code & 0xf));
         }
     }
-    out.push('"');
 }
 
 fn convert(value: &Value<'_>) -> Option<Node> {
@@ -176,7 +196,9 @@ fn convert(value: &Value<'_>) -> Option<Node> {
         Value::Object(members) => Node::Map(
             members
                 .iter()
-                .map(|(name, value)| name.is_ascii().then(|| Some((name.clone().into_owned(), convert(value)?)))?)
+                .map(|(name, value)| {
+                    name.is_ascii().then(|| Some((Cow::Owned(name.clone().into_owned()), convert(value)?)))?
+                })
                 .collect::<Option<_>>()?,
         ),
         Value::Null | Value::Bool(_) => return None,
@@ -193,7 +215,7 @@ mod tests {
         leaf.prop_recursive(4, 32, 6, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..6).prop_map(Node::List),
-                prop::collection::btree_map("[ -~]{0,8}", inner, 0..6).prop_map(Node::Map),
+                prop::collection::btree_map("[ -~]{0,8}".prop_map(Cow::Owned), inner, 0..6).prop_map(Node::Map),
             ]
         })
     }

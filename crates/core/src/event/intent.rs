@@ -1,5 +1,6 @@
 //! The intent: the decision on a call, recorded before its effect.
 
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::canon::{Map, Node, map};
@@ -8,7 +9,9 @@ use super::{Event, EventError, Head, Kind, person, plain};
 use crate::call::Action;
 use crate::claims::Claims;
 use crate::decide::{Decided, Verdict};
+use crate::gate::Evidence;
 use crate::hash::{b64, sha256, sha256_text};
+use crate::input::Input;
 use crate::json::members;
 use crate::label::{Label, Trust, label};
 use crate::plan::{brings, limits};
@@ -73,7 +76,7 @@ fn record(
     random: Random<'_>,
     seal: Seal<'_>,
 ) -> Result<Intent, EventError> {
-    let (frame, secrets) = disclose(decided, random);
+    let (frame, secrets) = disclose(decided, random)?;
     let subject = decided.input().claims().map_or(NOBODY, |claims| claims.sub.as_str()).to_owned();
     let sealed = seal(&subject, frame.as_bytes()).ok_or(EventError::Seal)?;
     let label_after = label_after(decided, context.bundle);
@@ -92,7 +95,7 @@ struct Commitments {
 }
 
 /// The frame's text, and the commitments to what is in it.
-fn disclose(decided: &Decided, random: Random<'_>) -> (String, Commitments) {
+fn disclose(decided: &Decided, random: Random<'_>) -> Result<(String, Commitments), EventError> {
     let mut disclosures = Vec::new();
     let mut state = |name: &str, value: &str| disclosures.push(Disclosure::new(random(), name, value));
     let input = decided.input();
@@ -116,17 +119,33 @@ fn disclose(decided: &Decided, random: Random<'_>) -> (String, Commitments) {
     }
     let (args_key, input_key) = (random(), random());
     // The whole input of the decision; `log replay` decides by it again.
-    let whole = serde_json::json!({ "input": input, "evidence": decided.evidence() }).to_string();
+    let whole = serde_json::to_string(&Whole { evidence: decided.evidence(), input }).map_err(|_| EventError::Seal)?;
     let commitments = Commitments {
         digests: disclosures.iter().map(Disclosure::digest).collect(),
         arguments: commit(Purpose::Arguments, &args_key, decided.call().arguments()),
         input: commit(Purpose::Input, &input_key, whole.as_bytes()),
     };
     let texts: Vec<&str> = disclosures.iter().map(Disclosure::text).collect();
-    let frame = serde_json::json!({
-        "v": 1, "disclosures": texts, "args_key": b64(&args_key), "input_key": b64(&input_key), "decided": whole,
-    });
-    (frame.to_string(), commitments)
+    let (args_key, input_key) = (b64(&args_key), b64(&input_key));
+    let frame = Frame { args_key, decided: &whole, disclosures: &texts, input_key, v: 1 };
+    Ok((serde_json::to_string(&frame).map_err(|_| EventError::Seal)?, commitments))
+}
+
+/// All by which a call was decided, beside the bundle.
+#[derive(Serialize)]
+struct Whole<'a> {
+    evidence: &'a Evidence,
+    input: &'a Input,
+}
+
+/// What is sealed.
+#[derive(Serialize)]
+struct Frame<'a> {
+    args_key: String,
+    decided: &'a str,
+    disclosures: &'a [&'a str],
+    input_key: String,
+    v: u32,
 }
 
 /// The worst that the root can have read after this call; a call that is not made brings nothing.

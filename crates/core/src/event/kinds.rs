@@ -198,12 +198,18 @@ pub struct Heartbeat {
     pub low_water: u64,
     /// Intents that have no outcome yet.
     pub open: u64,
+    /// The highest version of a bundle that was ever loaded; 0 where none was.
+    pub bundle: u64,
 }
 
 impl Heartbeat {
     /// The leaf.
     pub fn write(&self, head: &Head) -> Result<Vec<u8>, EventError> {
-        let remit = map([("low_water", Some(self.low_water.into())), ("open", Some(self.open.into()))]);
+        let remit = map([
+            ("low_water", Some(self.low_water.into())),
+            ("open", Some(self.open.into())),
+            ("bundle", Some(self.bundle.into())),
+        ]);
         write(Kind::Heartbeat, remit, None, head)
     }
 }

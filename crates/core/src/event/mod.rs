@@ -169,11 +169,11 @@ pub struct Event {
 
 impl Event {
     /// The leaf: canonical bytes.
-    pub fn leaf(&self, head: &Head) -> Result<Vec<u8>, EventError> {
-        let (activity, activity_name) = self.kind.activity();
-        let mut remit = self.remit.clone();
+    pub fn leaf(self, head: &Head) -> Result<Vec<u8>, EventError> {
+        let Event { kind, ocsf, mut remit } = self;
+        let (activity, activity_name) = kind.activity();
         remit.insert("v".into(), EVENT_VERSION.into());
-        remit.insert("kind".into(), self.kind.name().into());
+        remit.insert("kind".into(), kind.name().into());
         let product = map([
             ("name", Some("Remit".into())),
             ("vendor_name", Some("Remit".into())),
@@ -198,8 +198,8 @@ impl Event {
             ("metadata", Some(metadata.into())),
             ("unmapped", Some(map([("remit", Some(remit.into()))]).into())),
         ]);
-        event.extend(self.ocsf.clone());
-        for (name, value) in required(self.kind, head) {
+        event.extend(ocsf);
+        for (name, value) in required(kind, head) {
             event.entry(name).or_insert(value);
         }
         let leaf = Node::from(event).write();

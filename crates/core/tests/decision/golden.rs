@@ -71,7 +71,7 @@ fn canonical(value: &serde_json::Value) -> Node {
         serde_json::Value::String(text) => Node::Text(text.clone()),
         serde_json::Value::Array(items) => Node::List(items.iter().map(canonical).collect()),
         serde_json::Value::Object(members) => {
-            Node::Map(members.iter().map(|(name, value)| (name.clone(), canonical(value))).collect())
+            Node::Map(members.iter().map(|(name, value)| (name.clone().into(), canonical(value))).collect())
         }
         other => panic!("{other} is neither integer, string, list nor map"),
     }

@@ -210,7 +210,7 @@ fn of_the_log() -> Vec<(&'static str, Kind, Vec<u8>)> {
     vec![
         ("key_destroyed", Kind::KeyDestroyed, destroyed.write(&head()).unwrap()),
         ("epoch", Kind::Epoch, epoch.write(&head()).unwrap()),
-        ("heartbeat", Kind::Heartbeat, Heartbeat { low_water: 17, open: 2 }.write(&head()).unwrap()),
+        ("heartbeat", Kind::Heartbeat, Heartbeat { low_water: 17, open: 2, bundle: 41 }.write(&head()).unwrap()),
         ("refusals", Kind::Refusals, refusals.write(&head()).unwrap()),
     ]
 }

@@ -36,7 +36,12 @@ impl TestClock {
         self.0.fetch_add(ms, Ordering::SeqCst);
     }
 
-    /// The same; gives the time that it is then, in seconds.
+    pub fn put_back(&self, by: Duration) {
+        let ms = i64::try_from(by.as_millis()).unwrap();
+        self.0.fetch_sub(ms, Ordering::SeqCst);
+    }
+
+    /// The same as [`Self::advance`]; gives the time that it is then, in seconds.
     pub fn advanced(&self, by: Duration) -> i64 {
         self.advance(by);
         self.now_s()

@@ -63,6 +63,34 @@ async fn a_call_that_a_crash_cut_off_is_unknown_and_not_repeated() {
     assert_eq!(at(&world, &run).refusal("issue_refund", REFUND).await, "gate_pending", "{}", world.story());
 }
 
+/// Break: begin to read behind what a live root needs, or believe what a clock that was ahead held to be over.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_read_again_is_over_by_the_clock_of_now() {
+    const DAYS: std::time::Duration = std::time::Duration::from_hours(48);
+    let mut world = world().await;
+    let early = world.run("r1", TOOLS);
+    assert_eq!(early.refusal("read_ticket", r#"{"id":41}"#).await, "ok");
+    let of_early = world.last(Kind::CallOutcome).index;
+    world.stop(true).await;
+    world.clock.advance(DAYS);
+    world.restart().await;
+    let late = world.run("r2", TOOLS);
+    assert_eq!(late.refusal("read_ticket", r#"{"id":41}"#).await, "ok");
+    let of_late = world.last(Kind::CallIntent).index;
+    for start in 0..2 {
+        world.stop(true).await;
+        world.restart().await;
+        let low_water = world.last(Kind::Heartbeat).int("low_water").unsigned_abs();
+        assert!(of_early < low_water && low_water <= of_late, "start {start}: {low_water}, {}", world.story());
+        assert_eq!(at(&world, &late).refusal("issue_refund", REFUND).await, "gate_pending", "{}", world.story());
+    }
+    assert_eq!(at(&world, &late).refusal("list_tickets", "{}").await, "budget_spent", "{}", world.story());
+    world.stop(true).await;
+    world.clock.put_back(DAYS);
+    world.restart().await;
+    assert_eq!(at(&world, &early).refusal("issue_refund", REFUND).await, "gate_pending", "{}", world.story());
+}
+
 /// Break: take a gateway whose log is gone for one that never had any. Twice: what is known must outlive the next start.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_log_forgives_nothing() {
