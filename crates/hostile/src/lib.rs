@@ -9,6 +9,7 @@
 mod bundle;
 mod envelope;
 mod fixed;
+mod form;
 mod grant;
 mod headers;
 mod json;
@@ -31,6 +32,7 @@ pub mod worst;
 
 pub use bundle::bundle;
 pub use envelope::envelope;
+pub use form::form;
 pub use grant::grant;
 pub use headers::headers;
 pub use json::json;
@@ -52,9 +54,10 @@ pub use wire::wire;
 pub type Property = fn(&[u8]);
 
 /// Every property by its name, which is that of its target and of its corpus.
-pub const ALL: [(&str, Property); 17] = [
+pub const ALL: [(&str, Property); 18] = [
     ("bundle", bundle),
     ("envelope", envelope),
+    ("form", form),
     ("grant", grant),
     ("headers", headers),
     ("json", json),

@@ -13,12 +13,12 @@ use serde_json::Value as Json;
 
 use crate::parts::{choice, texts};
 
-const NOW: i64 = 1_795_250_400;
+pub(crate) const NOW: i64 = 1_795_250_400;
 const URL: &str = "https://gw.example/mcp/tickets";
 const TOKEN: &str = "token";
 
 /// The key that signs here, and one that never does.
-static KEYS: LazyLock<Option<(Ed25519KeyPair, Jwk, Jwk)>> = LazyLock::new(|| {
+pub(crate) static KEYS: LazyLock<Option<(Ed25519KeyPair, Jwk, Jwk)>> = LazyLock::new(|| {
     let pair = |seed| Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).ok();
     let public = |pair: &Ed25519KeyPair| Jwk::ed25519(pair.public_key().as_ref(), Some("k".into()));
     let (signs, never) = (pair(7)?, pair(9)?);
@@ -39,7 +39,8 @@ pub fn token(bytes: &[u8]) {
     }
 }
 
-fn signed(header: &str, payload: &str) -> String {
+/// A compact JWS by that key.
+pub(crate) fn signed(header: &str, payload: &str) -> String {
     let input = format!("{}.{}", b64(header.as_bytes()), b64(payload.as_bytes()));
     let signature = KEYS.as_ref().map(|(pair, _, _)| b64(pair.sign(input.as_bytes()).as_ref()));
     format!("{input}.{}", signature.unwrap_or_default())

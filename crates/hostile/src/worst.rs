@@ -1,6 +1,7 @@
 //! The largest inputs that each parser takes, each as dear as it can be made: a corpus is too small to show what they
 //! cost. Read by the parser alone, with nothing of a property beside it.
 
+use remit_authority::form::{FORM_BYTES_MAX, Form};
 use remit_core::call::ARGS_BYTES_MAX;
 use remit_core::event::LEAF_BYTES_MAX;
 use remit_core::json::{DEPTH_MAX, MEMBERS_MAX, Value};
@@ -23,7 +24,7 @@ pub struct Worst {
 }
 
 /// All of them.
-pub const ALL: [Worst; 17] = [
+pub const ALL: [Worst; 19] = [
     Worst { name: "message, deep", input: || message(&deep(MESSAGE_BYTES_MAX - ROOM, DEPTH_MAX - 4)), read: client },
     Worst { name: "message, many elements", input: || message(&elements(MESSAGE_BYTES_MAX - ROOM)), read: client },
     Worst { name: "message, many members", input: || message(&members(MESSAGE_BYTES_MAX - ROOM)), read: client },
@@ -40,6 +41,8 @@ pub const ALL: [Worst; 17] = [
     Worst { name: "arguments, deep", input: || deep(ARGS_BYTES_MAX, DEPTH_MAX), read: value },
     Worst { name: "leaf, deep", input: || deep(LEAF_BYTES_MAX, DEPTH_MAX), read: leaf },
     Worst { name: "manifest, deep", input: || toml(MANIFEST_BYTES_MAX), read: manifest },
+    Worst { name: "form, many parameters", input: || parameters(FORM_BYTES_MAX), read: form },
+    Worst { name: "form, one text of escapes", input: || b"%25".repeat(FORM_BYTES_MAX / 3), read: form },
     Worst { name: "token, no end", input: || b"e30.".repeat(JWS_BYTES_MAX / 4), read: token },
 ];
 
@@ -87,6 +90,10 @@ fn leaf(bytes: &[u8]) {
 
 fn manifest(bytes: &[u8]) {
     drop(Manifest::parse(text(bytes)));
+}
+
+fn form(bytes: &[u8]) {
+    drop(Form::read(bytes));
 }
 
 fn token(bytes: &[u8]) {
@@ -138,6 +145,11 @@ fn tools(bytes: usize) -> Vec<u8> {
 fn one_tool(bytes: usize) -> Vec<u8> {
     let schema = deep(bytes, DEPTH_MAX - 2);
     format!("{{\"result\":{{\"tools\":[{{\"name\":\"t\",\"inputSchema\":{}}}]}}}}", text(&schema)).into_bytes()
+}
+
+fn parameters(bytes: usize) -> Vec<u8> {
+    let all: Vec<String> = (0..bytes / 5).map(|at| format!("{at:x}&")).collect();
+    all.concat().into_bytes().into_iter().take(bytes).collect()
 }
 
 fn toml(bytes: usize) -> Vec<u8> {

@@ -47,7 +47,7 @@ macro_rules! replayed {
 }
 
 replayed! {
-    bundle envelope grant headers json leaf list manifest names note policy schema segment sse tile token wire
+    bundle envelope form grant headers json leaf list manifest names note policy schema segment sse tile token wire
 }
 
 #[test]
