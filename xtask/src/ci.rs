@@ -21,6 +21,8 @@ const INTEROP: &[&str] = &["xtask", "interop"];
 const VERIFIERS: &[&str] = &["xtask", "verifiers"];
 const CONFORMANCE: &[&str] = &["xtask", "conformance"];
 const FAULT: &[&str] = &["xtask", "fault"];
+/// The same inputs each time: a lucky search must not stop a change that has nothing to do with what it found.
+const FUZZ: &[&str] = &["xtask", "fuzz", "--runs", "20000"];
 
 /// One step: the cargo command that repeats it, or why it is left out here.
 struct Step {
@@ -103,6 +105,7 @@ fn steps(root: &Path) -> io::Result<Vec<Step>> {
         step("verifiers", VERIFIERS),
         step("conformance", CONFORMANCE),
         step("fault", FAULT),
+        step("fuzz", FUZZ),
     ])
 }
 

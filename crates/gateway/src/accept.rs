@@ -22,6 +22,7 @@ use crate::mcp::mirror::{self, Mirror};
 use crate::mcp::revision::{Era, Revision};
 use crate::mcp::{McpError, headers, tasks};
 use crate::places::Place;
+use crate::turns::Turn;
 use crate::upstream::UpstreamError;
 use crate::upstream::stdio::one_line;
 
@@ -49,6 +50,8 @@ pub struct Asked {
     pub barred: Option<UpstreamError>,
     /// Its place among the calls in flight, held until the answer has ended.
     pub place: Option<Place>,
+    /// Its turn at the processors, held until it is recorded.
+    pub turn: Option<Turn>,
 }
 
 /// A message that is refused before anybody is asked whether it is allowed.
@@ -120,6 +123,7 @@ fn bare(parts: &Parts, revision: Revision) -> Asked {
         presented: None,
         barred: None,
         place: None,
+        turn: None,
     }
 }
 

@@ -38,7 +38,7 @@ pub async fn handle(
     let (server, action) = (call.server().clone(), call.action().clone());
     let presented = gw.present(&snapshot, parts, &server, now); // identify: signature and proof
     asked.presented = Some(presented.clone());
-    let seen = Box::pin(observe::pins(gw, &snapshot, &call, &asked)).await; // what the upstream says of the tool now
+    let seen = Box::pin(observe::pins(gw, &snapshot, &call, &mut asked)).await; // what the upstream says of the tool now
     let facts = gw.facts(&snapshot, &presented, &server, &action);
     let state = gw.state(&snapshot, &presented, facts, &call, now)?; // labels and counts of the root
     let input = Input::new(now, presented, facts, &call, state);
@@ -54,6 +54,7 @@ pub async fn handle(
         return Err(refusal::of(&decided)); // and so is a flood beyond the run's rate
     }
     let (intent, receipt) = gw.recorder.intent(&mut decided, &snapshot).await?; // durable before any effect
+    asked.turn = None; // what follows waits for others
     let permit = Permit::new(decided, receipt).map_err(|refusal| observe::instead(refusal, seen))?; // forbid, pending
     let claims = permit.claims().cloned().ok_or_else(Gateway::broken)?;
     gw.runs.raise(&claims.root, intent.label_after); // before anything of the reply is read

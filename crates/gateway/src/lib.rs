@@ -39,6 +39,7 @@ pub mod snapshots;
 pub mod sse;
 pub mod strangers;
 pub mod tokens;
+pub mod turns;
 pub mod upstream;
 
 use std::sync::Arc;
@@ -74,6 +75,7 @@ pub struct Gateway {
     recorder: record::Recorder,
     upstreams: send::Upstreams,
     places: places::Places,
+    turns: turns::Turns,
 }
 
 impl Gateway {

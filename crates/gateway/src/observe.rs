@@ -38,7 +38,7 @@ const NO_LIST: UpstreamError = UpstreamError::Malformed("it lists no tools in th
 /// Sees to it that the tools of the call's server are known, where a known caller calls one of them.
 ///
 /// A failure leaves them unknown, and an unknown tool is not called; what is returned is why.
-pub async fn pins(gw: &Arc<Gateway>, snapshot: &Snapshot, call: &Call, asked: &Asked) -> Result<(), Rejection> {
+pub async fn pins(gw: &Arc<Gateway>, snapshot: &Snapshot, call: &Call, asked: &mut Asked) -> Result<(), Rejection> {
     let now = gw.clock.now_s();
     let (Action::CallTool(tool), Some(Presented::Token(token))) = (call.action(), &asked.presented) else {
         return Ok(());
@@ -55,7 +55,14 @@ pub async fn pins(gw: &Arc<Gateway>, snapshot: &Snapshot, call: &Call, asked: &A
     if !shows(&snapshot.bundle, &input) {
         return Ok(());
     }
-    match walk(gw, snapshot, call.server(), asked).await {
+    let turn = asked.turn.take();
+    let walked = Box::pin(walk(gw, snapshot, call.server(), asked));
+    let (walked, turn) = match turn {
+        Some(mut turn) => (turn.away(walked).await, Some(turn)),
+        None => (walked.await, None),
+    };
+    asked.turn = turn;
+    match walked {
         Ok(walk) => gw.pins.replace(call.server(), walk, now),
         Err(why) => {
             gw.pins.forget_stale(call.server(), now);
@@ -159,6 +166,7 @@ fn message(asked: &Asked, cursor: Option<&str>) -> Option<(Vec<u8>, Asked)> {
         presented: asked.presented.clone(),
         barred: None,
         place: None,
+        turn: None,
     };
     Some((body.to_string().into_bytes(), asked))
 }

@@ -22,6 +22,7 @@ use crate::sessions::Sessions;
 use crate::snapshots::Snapshots;
 use crate::strangers::Strangers;
 use crate::tokens::Tokens;
+use crate::turns::Turns;
 use crate::upstream::Deadlines;
 use crate::upstream::http::HttpUpstreams;
 use crate::upstream::process::Surroundings;
@@ -123,6 +124,7 @@ impl Gateway {
                 children: Children::new(around, deadlines, ChildLimits::default()),
             },
             places: Places::new(config.calls_max),
+            turns: Turns::default(),
             config,
         }))
     }

@@ -88,6 +88,10 @@ async fn mcp(gateway: &Arc<Gateway>, server: &ServerName, seat: &Arc<Seat>, part
         Err(Unread::Bad(error)) => return unacceptable(&parts, &error.into()),
         Err(Unread::NoRoom(full)) => return early(gateway, server, &parts, Body::empty(), &full).await,
     };
+    let turn = match gateway.turns.take().await {
+        Ok(turn) => turn,
+        Err(full) => return early(gateway, server, &parts, Body::empty(), &full).await,
+    };
     let answering = Answering { holder: &holder, questions: &gateway.questions, sessions: &gateway.sessions };
     match accept(&parts, body, server, &snapshot.bundle, &answering) {
         Err(refused) => unacceptable(&parts, &refused),
@@ -97,7 +101,7 @@ async fn mcp(gateway: &Arc<Gateway>, server: &ServerName, seat: &Arc<Seat>, part
             {
                 return refusal(gateway, server, &call, &asked, &full);
             }
-            asked.place = Some(place);
+            (asked.place, asked.turn) = (Some(place), Some(turn));
             answer_call(gateway, server, call, asked, &parts, seat.source).await
         }
     }

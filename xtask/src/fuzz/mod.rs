@@ -38,9 +38,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> io::Result<bool> {
     let programs = build::build(root)?;
     let sound = limits(&programs)?;
     let controls = MISTAKES.iter().map(|mistake| Search::control(root, &programs, mistake, PLANTED_SECONDS_MAX));
-    let searches = wanted.iter().map(|name| Search::of(root, &programs, name, options.seconds));
+    let searches = wanted.iter().map(|name| Search::of(root, &programs, name, options.effort));
     let searches: Vec<Search> = controls.chain(searches).collect();
-    say(&format!("{} searches of {} s, {WORKERS} at a time", searches.len(), options.seconds));
+    say(&format!("{} searches, {}, {WORKERS} at a time", searches.len(), options.effort));
     let done = all(searches)?;
     say(&table::of(&done));
     let faults: Vec<String> = done.iter().filter_map(Searched::fault).collect();
@@ -49,7 +49,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> io::Result<bool> {
     }
     if options.keep && faults.is_empty() {
         for name in wanted {
-            Search::of(root, &programs, name, options.seconds).keep()?;
+            Search::of(root, &programs, name, options.effort).keep()?;
         }
     }
     Ok(sound && faults.is_empty())

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::PLANTED;
+use super::options::Effort;
 
 /// Longest input that is tried, in bytes: what is longer is no other to a parser, and slower.
 const INPUT_BYTES_MAX: usize = 4096;
@@ -15,6 +16,10 @@ const KEPT_BYTES_MAX: usize = 1024;
 /// All that is kept for one target, in bytes and in inputs.
 const CORPUS_BYTES_MAX: u64 = 55_000;
 const CORPUS_INPUTS_MAX: usize = 250;
+/// Where the choices of a search begin that is to be the same each time.
+const SEED: u32 = 1;
+/// Longest search by number of inputs, in seconds.
+const RUNS_SECONDS_MAX: u64 = 60;
 /// An input that does not end at all; what is merely slow the target itself finds.
 const TIMEOUT_S: u64 = 10;
 /// The whole process, in MiB: what one input may take is counted by the target itself.
@@ -25,7 +30,7 @@ pub(crate) struct Search {
     name: String,
     mistake: Option<&'static str>,
     program: PathBuf,
-    seconds: u64,
+    effort: Effort,
     /// What is kept in the repository, read only.
     kept: PathBuf,
     /// What this machine has found so far.
@@ -46,13 +51,25 @@ pub(crate) struct Searched {
     pub(crate) finding: Option<(String, String)>,
 }
 
+impl Effort {
+    /// What it is to libFuzzer.
+    fn arguments(self) -> Vec<String> {
+        match self {
+            Effort::Seconds(seconds) => vec![format!("-max_total_time={seconds}")],
+            Effort::Runs(runs) => {
+                vec![format!("-runs={runs}"), format!("-seed={SEED}"), format!("-max_total_time={RUNS_SECONDS_MAX}")]
+            }
+        }
+    }
+}
+
 impl Search {
-    pub(crate) fn of(root: &Path, programs: &Path, name: &str, seconds: u64) -> Self {
+    pub(crate) fn of(root: &Path, programs: &Path, name: &str, effort: Effort) -> Self {
         Self {
             name: name.to_owned(),
             mistake: None,
             program: programs.join(name),
-            seconds,
+            effort,
             kept: root.join("fuzz/corpus").join(name),
             found: root.join("target/fuzz/corpus").join(name),
             broken: root.join("target/fuzz/broken").join(name),
@@ -67,12 +84,13 @@ impl Search {
             mistake: Some(mistake),
             program: programs.join(PLANTED),
             kept,
-            ..Self::of(root, programs, &name, seconds)
+            ..Self::of(root, programs, &name, Effort::Seconds(seconds))
         }
     }
 
     pub(crate) fn run(self) -> io::Result<Searched> {
-        if self.mistake.is_some() && self.found.exists() {
+        let again = self.mistake.is_some() || matches!(self.effort, Effort::Runs(_));
+        if again && self.found.exists() {
             fs::remove_dir_all(&self.found)?;
         }
         if self.broken.exists() {
@@ -84,7 +102,7 @@ impl Search {
             .program()
             .arg(&self.found)
             .arg(&self.kept)
-            .arg(format!("-max_total_time={}", self.seconds))
+            .args(self.effort.arguments())
             .arg(format!("-max_len={INPUT_BYTES_MAX}"))
             .arg(format!("-timeout={TIMEOUT_S}"))
             .arg(format!("-rss_limit_mb={PROCESS_MIB_MAX}"))
@@ -212,8 +230,11 @@ mod tests {
 
     fn search(planted: bool) -> Searched {
         let (root, programs) = (Path::new("r"), Path::new("p"));
-        let search =
-            if planted { Search::control(root, programs, &"slow", 1) } else { Search::of(root, programs, "x", 1) };
+        let search = if planted {
+            Search::control(root, programs, &"slow", 1)
+        } else {
+            Search::of(root, programs, "x", Effort::Seconds(1))
+        };
         search.read(&SAID.replace('\t', " "))
     }
 
