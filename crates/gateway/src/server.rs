@@ -62,6 +62,9 @@ async fn mcp(gateway: &Arc<Gateway>, server: &ServerName, seat: &Arc<Seat>, part
         Ok(snapshot) => snapshot,
         Err(stale) => return early(gateway, server, &parts, body, &stale).await,
     };
+    if let Err(full) = gateway.turns.any_left() {
+        return early(gateway, server, &parts, body, &full).await;
+    }
     let mut tokens = parts.headers.get_all(AUTHORIZATION).iter();
     let holder = match (tokens.next().and_then(|token| token.to_str().ok()), tokens.next()) {
         (Some(token), None) => gateway.tokens.holder(&snapshot, token, now),

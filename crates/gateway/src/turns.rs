@@ -41,15 +41,22 @@ impl Turns {
         Self { calls: each(CALLS_PER_PROCESSOR), worked_on: each(WORKED_ON_PER_PROCESSOR) }
     }
 
+    /// Whether anybody would wait for a turn; otherwise nothing else need be done before the refusal.
+    pub fn any_left(&self) -> Result<(), Rejection> {
+        if self.calls.available_permits() > 0 { Ok(()) } else { Err(too_many()) }
+    }
+
     /// Waits for a turn; refused at once where too many wait.
     pub async fn take(&self) -> Result<Turn, Rejection> {
-        let call = Arc::clone(&self.calls).try_acquire_owned().map_err(|_| {
-            Rejection::new(Code::Overloaded, "more calls come in than can be decided", "try again in a second")
-        })?;
+        let call = Arc::clone(&self.calls).try_acquire_owned().map_err(|_| too_many())?;
         let mut turn = Turn { worked_on: Arc::clone(&self.worked_on), held: None, _call: call };
         turn.wait().await;
         Ok(turn)
     }
+}
+
+fn too_many() -> Rejection {
+    Rejection::new(Code::Overloaded, "more calls come in than can be decided", "try again in a second")
 }
 
 impl Turn {
@@ -93,12 +100,13 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(turns.take().await.unwrap_err().code, Code::Overloaded);
+        assert_eq!(turns.any_left().unwrap_err().code, Code::Overloaded);
         assert!(waiting.iter().all(|task| !task.is_finished()));
         worked_on.clear();
         for task in waiting {
             drop(task.await.unwrap().unwrap());
         }
-        assert_eq!(all(&turns), (128, 16));
+        assert_eq!((all(&turns), turns.any_left()), ((128, 16), Ok(())));
     }
 
     /// Break: keep the turn while an upstream is waited for.
