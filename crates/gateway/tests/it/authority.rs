@@ -207,7 +207,11 @@ async fn feed(State(authority): State<Arc<Authority>>, Query(q): Query<After>) -
         (fresh || fleet.feed.len() as u64 > q.after).then(|| page(fleet, q.after))
     })
     .await;
-    answered.unwrap_or_else(|| page(&authority.fleet.lock().unwrap(), q.after).into_response())
+    answered.unwrap_or_else(|| {
+        let fleet = authority.fleet.lock().unwrap();
+        let gone = || StatusCode::SERVICE_UNAVAILABLE.into_response();
+        if fleet.down { gone() } else { page(&fleet, q.after).into_response() }
+    })
 }
 
 /// Waits until there is something to say; `None` where there is nothing for as long as the caller waits.
