@@ -134,6 +134,12 @@ async fn a_call_that_is_under_way_ends_as_it_would_have() {
     let entries = world.log().len();
     assert_eq!(code_of(&run.send(echo(&run, "{}")).await.json().await), "policy_stale", "{}", world.story());
     assert_eq!((world.health().await.0, world.log().len()), (503, entries), "{}", world.story());
+    // What comes of it first, a bundle, makes the gateway look at its calls, and there is no news yet.
+    world.authority.set_feed_down(true);
+    world.authority.set_down(false);
+    world.authority.publish(2, &world.bundle);
+    world.until("loaded", async || world.last(Kind::Bundle).int("version") == 2).await;
+    assert_eq!(code_of(&run.send(echo(&run, "{}")).await.json().await), "policy_stale", "{}", world.story());
     go.send_replace(true);
     assert_eq!(code_of(&whole.await.unwrap().json().await), "ok", "{}", world.story());
     assert_eq!(code_of(&stream.message().await.unwrap()), "ok", "{}", world.story());
