@@ -40,7 +40,8 @@ pub fn refusal(rejection: &Rejection, to: &To<'_>) -> Response {
             headers.append(WWW_AUTHENTICATE, value);
         }
     }
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+    // A call that is in the log may have been made: no client repeats it by itself.
+    if status == StatusCode::SERVICE_UNAVAILABLE && rejection.decision.is_none() {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response

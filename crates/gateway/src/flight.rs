@@ -61,7 +61,8 @@ impl Flight {
         };
         let recorded = self.gateway.recorder.outcome(&outcome).await;
         self.gateway.flights.leave(self.intent, recorded.is_ok());
-        recorded.map(drop)
+        // The number of the intent is all that can be told of the call.
+        recorded.map(drop).map_err(|lost| Rejection { decision: Some(self.intent), ..lost })
     }
 
     fn rest(&self) -> Self {

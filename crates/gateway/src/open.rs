@@ -79,6 +79,15 @@ pub enum OpenError {
 impl Gateway {
     /// Recovers the log, reads it back, and closes what was left open. Nothing is accepted before.
     pub async fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
+        Self::open_within(config, clock, Deadlines::default()).await
+    }
+
+    /// The same, where upstreams have other deadlines.
+    pub async fn open_within(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        deadlines: Deadlines,
+    ) -> Result<Arc<Self>, OpenError> {
         let root = Verifier::parse(&config.root).map_err(OpenError::Root)?;
         let dir = |name: &str| {
             let path = config.home.join(name);
@@ -106,7 +115,6 @@ impl Gateway {
         let snapshots = Snapshots::new(root, config.trust_domain.clone(), rebuilt.highest, age_max, bundles);
         let mut source_key = [0; 32];
         aws_lc_rs::rand::fill(&mut source_key)?;
-        let deadlines = Deadlines::default();
         let around = Surroundings { path: PROGRAM_PATH.into(), scratch };
         Ok(Arc::new(Self {
             clock,

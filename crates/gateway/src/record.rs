@@ -66,8 +66,8 @@ impl Recorder {
     pub async fn outcome(&self, outcome: &Outcome<'_>) -> Result<Receipt, Rejection> {
         let head = self.head();
         let seal = &mut |subject: &str, frame: &[u8]| self.seal(&head.uid, subject, frame);
-        let (leaf, sealed) = outcome.write(&head, &mut random, seal).map_err(unwritable)?;
-        self.take(self.log.commit_reserved(Entry { leaf, sealed })).await.map_err(unavailable)
+        let (leaf, sealed) = outcome.write(&head, &mut random, seal).map_err(|error| withheld(&error))?;
+        self.take(self.log.commit_reserved(Entry { leaf, sealed })).await.map_err(|error| withheld(&error))
     }
 
     /// Records any other event, written with a [`Self::head`] of its own.
@@ -139,6 +139,13 @@ fn unavailable(error: Unavailable) -> Rejection {
             Rejection::new(Code::AuditUnavailable, "the call could not be recorded, so it was not made", doctor())
         }
     }
+}
+
+/// The call was made, as far as anybody knows: whoever is told that it was not makes it again.
+fn withheld(error: &dyn std::error::Error) -> Rejection {
+    tracing::error!(%error, "audit log");
+    let message = "what became of the call could not be recorded, so its answer is withheld";
+    Rejection::new(Code::AuditUnavailable, message, "it may have had its effect: look before you repeat it")
 }
 
 fn doctor() -> &'static str {

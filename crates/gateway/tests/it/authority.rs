@@ -61,6 +61,7 @@ struct Fleet {
     bundle: Option<(u64, String)>,
     feed: Vec<Revocation>,
     down: bool,
+    feed_down: bool,
 }
 
 /// The authority and its keys.
@@ -143,6 +144,12 @@ impl Authority {
         self.changed.send_replace(());
     }
 
+    /// Has no news, or has it again; bundles are given out all the same.
+    pub fn set_feed_down(&self, down: bool) {
+        self.fleet.lock().unwrap().feed_down = down;
+        self.changed.send_replace(());
+    }
+
     /// How often anything was asked.
     pub fn asked(&self) -> u64 {
         self.asked.load(Ordering::SeqCst)
@@ -184,10 +191,15 @@ struct After {
 }
 
 async fn bundle(State(authority): State<Arc<Authority>>, Query(q): Query<After>) -> Response {
-    answer(&authority, q.wait, |fleet| {
-        let (version, note) = fleet.bundle.as_ref()?;
-        (*version > q.after).then(|| note.clone())
-    })
+    answer(
+        &authority,
+        q.wait,
+        |fleet| fleet.down,
+        |fleet| {
+            let (version, note) = fleet.bundle.as_ref()?;
+            (*version > q.after).then(|| note.clone())
+        },
+    )
     .await
     .unwrap_or_else(|| StatusCode::NOT_MODIFIED.into_response())
 }
@@ -203,22 +215,32 @@ async fn feed(State(authority): State<Arc<Authority>>, Query(q): Query<After>) -
     };
     // The first page at once, so that a gateway that starts need not wait.
     let fresh = q.after == 0 && authority.asked() < 4;
-    let answered = answer(&authority, q.wait.min(1), |fleet| {
+    let down = |fleet: &Fleet| fleet.down || fleet.feed_down;
+    let answered = answer(&authority, q.wait.min(1), down, |fleet| {
         (fresh || fleet.feed.len() as u64 > q.after).then(|| page(fleet, q.after))
     })
     .await;
-    answered.unwrap_or_else(|| page(&authority.fleet.lock().unwrap(), q.after).into_response())
+    answered.unwrap_or_else(|| {
+        let fleet = authority.fleet.lock().unwrap();
+        let gone = || StatusCode::SERVICE_UNAVAILABLE.into_response();
+        if down(&fleet) { gone() } else { page(&fleet, q.after).into_response() }
+    })
 }
 
 /// Waits until there is something to say; `None` where there is nothing for as long as the caller waits.
-async fn answer(authority: &Authority, wait: u64, what: impl Fn(&Fleet) -> Option<String>) -> Option<Response> {
+async fn answer(
+    authority: &Authority,
+    wait: u64,
+    down: impl Fn(&Fleet) -> bool,
+    what: impl Fn(&Fleet) -> Option<String>,
+) -> Option<Response> {
     authority.asked.fetch_add(1, Ordering::SeqCst);
     let mut changed = authority.changed.subscribe();
     let end = tokio::time::Instant::now() + Duration::from_secs(wait);
     loop {
         {
             let fleet = authority.fleet.lock().unwrap();
-            if fleet.down {
+            if down(&fleet) {
                 return Some(StatusCode::SERVICE_UNAVAILABLE.into_response());
             }
             if let Some(text) = what(&fleet) {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use remit_core::event::Kind;
 
-use crate::bytes::{TOOLS, echo};
-use crate::client::Run;
+use crate::bytes::{TOOLS, echo, raw};
+use crate::client::{Run, code_of};
 use crate::stub::{self, Stub};
 use crate::world::{AGENT, Setup, World, agent, files, http_server};
 
@@ -15,7 +16,7 @@ const REFUND: &str = r#"{"id":41,"amount_cents":1,"iban":"GB82WEST12345698765432
 
 /// A call of a tool that returns nothing but internal text, which never answers; and a world in which the budget is
 /// two calls. Whatever is worse than internal afterwards is so because of the crash.
-async fn cut_off() -> (std::sync::Arc<Stub>, World, Run) {
+async fn cut_off() -> (Arc<Stub>, World, Run) {
     let stub = Stub::start(TOOLS, |heard| async move {
         if heard.named() == "tools/call" {
             std::future::pending::<()>().await;
@@ -88,7 +89,7 @@ async fn what_a_backup_left_open_is_closed_once() {
         remit_audit::durable::write(&to, &bytes, 0o600).unwrap();
     }
     world.stop(false).await;
-    std::sync::Arc::clone(&world.running.gateway).close().await;
+    Arc::clone(&world.running.gateway).close().await;
     world.config.home = copy.path().to_owned();
     world.home = copy;
     for start in ["first", "second"] {
@@ -99,4 +100,42 @@ async fn what_a_backup_left_open_is_closed_once() {
         }
         world.stop(true).await;
     }
+}
+
+/// Every leaf of the log.
+fn leaves(world: &World) -> Vec<Vec<u8>> {
+    world.gateway().entries(0).map(|entry| entry.unwrap().1.leaf).collect()
+}
+
+/// Break: answer what has no outcome in the log, say that it was not made, or lose what was acknowledged before.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_whose_outcome_cannot_be_recorded_is_withheld() {
+    let (stub, go) = stub::holding(TOOLS).await;
+    let (mut world, run) = raw(&stub).await;
+    assert_eq!(world.run("r2", r#"{"read_ticket":{}}"#).refusal("read_ticket", r#"{"id":42}"#).await, "ok");
+    let whole = tokio::spawn(echo(&run, "{}").send(run.addr));
+    world.until("asked", async || !stub.of("tools/call").is_empty()).await;
+    let mut stream = run.send(echo(&run, r#"{"t":"stream"}"#)).await;
+    assert_eq!(stream.message().await.unwrap()["method"], "notifications/message");
+    let intents: Vec<u64> = world.of(Kind::CallIntent).iter().skip(1).map(|e| e.index).collect();
+    // Closed while they are under way, as soon as it has waited for them long enough.
+    Arc::clone(world.gateway()).close().await;
+    let acknowledged = leaves(&world);
+    go.send_replace(true);
+    let reply = whole.await.unwrap();
+    // Nothing that could make a client repeat it by itself.
+    assert_eq!((reply.status.as_u16(), reply.header("retry-after")), (503, ""));
+    let answer = reply.json().await;
+    assert_eq!(code_of(&answer), "audit_unavailable", "{answer}");
+    assert_eq!(answer["error"]["data"]["decision"], intents[0], "{answer}");
+    let text = answer.to_string();
+    assert!(text.contains("may have had its effect") && !text.contains("not made"), "{text}");
+    assert_eq!(stream.message().await, None, "the final frame is there without its outcome");
+    assert_eq!((leaves(&world).len(), world.health().await.0), (acknowledged.len(), 503));
+    world.stop(false).await;
+    world.restart().await;
+    assert_eq!(leaves(&world)[..acknowledged.len()], acknowledged);
+    let unknown: Vec<_> = world.of(Kind::OutcomeUnknown).iter().map(|e| e.int("intent").unsigned_abs()).collect();
+    assert_eq!((unknown, intents.len()), (intents, 2), "{}", world.story());
+    assert_eq!(stub.of("tools/call").len(), 2);
 }

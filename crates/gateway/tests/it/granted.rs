@@ -76,6 +76,25 @@ async fn the_arguments_of_a_prompt_stay_within_the_grant() {
     assert_eq!(stub.of("prompts/get").len(), 1);
 }
 
+/// Break: let whoever may read one resource, or none, read any.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_resources_that_were_granted_are_read() {
+    let stub = answering().await;
+    let world = world(&stub).await;
+    let one = r#"{},"resources":[{"constraint_type":"exact","value":"file:///a"}]"#;
+    for (grant, uri, expected) in [
+        (one, "file:///a", "ok"),
+        (one, "file:///a/../b", "-32602 Resource not found"),
+        (one, "file:///b", "-32602 Resource not found"),
+        (r#"{},"prompts":{"greet":{}}"#, "file:///a", "-32602 Resource not found"),
+    ] {
+        let run = world.run_at("open", "r1", grant);
+        let params = format!(r#"{{"uri":"{uri}"}}"#);
+        assert_eq!(asked(&run, "open", "resources/read", &params).await, expected, "{uri}\n{}", world.story());
+    }
+    assert_eq!(stub.of("resources/read").len(), 1);
+}
+
 /// Break: take a server's own words for reviewed ones, or raise the label only when they have come.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_label_has_risen_while_the_server_still_thinks() {

@@ -1,6 +1,7 @@
 //! What ends a call in flight beside a revocation: its agent, or its server, is registered no more.
 
 use remit_core::bundle::Bundle;
+use remit_core::event::Kind;
 
 use crate::bytes::{TOOLS, echo, raw};
 use crate::client::code_of;
@@ -12,12 +13,17 @@ async fn check(what: &str, change: impl FnOnce(&mut Bundle)) {
     let (mut world, run) = raw(&stub).await;
     let asking = tokio::spawn(echo(&run, "{}").send(run.addr));
     world.until("asked", async || !stub.of("tools/call").is_empty()).await;
-    // A bundle that leaves all in place ends nothing.
+    let intent = world.last(Kind::CallIntent).index;
+    // A bundle that leaves all in place ends nothing: what it ended would be in the log before this call.
     world.publish(2, |_| {}).await;
-    assert_eq!(world.outcome(), "", "{what}");
+    let other = world.run("r2", r#"{"read_ticket":{}}"#);
+    assert_eq!(other.refusal("read_ticket", r#"{"id":42}"#).await, "ok");
+    let ended = world.of(Kind::CallOutcome).iter().any(|e| e.int("intent").unsigned_abs() == intent);
+    assert!(!ended, "{what}\n{}", world.story());
     world.publish(3, change).await;
     let answer = asking.await.unwrap().json().await;
-    assert_eq!((code_of(&answer).as_str(), world.outcome().as_str()), ("revoked", "revoked"), "{what}: {answer}");
+    let outcome = world.of(Kind::CallOutcome).into_iter().find(|e| e.int("intent").unsigned_abs() == intent).unwrap();
+    assert_eq!((code_of(&answer).as_str(), outcome.text("status")), ("revoked", "revoked"), "{what}: {answer}");
 }
 
 /// Break: look at revocations alone while an answer is waited for.

@@ -58,6 +58,8 @@ mod said;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod silent;
+#[cfg(test)]
 mod stdio;
 #[cfg(test)]
 mod streams;

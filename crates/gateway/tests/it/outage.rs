@@ -5,7 +5,10 @@ use std::time::Duration;
 use remit_core::bundle::PolicyFile;
 use remit_core::event::Kind;
 
-use crate::world::World;
+use crate::bytes::{TOOLS, echo, raw};
+use crate::client::code_of;
+use crate::stub;
+use crate::world::{Setup, World};
 
 const READ: &str = r#"{"read_ticket":{}}"#;
 const TICKET: &str = r#"{"id":42}"#;
@@ -63,6 +66,28 @@ async fn an_older_bundle_is_refused_after_a_restart_too() {
     assert_eq!(run.refusal("read_ticket", TICKET).await, "ok");
 }
 
+/// Break: know the highest version from the files of bundles, or from entries, alone. Twice: what is known must outlive the
+/// next start.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_bundle_is_refused_where_only_a_heartbeat_knows_of_a_newer_one() {
+    let mut world = World::new().await;
+    world.publish(5, |_| {}).await;
+    let loaded = world.last(Kind::Bundle).index;
+    world.stop(true).await;
+    world.authority.serve(9, world.authority.note(4, &world.bundle));
+    for start in ["first", "second"] {
+        let beat = world.last(Kind::Heartbeat);
+        assert!(loaded < beat.int("low_water").unsigned_abs(), "{start}: the entry is read again\n{}", world.story());
+        std::fs::remove_dir_all(world.config.home.join("bundles")).unwrap();
+        let refusals = world.of(Kind::Bundle).len();
+        world.start_again().await;
+        world.until("offered", async || world.of(Kind::Bundle).len() > refusals).await;
+        assert_eq!(world.last(Kind::Bundle).text("why"), "older", "{start}\n{}", world.story());
+        assert_eq!(world.health().await.0, 503, "{start}");
+        world.stop(true).await;
+    }
+}
+
 /// Break: send, or wait, where nothing can be recorded.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_recorded_is_not_sent() {
@@ -93,4 +118,60 @@ async fn no_news_for_too_long_decides_nothing() {
     world.authority.set_down(false);
     world.ready().await;
     assert_eq!(run.refusal("read_ticket", TICKET).await, "ok");
+}
+
+/// Break: end what is under way with the news, leave it without its outcome, or begin something new.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_under_way_ends_as_it_would_have() {
+    let (stub, go) = stub::holding(TOOLS).await;
+    let (world, run) = raw(&stub).await;
+    let whole = tokio::spawn(echo(&run, "{}").send(run.addr));
+    world.until("asked", async || !stub.of("tools/call").is_empty()).await;
+    let mut stream = run.send(echo(&run, r#"{"t":"stream"}"#)).await;
+    assert_eq!(stream.message().await.unwrap()["method"], "notifications/message");
+    world.authority.set_down(true);
+    world.clock.advance(Duration::from_secs(65));
+    let entries = world.log().len();
+    assert_eq!(code_of(&run.send(echo(&run, "{}")).await.json().await), "policy_stale", "{}", world.story());
+    assert_eq!((world.health().await.0, world.log().len()), (503, entries), "{}", world.story());
+    // What comes of it first, a bundle, makes the gateway look at its calls, and there is no news yet.
+    world.authority.set_feed_down(true);
+    world.authority.set_down(false);
+    world.authority.publish(2, &world.bundle);
+    world.until("loaded", async || world.last(Kind::Bundle).int("version") == 2).await;
+    assert_eq!(code_of(&run.send(echo(&run, "{}")).await.json().await), "policy_stale", "{}", world.story());
+    go.send_replace(true);
+    assert_eq!(code_of(&whole.await.unwrap().json().await), "ok", "{}", world.story());
+    assert_eq!(code_of(&stream.message().await.unwrap()), "ok", "{}", world.story());
+    let intents: Vec<u64> = world.of(Kind::CallIntent).iter().map(|e| e.index).collect();
+    let outcomes = world.of(Kind::CallOutcome);
+    let ended =
+        |intent: &u64| outcomes.iter().any(|e| e.int("intent").unsigned_abs() == *intent && e.text("status") == "ok");
+    assert!(intents.len() == 2 && intents.iter().all(ended), "{}", world.story());
+    assert_eq!((world.health().await.0, stub.of("tools/call").len()), (503, 2));
+}
+
+/// Break: say nothing of how old the news is, or be well however old it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn health_says_how_old_the_news_is() {
+    let world = World::with(Setup { age_max: Duration::from_mins(10), ..Setup::default() }).await;
+    world.authority.set_down(true);
+    let said = async || {
+        let (status, body) = world.health().await;
+        let age = body["snapshot_age_s"].as_i64().unwrap();
+        (status, body["ok"] == true, body["policy"].as_str().unwrap().to_owned(), age)
+    };
+    for (passed, more) in [(200, 200), (400, 200), (560, 160)] {
+        world.clock.advance(Duration::from_secs(more));
+        let (status, ok, policy, age) = said().await;
+        assert!((passed..passed + 40).contains(&age), "{age} s after {passed} s");
+        assert_eq!((status, ok, policy.as_str()), (200, true, "fresh"));
+    }
+    world.clock.advance(Duration::from_secs(45));
+    let (status, ok, policy, _) = said().await;
+    assert_eq!((status, ok, policy.as_str()), (503, false, "stale"));
+    world.authority.set_down(false);
+    world.ready().await;
+    let (_, _, _, age) = said().await;
+    assert!((0..40).contains(&age), "{age} s after news");
 }

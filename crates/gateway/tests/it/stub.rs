@@ -12,7 +12,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// What the stub heard.
 #[derive(Clone)]
@@ -65,7 +65,15 @@ impl Stub {
         F: Fn(Heard) -> R + Send + Sync + 'static,
         R: Future<Output = Response> + Send + 'static,
     {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at(tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(), tools, script)
+    }
+
+    /// The same, where it is known already.
+    pub fn at<F, R>(listener: tokio::net::TcpListener, tools: &str, script: F) -> Arc<Self>
+    where
+        F: Fn(Heard) -> R + Send + Sync + 'static,
+        R: Future<Output = Response> + Send + 'static,
+    {
         let stub = Arc::new(Self {
             url: format!("http://{}/mcp", listener.local_addr().unwrap()),
             heard: Mutex::default(),
@@ -95,6 +103,32 @@ impl Stub {
         response.headers_mut().insert("content-type", kind);
         (response, sender)
     }
+}
+
+/// A stub whose answers wait until the test lets them go. One that is asked for a stream begins it at once.
+pub async fn holding(tools: &str) -> (Arc<Stub>, watch::Sender<bool>) {
+    let go = watch::Sender::new(false);
+    let held = go.clone();
+    let stub = Stub::start(tools, move |heard| {
+        let mut held = held.subscribe();
+        async move {
+            let answer = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{}}}}"#, heard.id());
+            if heard.json()["params"]["arguments"]["t"] != "stream" {
+                held.wait_for(|go| *go).await.unwrap();
+                return json(answer);
+            }
+            let (response, sender) = Stub::stream();
+            tokio::spawn(async move {
+                let note = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{}}"#;
+                sender.send(format!("data: {note}\n\n")).await.ok();
+                held.wait_for(|go| *go).await.ok();
+                sender.send(format!("data: {answer}\n\n")).await.ok();
+            });
+            response
+        }
+    })
+    .await;
+    (stub, go)
 }
 
 /// A JSON answer of these very bytes.

@@ -15,6 +15,7 @@ use remit_core::id::{AgentId, GrantId, Instance, PrincipalId, RunId, ServerName,
 use remit_core::label::{Label, Sensitivity, Trust};
 use remit_core::registry::{Agent, ControlTier, Environment, Server, Tool, ToolTier, Upstream};
 use remit_gateway::clock::Clock as _;
+use remit_gateway::upstream::Deadlines;
 use remit_gateway::{Config, Gateway};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -45,6 +46,8 @@ pub struct Setup {
     pub age_max: Duration,
     pub calls_max: usize,
     pub origins: Vec<String>,
+    /// How long upstreams may take.
+    pub deadlines: Deadlines,
 }
 
 impl Default for Setup {
@@ -56,6 +59,7 @@ impl Default for Setup {
             age_max: Duration::from_mins(1),
             calls_max: 256,
             origins: Vec::new(),
+            deadlines: Deadlines::default(),
         }
     }
 }
@@ -78,6 +82,7 @@ pub struct World {
     pub bundle: Bundle,
     pub running: Running,
     pub config: Config,
+    deadlines: Deadlines,
 }
 
 /// An entry of the gateway's log.
@@ -140,8 +145,9 @@ impl World {
             origins: setup.origins,
             calls_max: setup.calls_max,
         };
-        let running = start(&config, &clock, listener).await;
-        let world = Self { home, clock, authority, desk, bundle, running, config };
+        let deadlines = setup.deadlines;
+        let running = start((&config, deadlines), &clock, listener).await;
+        let world = Self { home, clock, authority, desk, bundle, running, config, deadlines };
         world.ready().await;
         world
     }
@@ -321,12 +327,16 @@ impl World {
     pub async fn start_again(&mut self) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         // The new one speaks under the old one's URL, as behind a load balancer.
-        self.running = start(&self.config, &self.clock, listener).await;
+        self.running = start((&self.config, self.deadlines), &self.clock, listener).await;
     }
 }
 
-async fn start(config: &Config, clock: &Arc<TestClock>, listener: tokio::net::TcpListener) -> Running {
-    let gateway = Gateway::open(config.clone(), Arc::<TestClock>::clone(clock)).await.unwrap();
+async fn start(
+    (config, deadlines): (&Config, Deadlines),
+    clock: &Arc<TestClock>,
+    listener: tokio::net::TcpListener,
+) -> Running {
+    let gateway = Gateway::open_within(config.clone(), Arc::<TestClock>::clone(clock), deadlines).await.unwrap();
     let addr = listener.local_addr().unwrap();
     let following = tokio::spawn(Arc::clone(&gateway).follow());
     let (stop, stopped) = oneshot::channel();
