@@ -91,7 +91,7 @@ codes! {
     SessionUnknown = "session_unknown", 404;
     /// The gateway has not heard from the authority for too long.
     PolicyStale = "policy_stale", 503;
-    /// The call could not be recorded, so it was not made.
+    /// The call could not be recorded, so it was not made; or what became of it could not, so its answer is withheld.
     AuditUnavailable = "audit_unavailable", 503;
     /// More requests than the gateway can carry.
     Overloaded = "overloaded", 503;

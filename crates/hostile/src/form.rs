@@ -46,7 +46,7 @@ fn body(bytes: &[u8]) {
     for (name, value) in pairs.iter().filter(|(name, _)| name != "resource") {
         assert_eq!(form.one(name), Some(value.as_str()).filter(|value| !value.is_empty()), "{name}");
     }
-    let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+    let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat();
     let written: Vec<String> =
         pairs.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value))).collect();
     assert_eq!(Form::read(written.join("&").as_bytes()), Ok(form), "written in another way it says something else");

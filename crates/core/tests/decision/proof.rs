@@ -188,7 +188,8 @@ fn a_frame_fits_its_own_leaf_alone() {
             assert_eq!(opened(&open(sealed)).check(leaf).map(|_| ()), Err(StatementError::Commitment));
         }
     }
-    let heartbeat = remit_core::event::Heartbeat { low_water: 0, open: 0, bundle: 0 }.write(&crate::make::head()).unwrap();
+    let heartbeat =
+        remit_core::event::Heartbeat { low_water: 0, open: 0, bundle: 0 }.write(&crate::make::head()).unwrap();
     assert!(check_entry(&heartbeat, b"").is_ok());
     assert_eq!(check_entry(&heartbeat, b"x"), Err(StatementError::Frame));
     assert_eq!(check_entry(b"{}", b""), Err(StatementError::NotAnIntent));
