@@ -82,4 +82,4 @@ pub(crate) fn revoked() -> Rejection {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

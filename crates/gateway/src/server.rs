@@ -225,3 +225,6 @@ fn is_address(host: &str) -> bool {
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     host.parse::<SocketAddr>().is_ok() || bare.parse::<IpAddr>().is_ok()
 }
+
+#[cfg(test)]
+mod tests;

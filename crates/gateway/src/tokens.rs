@@ -39,12 +39,15 @@ impl Verified {
     }
 }
 
+/// Half of a digest. Two proofs that share it would make the second one refused; there are a million of them at most.
+type Seen = [u8; 16];
+
 /// Proofs of this window and the one before.
 #[derive(Default)]
 struct Proofs {
     began: i64,
-    now: HashSet<Digest>,
-    before: HashSet<Digest>,
+    now: HashSet<Seen>,
+    before: HashSet<Seen>,
 }
 
 impl Tokens {
@@ -83,7 +86,8 @@ impl Tokens {
     fn first_use(&self, proof: &Proof, now: i64) -> bool {
         // A proof is acceptable for one window on each side of its time, so two windows are remembered.
         const WINDOW_S: i64 = 2 * PROOF_WINDOW_S + 1;
-        let key = sha256(&[proof.jkt.as_bytes(), b"\0", proof.jti.as_bytes()]);
+        let digest = sha256(&[proof.jkt.as_bytes(), b"\0", proof.jti.as_bytes()]);
+        let Some(key) = digest.first_chunk::<16>().copied() else { return false };
         let mut proofs = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
         if now.saturating_sub(proofs.began) >= WINDOW_S {
             let older = now.saturating_sub(proofs.began) >= 2 * WINDOW_S;
@@ -108,6 +112,10 @@ mod tests {
         let mut digest = [0; 32];
         digest[..4].copy_from_slice(&n.to_be_bytes());
         digest
+    }
+
+    fn seen(n: u32) -> Seen {
+        u128::from(n).to_be_bytes()
     }
 
     fn authentic() -> Authentic {
@@ -145,10 +153,10 @@ mod tests {
         let tokens = Tokens::default();
         let proof = |jti: &str| Proof { jti: jti.into(), jkt: "k".into() };
         assert!(tokens.first_use(&proof("a"), 1_000));
-        tokens.proofs.lock().unwrap().now.extend((1..1_000_000).map(digest));
+        tokens.proofs.lock().unwrap().now.extend((1..1_000_000).map(seen));
         assert!(!tokens.first_use(&proof("b"), 1_001));
         assert_eq!(tokens.proofs.lock().unwrap().now.len(), 1_000_000);
-        tokens.proofs.lock().unwrap().now.remove(&digest(9));
+        tokens.proofs.lock().unwrap().now.remove(&seen(9));
         assert!(tokens.first_use(&proof("b"), 1_001), "there was room for exactly one");
         // A window later there is room again, and what was seen before it is still known.
         assert!(!tokens.first_use(&proof("a"), 1_122));

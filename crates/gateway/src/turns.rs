@@ -46,6 +46,13 @@ impl Turns {
         if self.calls.available_permits() > 0 { Ok(()) } else { Err(too_many()) }
     }
 
+    /// As if too many waited.
+    #[cfg(test)]
+    pub(crate) fn take_all(&self) -> OwnedSemaphorePermit {
+        let all = u32::try_from(self.calls.available_permits()).unwrap();
+        Arc::clone(&self.calls).try_acquire_many_owned(all).unwrap()
+    }
+
     /// Waits for a turn; refused at once where too many wait.
     pub async fn take(&self) -> Result<Turn, Rejection> {
         let call = Arc::clone(&self.calls).try_acquire_owned().map_err(|_| too_many())?;

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use crate::authority::minted_by;
 use crate::client::{Ask, LEGACY, PATIENCE, Run, code_of};
 use crate::stub::Stub;
-use crate::world::{Setup, World};
+use crate::world::{AGENT, Setup, World, agent, http_server};
 
 const TOOLS: &str = r#"{"watch_ticket":{},"read_ticket":{}}"#;
 const READ: &str = r#"{"id":42}"#;
@@ -82,6 +82,29 @@ async fn a_root_has_a_share_of_the_places() {
     assert_eq!(other.refusal("read_ticket", READ).await, "ok", "{}", world.story());
     drop(sockets);
     world.until("free", async || run.refusal("read_ticket", READ).await == "ok").await;
+}
+
+/// Break: hold the turn at the processors while the upstream is waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_wait_for_an_upstream_leave_their_turns_to_others() {
+    const EACH: usize = 48;
+    let silent = Stub::start(crate::bytes::TOOLS, |_| std::future::pending()).await;
+    let mut busy = agent(AGENT);
+    busy.repeats_max = 10_000;
+    let servers = vec![http_server("raw", &silent.url, crate::bytes::TOOLS)];
+    let world = World::with(Setup { agent: busy, servers, ..Setup::default() }).await;
+    // More than may be worked on at a time, and fewer than there are places.
+    let turns = 16 * std::thread::available_parallelism().unwrap().get();
+    let roots = (turns / EACH + 1).min(5);
+    for root in 0..roots {
+        let run = world.run_at("raw", &format!("waits-{root}"), r#"{"echo":{}}"#);
+        for _ in 0..EACH {
+            let run = run.clone();
+            tokio::spawn(async move { run.send(crate::bytes::echo(&run, "{}")).await });
+        }
+    }
+    world.until("waiting", async || silent.of("tools/call").len() == roots * EACH).await;
+    assert_eq!(world.run("r1", TOOLS).refusal("read_ticket", READ).await, "ok", "{}", world.story());
 }
 
 /// Break: let one root open as many standing streams as there are places.
