@@ -8,10 +8,8 @@ use crate::arguments::Invalid;
 use crate::call::Action;
 use crate::claims::Claims;
 use crate::evaluate::{Answer, Arguments, Question};
-use crate::feature::Feature;
 use crate::gate::{Gate, Lifted};
 use crate::grant::{Detail, Uncovered};
-use crate::id::ServerName;
 use crate::identify::{Caller, identify};
 use crate::input::{Answers, Input};
 use crate::json::Value;
@@ -203,14 +201,6 @@ pub fn brings(bundle: &Compiled, input: &Input, method: &str) -> Option<Label> {
         _ => object(input).ok().and_then(|params| opened(method, &params)).is_none_or(|opened| !opened.is_empty()),
     };
     words.then_some(Label::UNKNOWN)
-}
-
-/// The features of its client that a server may use of a run, as far as grant and menu say it; policy is asked for each.
-pub fn features(bundle: &Compiled, claims: &Claims, server: &ServerName) -> BTreeSet<Feature> {
-    let resource = bundle.resource(server);
-    let detail = claims.authorization_details.iter().find(|detail| detail.locations.contains(&resource));
-    let reviewed = bundle.server(server).map(|server| &server.features);
-    detail.zip(reviewed).map(|(detail, reviewed)| &detail.features & reviewed).unwrap_or_default()
 }
 
 /// The part of the grant that speaks of the server that is asked.
