@@ -6,6 +6,7 @@
 
 use serde_json::value::RawValue;
 
+use crate::event::canon::write_text;
 use crate::hash::{sha256, sha256_text};
 use crate::json::{JsonError, Value};
 
@@ -31,13 +32,13 @@ fn write(value: &Value<'_>, out: &mut String) {
         Value::Bool(true) => out.push_str("true"),
         Value::Bool(false) => out.push_str("false"),
         Value::Number(text) => out.push_str(text),
-        Value::String(text) => write_string(text, out),
+        Value::String(text) => write_text(text, out),
         Value::Array(elements) => separated('[', ']', elements, out, write),
         Value::Object(members) => {
             let mut sorted: Vec<_> = members.iter().collect();
             sorted.sort_by(|(left, _), (right, _)| left.encode_utf16().cmp(right.encode_utf16()));
             separated('{', '}', &sorted, out, |(name, value), out| {
-                write_string(name, out);
+                write_text(name, out);
                 out.push(':');
                 write(value, out);
             });
@@ -54,28 +55,6 @@ fn separated<T>(open: char, close: char, items: &[T], out: &mut String, one: imp
         one(item, out);
     }
     out.push(close);
-}
-
-fn write_string(text: &str, out: &mut String) {
-    use std::fmt::Write as _;
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{8}' => out.push_str("\\b"),
-            '\t' => out.push_str("\\t"),
-            '\n' => out.push_str("\\n"),
-            '\u{c}' => out.push_str("\\f"),
-            '\r' => out.push_str("\\r"),
-            c if c < ' ' => {
-                // Writing to a String cannot fail.
-                let _infallible = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }
 
 #[cfg(test)]

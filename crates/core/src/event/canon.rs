@@ -144,8 +144,8 @@ fn write(node: &Node, out: &mut String) {
     }
 }
 
-/// RFC 8785 section 3.2.2.2.
-fn write_text(text: &str, out: &mut String) {
+/// A string as RFC 8785 section 3.2.2.2 writes it.
+pub(crate) fn write_text(text: &str, out: &mut String) {
     out.push('"');
     let mut rest = text;
     while let Some((plain, c, after)) = next_escaped(rest) {
