@@ -16,6 +16,11 @@ pub struct IdError {
     text: String,
 }
 
+/// A refused text as its refusal shows it: short, and without what a terminal would obey.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().take(ID_BYTES_MAX).filter(|c| !c.is_control()).collect()
+}
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $rule:literal, $valid:expr) => {
         $(#[$doc])*
@@ -31,8 +36,7 @@ macro_rules! id {
                 if !text.is_empty() && text.len() <= ID_BYTES_MAX && valid(&text) {
                     return Ok(Self(text));
                 }
-                let text = text.chars().take(ID_BYTES_MAX).filter(|c| !c.is_control()).collect();
-                Err(IdError { kind: $kind, rule: $rule, text })
+                Err(IdError { kind: $kind, rule: $rule, text: shown(&text) })
             }
 
             /// The identifier's text.
@@ -144,7 +148,7 @@ impl AgentId {
         let bad = || IdError {
             kind: "agent id",
             rule: "spiffe://<trust domain>/agent/<team>/<name>/<version>",
-            text: text.chars().take(ID_BYTES_MAX).filter(|c| !c.is_control()).collect(),
+            text: shown(text),
         };
         let rest = text.strip_prefix("spiffe://").ok_or_else(bad)?;
         let mut parts = rest.split('/');

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::{Action, URI_BYTES_MAX};
 use crate::feature::Feature;
-use crate::id::{ID_BYTES_MAX, IdError, ServerName, ToolName};
+use crate::id::{IdError, ServerName, ToolName, shown};
 
 const PROMPT: &str = "prompt:";
 const RESOURCE: &str = "resource:";
@@ -48,13 +48,6 @@ pub enum TargetError {
     /// No such feature.
     #[error("`{0}` is no feature of a client: elicitation, sampling or roots")]
     Feature(String),
-}
-
-impl TargetError {
-    /// Shown to whoever wrote it: short, and without what a terminal would obey.
-    fn form(text: &str) -> Self {
-        Self::Form(text.chars().take(ID_BYTES_MAX).filter(|c| !c.is_control()).collect())
-    }
 }
 
 impl Target {
@@ -120,7 +113,7 @@ impl Target {
             "client" => CLIENT,
             // A value cannot choose another kind than its key.
             _ if [PROMPT, RESOURCE, CLIENT].iter().any(|prefix| value.starts_with(prefix)) => {
-                return Err(TargetError::form(value));
+                return Err(TargetError::Form(shown(value)));
             }
             _ => "",
         };
@@ -133,7 +126,7 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
         let split = |text: &str| {
-            let (server, name) = text.split_once('/').ok_or_else(|| TargetError::form(text))?;
+            let (server, name) = text.split_once('/').ok_or_else(|| TargetError::Form(shown(text)))?;
             Ok::<_, TargetError>((ServerName::new(server)?, name.to_owned()))
         };
         if let Some(rest) = text.strip_prefix(PROMPT) {
@@ -150,7 +143,10 @@ impl FromStr for Target {
         }
         if let Some(rest) = text.strip_prefix(CLIENT) {
             let (server, name) = split(rest)?;
-            return Ok(Target::Client(server, Feature::named(&name).ok_or(TargetError::Feature(name))?));
+            return Ok(Target::Client(
+                server,
+                Feature::named(&name).ok_or_else(|| TargetError::Feature(shown(&name)))?,
+            ));
         }
         let (server, tool) = split(text)?;
         let tool = if tool == WILDCARD { None } else { Some(ToolName::new(tool)?) };
@@ -219,8 +215,16 @@ mod tests {
         }
         assert!(Target::of("tool", "prompt:tickets/greet").is_err());
         assert!(Target::of("tool", "client:tickets/roots").is_err());
-        let shown = "\u{1b}[2Jtickets\n".parse::<Target>().unwrap_err().to_string();
-        assert!(shown.starts_with("`[2Jtickets` is neither"), "{shown}");
+        for (text, refusal) in [
+            ("\u{1b}[2Jtickets\n", "`[2Jtickets` is neither"),
+            ("client:tickets/\u{1b}[2Jtime\n", "`[2Jtime` is no feature"),
+            ("client:tickets/\u{9b}2J", "`2J` is no feature"),
+        ] {
+            let shown = text.parse::<Target>().unwrap_err().to_string();
+            assert!(shown.starts_with(refusal), "{shown}");
+        }
+        let long = format!("client:tickets/{}", "x".repeat(4096));
+        assert!(long.parse::<Target>().unwrap_err().to_string().len() < 256);
     }
 
     #[test]
