@@ -17,9 +17,12 @@ use crate::bundle::Offered;
 use crate::change::Change;
 use crate::config::{BUNDLE_SECONDS, Config, Home, SOCKET_PATH_BYTES_MAX, TOKEN_SECONDS_MAX};
 use crate::error::AuthorityError;
+use crate::fetch::Fetcher;
 use crate::http;
 use crate::journal::Journal;
 use crate::keys::{self, Keys};
+use crate::login::Logins;
+use crate::metadata::Documents;
 use crate::pin::Pin;
 use crate::signing::PrivateKey;
 use crate::socket::{self, Sockets};
@@ -45,6 +48,9 @@ pub(crate) struct State {
     began: i64,
     core: Mutex<Core>,
     seen: Mutex<Seen>,
+    pub(crate) logins: Logins,
+    pub(crate) fetcher: Fetcher,
+    pub(crate) documents: Documents,
     publishing: Mutex<()>,
 }
 
@@ -89,6 +95,9 @@ impl Authority {
             began: config.clock.now(),
             core: Mutex::new(core),
             seen: Mutex::default(),
+            logins: Logins::default(),
+            fetcher: Fetcher::new(&config.internal_hosts),
+            documents: Documents::default(),
             publishing: Mutex::default(),
             home,
             config,

@@ -74,6 +74,8 @@ pub enum Change {
         /// Who.
         by: String,
     },
+    /// A person let an OAuth client act as an agent, or did not.
+    Login(LoginAnswered),
     /// A key for signing tokens was added.
     Key(KeyRecord),
     /// A key's last token has expired.
@@ -278,8 +280,48 @@ pub struct TokenRecord {
     /// The key to which it is bound, or none for a bearer token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jkt: Option<String>,
+    /// What was given with it to get the next one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<Refresh>,
     /// Its end, in seconds since 1970.
     pub exp: i64,
+    /// When, in seconds since 1970.
+    pub at: i64,
+}
+
+/// What gets a client the next token: never the refresh token itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refresh {
+    /// SHA-256 of the refresh token, in base64url.
+    pub digest: String,
+    /// The client that may use it.
+    pub client: String,
+    /// Whether it wants proof of the run's key, as the first token did.
+    pub bound: bool,
+    /// The gateway's URLs that were asked for at login.
+    pub resources: Vec<String>,
+}
+
+/// The answer to a login.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoginAnswered {
+    /// What was typed to answer it.
+    pub id: String,
+    /// The client, as it names itself.
+    pub client: String,
+    /// The agent that it wanted to act as.
+    pub agent: AgentId,
+    /// What it asked for.
+    pub tools: Vec<String>,
+    /// Why it was allowed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// Whether it was.
+    pub allowed: bool,
+    /// Who answered.
+    pub by: PrincipalId,
     /// When, in seconds since 1970.
     pub at: i64,
 }
@@ -311,6 +353,7 @@ impl Change {
             Change::Launched { run, .. } => Some(&run.principal),
             Change::Granted(grant) => Some(&grant.principal),
             Change::Token(token) => Some(&token.principal),
+            Change::Login(login) => Some(&login.by),
             _ => None,
         }
     }

@@ -34,6 +34,8 @@ pub struct Config {
     pub token_seconds: i64,
     /// How often an idle page of the feed is sent.
     pub feed_idle: Duration,
+    /// Hosts inside the organization from which documents that others name may be fetched, as URLs have them.
+    pub internal_hosts: Vec<String>,
 }
 
 impl Config {
@@ -46,6 +48,7 @@ impl Config {
             clock: Clock::system(),
             token_seconds: TOKEN_SECONDS_MAX,
             feed_idle: FEED_IDLE,
+            internal_hosts: Vec::new(),
         }
     }
 }

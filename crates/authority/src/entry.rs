@@ -43,6 +43,17 @@ pub(crate) fn leaf(change: &Change, sealed: &[u8], head: &Head) -> Result<Vec<u8
         Change::Launched { run, grant } if run.parent.is_some() => granted("spawn", grant, frame).write_grant(head),
         Change::Launched { grant, .. } => granted(LAUNCH, grant, frame).write_grant(head),
         Change::Granted(grant) => granted("narrow", grant, frame).write_grant(head),
+        Change::Login(login) => event::Change {
+            what: if login.allowed { "allow" } else { "deny" },
+            object: "login",
+            id: &login.id,
+            digest: Some(&digest(&login.tools)),
+            by: Some(login.by.as_str()),
+            agent: Some(&login.agent.to_string()),
+            sealed: frame,
+            ..event::Change::default()
+        }
+        .write(Kind::ApprovalAnswered, head),
         other => registration(other, frame, head),
     };
     leaf.map_err(|error| AuthorityError::Leaf(error.to_string()))
@@ -141,6 +152,7 @@ fn registration(change: &Change, frame: Frame<'_>, head: &Head) -> Leaf {
         Change::Launched { .. }
         | Change::Granted(_)
         | Change::Token(_)
+        | Change::Login(_)
         | Change::Erased { .. }
         | Change::Revoked { .. }
         | Change::Bundle { .. } => Err(event::EventError::Seal),

@@ -65,6 +65,18 @@ pub struct Offer {
     pub features: BTreeSet<Feature>,
 }
 
+impl Offer {
+    /// Whether a target of this server is on the menu.
+    pub(crate) fn has(&self, target: &Target) -> bool {
+        match target {
+            Target::Tool(_, tool) => tool.as_ref().is_none_or(|tool| self.exposed.contains(tool)),
+            Target::Prompt(_, prompt) => self.prompts.contains(prompt),
+            Target::Resource(..) => self.resources,
+            Target::Client(_, feature) => self.features.contains(feature),
+        }
+    }
+}
+
 /// What is granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Granted {
@@ -212,13 +224,7 @@ fn offered(manifest: &Manifest, offers: &BTreeMap<ServerName, Offer>, target: &T
             "register the agent with `environment = \"production\"` once it is ready for it",
         ));
     }
-    let exposed = match target {
-        Target::Tool(_, tool) => tool.as_ref().is_none_or(|tool| offer.exposed.contains(tool)),
-        Target::Prompt(_, prompt) => offer.prompts.contains(prompt),
-        Target::Resource(..) => offer.resources,
-        Target::Client(_, feature) => offer.features.contains(feature),
-    };
-    if exposed {
+    if offer.has(target) {
         return Ok(());
     }
     Err(Rejection::new(

@@ -3,13 +3,16 @@
 //! Gateways never link this crate. They follow its bundle and its feed over HTTP, both signed under a root key that
 //! they pin, and verify the tokens that it mints.
 
+mod approve;
 pub mod assertion;
 mod authority;
 mod bundle;
 pub mod change;
+pub mod clients;
 pub mod config;
 mod entry;
 pub mod error;
+pub mod fetch;
 pub mod form;
 pub mod grant;
 mod http;
@@ -17,6 +20,8 @@ mod journal;
 mod keys;
 mod known;
 pub mod learn;
+pub mod login;
+pub mod metadata;
 mod mint;
 mod pin;
 mod proof;

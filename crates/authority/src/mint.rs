@@ -11,7 +11,7 @@ use remit_core::rejection::{Code, Rejection};
 use serde::Serialize;
 
 use crate::authority::{Core, State};
-use crate::change::{AgentRecord, Change, Grant, Run, TokenRecord};
+use crate::change::{AgentRecord, Change, Grant, Refresh, Run, TokenRecord};
 use crate::error::AuthorityError;
 use crate::random;
 use crate::subset::details_within;
@@ -31,6 +31,8 @@ pub(crate) struct Wanted {
     pub(crate) details: Option<Vec<Detail>>,
     /// Whether the presenter proves possession of the run's key.
     pub(crate) bound: bool,
+    /// What is given with it to get the next one.
+    pub(crate) refresh: Option<Refresh>,
 }
 
 /// A token. No `Debug`.
@@ -96,7 +98,7 @@ impl State {
         let kid = public.kid.as_deref().unwrap_or_default();
         let header = Header { typ: TOKEN_TYPE, alg: "EdDSA", kid };
         let token = private.sign(&header, &claims)?;
-        core.journal.record(&Change::Token(record(&claims)))?;
+        core.journal.record(&Change::Token(record(&claims, wanted.refresh.clone())))?;
         Ok(Ok(Minted { token, claims }))
     }
 
@@ -235,7 +237,7 @@ fn narrowed(grant: &Grant, wanted: &Wanted) -> Result<(Vec<String>, Vec<Detail>)
     Ok((audience, details))
 }
 
-fn record(claims: &Claims) -> TokenRecord {
+fn record(claims: &Claims, refresh: Option<Refresh>) -> TokenRecord {
     TokenRecord {
         jti: claims.jti.clone(),
         grant: claims.gid.clone(),
@@ -245,6 +247,7 @@ fn record(claims: &Claims) -> TokenRecord {
         principal: claims.sub.clone(),
         audience: claims.aud.clone(),
         jkt: claims.cnf.as_ref().map(|cnf| cnf.jkt.clone()),
+        refresh,
         exp: claims.exp,
         at: claims.iat,
     }

@@ -37,6 +37,20 @@ pub(crate) fn jti() -> Result<String, AuthorityError> {
     Ok(b64(&bytes::<16>()?))
 }
 
+/// A secret that is given away once: 256 random bits.
+pub(crate) fn secret() -> Result<String, AuthorityError> {
+    Ok(b64(&bytes::<32>()?))
+}
+
+/// What a person types to name a login: eight letters that make no word and are not mistaken (RFC 8628 section 6.1).
+pub(crate) fn user_code() -> Result<String, AuthorityError> {
+    const LETTERS: &[u8; 16] = b"BCDFGHJKLMNPQRST";
+    let letters = bytes::<8>()?.into_iter().filter_map(|byte| LETTERS.get(usize::from(byte % 16)).copied());
+    let mut code: String = letters.map(char::from).collect();
+    code.insert(4, '-');
+    Ok(code)
+}
+
 fn named<T: TryFrom<String>>(prefix: &str) -> Result<T, AuthorityError> {
     let letters =
         bytes::<20>()?.into_iter().filter_map(|byte| ALPHABET.get(usize::from(byte % 32)).copied()).map(char::from);

@@ -72,6 +72,8 @@ fn at_stake(new: &Manifest) -> Vec<String> {
     let production = new.agent.environment == Environment::Production;
     stakes.extend(new.agent.bearer.then(|| "`bearer = true`".to_owned()));
     stakes.extend(production.then(|| "`environment = \"production\"`".to_owned()));
+    stakes.extend((!new.agent.clients.is_empty()).then(|| "`clients`".to_owned()));
+    stakes.extend((!new.agent.redirect_uris.is_empty()).then(|| "`redirect_uris`".to_owned()));
     stakes
 }
 
@@ -89,6 +91,9 @@ fn widened(old: &Manifest, new: &Manifest) -> Vec<String> {
     };
     let production = |m: &Manifest| m.agent.environment == Environment::Production;
     if_wider(new.agent.bearer && !old.agent.bearer, "`bearer = true`");
+    let added = |new: &[String], old: &[String]| new.iter().any(|url| !old.contains(url));
+    if_wider(added(&new.agent.clients, &old.agent.clients), "`clients`");
+    if_wider(added(&new.agent.redirect_uris, &old.agent.redirect_uris), "`redirect_uris`");
     if_wider(production(new) && !production(old), "`environment = \"production\"`");
     if_wider(new.tier() < old.tier(), "a lower control tier");
     if_wider(new.budget.calls > old.budget.calls, "budget `calls`");

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::config::Flag;
-use crate::{admin, agent, completion, doctor, lockdown, log, request, revoke, serve, server, status, token, up};
+use crate::{
+    admin, agent, approve, completion, doctor, lockdown, log, request, revoke, serve, server, status, token, up,
+};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -56,6 +58,13 @@ pub(crate) enum Command {
     Request(request::RequestArgs),
     /// Print the headers with which an MCP client reaches a server
     Token(token::Token),
+    /// Show what waits for a person's word
+    #[command(after_help = "Example:\n  remit approvals")]
+    Approvals,
+    /// Let a program act as an agent, when it asks for it by its code
+    Approve(approve::Approve),
+    /// Say no to it
+    Deny(approve::Deny),
     /// Take something back, everywhere, in seconds
     Revoke(revoke::Revoke),
     /// Stop a server or a tool for everybody

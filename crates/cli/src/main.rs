@@ -2,6 +2,7 @@
 
 mod admin;
 mod agent;
+mod approve;
 mod ask;
 mod cli;
 mod completion;
@@ -81,6 +82,9 @@ fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
         Command::Server(server) => server::run(server, context),
         Command::Request(request) => request::run(request, context),
         Command::Token(token) => token::run(token, context),
+        Command::Approvals => approve::list(context),
+        Command::Approve(approve) => approve::approve(approve, context),
+        Command::Deny(deny) => approve::deny(deny, context),
         Command::Revoke(revoke) => revoke::run(revoke, context),
         Command::Lockdown(lockdown) => lockdown::run(lockdown, context),
         Command::Log(log) => log::run(log, context),

@@ -12,6 +12,10 @@ pub const MANIFEST_BYTES_MAX: usize = 256 * 1024;
 pub const GRANT_SECONDS_MAX: i64 = 86_400;
 /// Most needs in one manifest.
 pub const NEEDS_MAX: usize = 256;
+/// Most OAuth clients, and most redirect URIs, of one agent.
+pub const CLIENTS_MAX: usize = 32;
+/// Longest of their URLs, in bytes.
+pub const CLIENT_URL_BYTES_MAX: usize = 2_048;
 
 /// A manifest that does not say what it must.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +65,12 @@ pub struct About {
     /// Whether MCP clients that cannot prove possession of a key may use its tokens.
     #[serde(default)]
     pub bearer: bool,
+    /// URLs of the metadata documents of OAuth clients that may act as it, when a person lets them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<String>,
+    /// Where a browser may be sent back to after a login, besides programs on the person's own machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redirect_uris: Vec<String>,
 }
 
 fn staging() -> Environment {
@@ -170,6 +180,14 @@ impl Manifest {
         }
         if self.needs.len() > NEEDS_MAX {
             return rule(format!("more than {NEEDS_MAX} needs"));
+        }
+        let urls = [("clients", &self.agent.clients), ("redirect_uris", &self.agent.redirect_uris)];
+        for (name, urls) in urls {
+            if urls.len() > CLIENTS_MAX || urls.iter().any(|url| url.len() > CLIENT_URL_BYTES_MAX) {
+                return rule(format!(
+                    "more than {CLIENTS_MAX} `{name}`, or one longer than {CLIENT_URL_BYTES_MAX} bytes"
+                ));
+            }
         }
         for need in &self.needs {
             need.check()?;

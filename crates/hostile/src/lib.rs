@@ -7,6 +7,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a property panics where it does not hold, and is for nothing else")]
 
 mod bundle;
+mod client;
 mod envelope;
 mod fixed;
 mod form;
@@ -31,6 +32,7 @@ mod wire;
 pub mod worst;
 
 pub use bundle::bundle;
+pub use client::client;
 pub use envelope::envelope;
 pub use form::form;
 pub use grant::grant;
@@ -54,8 +56,9 @@ pub use wire::wire;
 pub type Property = fn(&[u8]);
 
 /// Every property by its name, which is that of its target and of its corpus.
-pub const ALL: [(&str, Property); 18] = [
+pub const ALL: [(&str, Property); 19] = [
     ("bundle", bundle),
+    ("client", client),
     ("envelope", envelope),
     ("form", form),
     ("grant", grant),

@@ -14,7 +14,7 @@ use super::servers::Server;
 const READY_MAX: Duration = Duration::from_mins(1);
 const COMMAND_MAX: Duration = Duration::from_mins(1);
 /// Team and name of the agent for which every client acts.
-const AGENT: &str = "interop/client";
+pub(crate) const AGENT: &str = "interop/client";
 
 /// The scratch home.
 pub(crate) struct Home {

@@ -10,6 +10,7 @@ mod cell;
 mod clients;
 pub(crate) mod home;
 pub(crate) mod install;
+mod login;
 pub(crate) mod packages;
 pub(crate) mod process;
 mod questions;
@@ -86,10 +87,10 @@ fn with(root: &Path, packages: &Packages, scratch: &Path) -> io::Result<Tally> {
         missed.none(one.server.name, 2 * one.eras.len(), packages.lack(&needs))
     });
     cells.extend(questions::rows(&asking).map(Cell::Questions));
-    let (rows, figures) =
-        if cells.is_empty() { (Vec::new(), None) } else { talk(root, packages, scratch, (&servers, &asking), &cells)? };
-    table::print(&rows, figures.as_ref(), &missed.lines);
-    Ok(Tally::new(&rows, figures.as_ref(), packages.broken.len(), (missed.cells, missed.why)))
+    let Talked { rows, logins, figures } =
+        if cells.is_empty() { Talked::default() } else { talk(root, packages, scratch, (&servers, &asking), &cells)? };
+    table::print(&rows, &logins, figures.as_ref(), &missed.lines);
+    Ok(Tally::new(&rows, &logins, figures.as_ref(), packages.broken.len(), (missed.cells, missed.why)))
 }
 
 /// One row of what is found.
@@ -124,6 +125,14 @@ impl Missed {
     }
 }
 
+/// What was found.
+#[derive(Default)]
+struct Talked {
+    rows: Vec<Row>,
+    logins: Vec<login::Login>,
+    figures: Option<record::Figures>,
+}
+
 /// All cells, and what the log says of them in the end.
 fn talk(
     root: &Path,
@@ -131,7 +140,7 @@ fn talk(
     scratch: &Path,
     (servers, asking): (&[Server], &[Asking]),
     cells: &[Cell<'_>],
-) -> io::Result<(Vec<Row>, Option<record::Figures>)> {
+) -> io::Result<Talked> {
     let mut running = Vec::new();
     for server in servers {
         running.extend(server.start(scratch)?);
@@ -151,9 +160,11 @@ fn talk(
         Cell::Calls(client, server, era) => cell::run(root, around, (client, server, era)),
         Cell::Questions(parts) => questions::run(root, around, parts),
     })?;
+    let over_http = servers.iter().find(|server| server.url.is_some());
+    let logins = over_http.map(|server| login::run(root, &home, packages, server)).unwrap_or_default();
     home.stop()?;
     let figures = record::check(&home, &all, &mut rows)?;
-    Ok((rows, Some(figures)))
+    Ok(Talked { rows, logins, figures: Some(figures) })
 }
 
 /// A few at a time, and their rows in order.

@@ -4,6 +4,7 @@ use std::io;
 
 use super::cell::Row;
 use super::clients::Client;
+use super::login::Login;
 use super::questions::Questions;
 use super::record::Figures;
 use crate::say;
@@ -22,13 +23,16 @@ impl Tally {
     /// A log that is not good is a failure of its own, and so is a package that a registry has and cannot be installed.
     pub(crate) fn new(
         rows: &[Row],
+        logins: &[Login],
         figures: Option<&Figures>,
         broken: usize,
         (not_run, why): (usize, Vec<String>),
     ) -> Self {
         let good = rows.iter().filter(|row| row.faults.is_empty()).count();
+        let let_in = logins.iter().filter(|login| login.fault.is_none()).count();
         let log = usize::from(figures.is_some_and(|figures| !figures.faults.is_empty()));
-        Self { good, failed: rows.len() - good + log + broken, not_run, why }
+        let failed = rows.len() - good + logins.len() - let_in + log + broken;
+        Self { good: good + let_in, failed, not_run, why }
     }
 
     /// Whether all passed that was run; an error where nothing was.
@@ -54,7 +58,7 @@ impl Tally {
 }
 
 /// Prints everything that was found.
-pub(crate) fn print(rows: &[Row], figures: Option<&Figures>, not_run: &[String]) {
+pub(crate) fn print(rows: &[Row], logins: &[Login], figures: Option<&Figures>, not_run: &[String]) {
     if !rows.is_empty() {
         say(&format!("\n{:<14} {:<36} {:<7} {:<7} spoke", "client", "server", "era", "result"));
     }
@@ -74,6 +78,11 @@ pub(crate) fn print(rows: &[Row], figures: Option<&Figures>, not_run: &[String])
         for fault in &row.faults {
             say(&format!("    {fault}"));
         }
+    }
+    for login in logins {
+        let result = if login.fault.is_none() { "passed" } else { "FAILED" };
+        say(&format!("{:<14} {:<36} {:<7} {result}", login.client, "logs in by discovery alone", "auto"));
+        login.fault.iter().for_each(|fault| say(&format!("    {fault}")));
     }
     for client in Client::ALL {
         refusals(*client, rows);
@@ -126,8 +135,8 @@ mod tests {
     #[test]
     fn a_log_that_is_not_good_and_a_broken_package_are_failures() {
         let figures = |faults| Figures { entries: 1, intents: 1, outcomes: 1, faults };
-        assert_eq!(Tally::new(&[], Some(&figures(vec!["why".into()])), 0, (0, vec![])).failed, 1);
-        assert_eq!(Tally::new(&[], Some(&figures(vec![])), 2, (0, vec![])).failed, 2);
-        assert_eq!(Tally::new(&[], None, 0, (4, vec![])), Tally { not_run: 4, ..Tally::default() });
+        assert_eq!(Tally::new(&[], &[], Some(&figures(vec!["why".into()])), 0, (0, vec![])).failed, 1);
+        assert_eq!(Tally::new(&[], &[], Some(&figures(vec![])), 2, (0, vec![])).failed, 2);
+        assert_eq!(Tally::new(&[], &[], None, 0, (4, vec![])), Tally { not_run: 4, ..Tally::default() });
     }
 }

@@ -5,6 +5,7 @@
 use axum::http::{HeaderMap, StatusCode};
 use remit_core::dpop::{self, PROOF_WINDOW_S};
 use remit_core::id::RunId;
+use remit_core::jws::Jwk;
 
 use super::refused::Refused;
 use crate::assertion::{self, ASSERTION_TYPE};
@@ -45,19 +46,31 @@ pub(super) fn client(state: &State, form: &Form) -> Result<(RunId, String), Refu
 
 /// Whether the request proves possession of the run's key; a proof of another key, or a bad one, is refused.
 pub(super) fn possession(state: &State, headers: &HeaderMap, jkt: &str) -> Result<bool, Refused> {
-    let bad = || Refused::new("invalid_dpop_proof", "the proof is not accepted");
+    match proven(state, headers)? {
+        None => Ok(false),
+        Some(key) if key.thumbprint() == jkt => Ok(true),
+        Some(_) => Err(bad()),
+    }
+}
+
+fn bad() -> Refused {
+    Refused::new("invalid_dpop_proof", "the proof is not accepted")
+}
+
+/// The key of which the request proves possession, where it proves any. A proof works once.
+pub(super) fn proven(state: &State, headers: &HeaderMap) -> Result<Option<Jwk>, Refused> {
     let mut proofs = headers.get_all("dpop").iter();
     let Some(proof) = proofs.next() else {
-        return Ok(false);
+        return Ok(None);
     };
     let text = proof.to_str().map_err(|_| bad())?;
     let now = state.config.clock.now();
     let url = format!("{}/token", state.config.issuer);
     let proven = dpop::verify_bare(text, "POST", &url, now).map_err(|_| bad())?;
     let until = now.saturating_add(PROOF_WINDOW_S.saturating_mul(2));
-    let same = proofs.next().is_none() && proven.key.thumbprint() == jkt;
-    if same && state.first_use(format!("p {jkt} {}", proven.jti), proven.made, until) {
-        return Ok(true);
+    let id = format!("p {} {}", proven.key.thumbprint(), proven.jti);
+    if proofs.next().is_none() && state.first_use(id, proven.made, until) {
+        return Ok(Some(proven.key));
     }
     Err(bad())
 }

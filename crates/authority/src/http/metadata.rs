@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::Shared;
 
-const GRANT_TYPES: [&str; 1] = ["client_credentials"];
+const GRANT_TYPES: [&str; 4] =
+    ["authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code"];
 const ALGORITHMS: [&str; 2] = ["EdDSA", "ES256"];
 
 pub(super) async fn metadata(state: Shared) -> Json<Value> {
@@ -16,9 +17,14 @@ pub(super) async fn metadata(state: Shared) -> Json<Value> {
         "issuer": issuer,
         "token_endpoint": format!("{issuer}/token"),
         "jwks_uri": format!("{issuer}/jwks"),
-        "response_types_supported": [],
+        "authorization_endpoint": format!("{issuer}/authorize"),
+        "device_authorization_endpoint": format!("{issuer}/device_authorization"),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
         "grant_types_supported": GRANT_TYPES,
-        "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+        "token_endpoint_auth_methods_supported": ["none", "private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         "dpop_signing_alg_values_supported": ALGORITHMS,
         "authorization_details_types_supported": [remit_core::grant::DETAIL_TYPE],

@@ -2,13 +2,19 @@
 //!
 //! **Invariant:** every request has a bound on its size, on its time and on how many there are at once.
 
+mod authorize;
 mod client;
+mod device;
 mod fleet;
+mod login;
 mod metadata;
+mod page;
 mod refused;
 mod token;
+mod wish;
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +44,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(40);
 /// Answers in flight have this long when the authority ends.
 const DRAIN: Duration = Duration::from_secs(2);
+
+/// Where a request comes from.
+#[derive(Clone, Copy)]
+pub(crate) struct Source(pub(crate) IpAddr);
 
 pub(crate) type Shared = axum::extract::State<Arc<State>>;
 
@@ -77,6 +87,10 @@ fn router(state: &Arc<State>) -> Router {
     Router::new()
         .route("/.well-known/oauth-authorization-server", get(metadata::metadata))
         .route("/jwks", get(metadata::jwks))
+        .route("/authorize", get(authorize::begin))
+        .route("/authorize/{ticket}", get(authorize::wait))
+        .route("/device_authorization", post(device::begin))
+        .route("/device", get(device::page))
         .route("/token", post(token::token))
         .route("/fleet/bundle", get(fleet::bundle))
         .route("/fleet/feed", get(fleet::feed))
@@ -96,7 +110,9 @@ async fn accept(
 }
 
 async fn connection(stream: TcpStream, router: Router, host: Arc<str>, mut ended: watch::Receiver<()>) {
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
+    let Ok(source) = stream.peer_addr().map(|address| Source(address.ip())) else { return };
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(source);
         let (router, host) = (router.clone(), Arc::clone(&host));
         async move { Ok::<_, Infallible>(answer(router, &host, request.map(axum::body::Body::new)).await) }
     });

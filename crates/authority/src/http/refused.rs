@@ -2,10 +2,11 @@
 
 use axum::Json;
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use remit_core::rejection::{Code, Rejection};
 use serde_json::json;
 
+use crate::error::AuthorityError;
 use crate::form::FormError;
 use crate::mint::Refusal;
 
@@ -61,6 +62,12 @@ impl From<Rejection> for Refused {
     }
 }
 
+impl From<AuthorityError> for Refused {
+    fn from(error: AuthorityError) -> Self {
+        Self::from(error.rejection())
+    }
+}
+
 impl axum::response::IntoResponse for Refused {
     fn into_response(self) -> Response {
         let body = json!({ "error": self.error, "error_description": self.description });
@@ -76,7 +83,7 @@ impl axum::response::IntoResponse for Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::AuthorityError;
+    use axum::response::IntoResponse as _;
 
     #[test]
     fn when_the_log_is_unavailable_there_is_no_token_and_the_client_may_try_again() {

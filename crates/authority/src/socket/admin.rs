@@ -80,6 +80,9 @@ impl Admin<'_> {
             AdminAsk::RegisterAgent { manifest } => self.register(&manifest),
             AdminAsk::Request(request) => self.request(&request),
             AdminAsk::End { run } => self.end(&run),
+            AdminAsk::Approvals {} => reply(self.state.approvals()),
+            // It begins no more than `remit request` would, for whoever asks.
+            AdminAsk::Answer(word) => reply(self.state.answer(&word, &user(self.peer), &self.by)?),
             AdminAsk::Revoke { kind, id, why } => self.revoke(kind, &id, &why),
             AdminAsk::Erase { principal, ground } => {
                 self.person()?;

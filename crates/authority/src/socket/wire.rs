@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::change::{Grant, Run, ServerRecord, ToolRecord};
 use crate::grant::Asked;
 use crate::learn::Override;
+use crate::login::LoginShown;
 
 /// Longest line, in bytes.
 pub const LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -122,6 +123,10 @@ pub enum AdminAsk {
         /// The ground, such as `erasure-request`: letters, digits and `-_.:/`.
         ground: String,
     },
+    /// What waits for a person's word: a list of [`Approval`].
+    Approvals {},
+    /// A person's word on it: [`Answered`].
+    Answer(Word),
     /// Live runs: a list of [`Run`].
     Runs {},
     /// Grants that hold: a list of [`Grant`].
@@ -168,6 +173,39 @@ impl AddServer {
     pub(crate) fn shows_something(&self) -> bool {
         !self.expose.is_empty() || !self.prompts.is_empty() || self.resources || !self.features.is_empty()
     }
+}
+
+/// What waits for a person's word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Approval {
+    /// An OAuth client wants to act as an agent.
+    Login(LoginShown),
+}
+
+/// A person's word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Word {
+    /// What it is about, as it is shown.
+    pub id: String,
+    /// Yes or no.
+    pub allow: bool,
+    /// Why, where it is a yes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// For how long; the longest that the manifest allows where nothing is said.
+    #[serde(default, rename = "for", skip_serializing_if = "String::is_empty")]
+    pub duration: String,
+}
+
+/// What came of a person's word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    /// What it was about.
+    pub approval: Approval,
+    /// What is granted when the client comes for it; nothing where the word was no.
+    pub asked: Option<Asked>,
 }
 
 /// A request from outside every run.

@@ -22,8 +22,10 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Applied {
         Change::Granted(record) => grant(tx, record),
         Change::Ended { run, at } => {
             let sql = "UPDATE runs SET ended = ?2 WHERE id = ?1 AND ended IS NULL";
+            tx.execute("DELETE FROM refresh WHERE run = ?1", [run.as_str()])?;
             done(tx.execute(sql, params![run.as_str(), at]))
         }
+        Change::Login(_) => Ok(()),
         Change::Rekeyed { run, key, .. } => {
             let sql = "UPDATE runs SET jkt = ?2, record = json_set(record, '$.key', json(?3)) WHERE id = ?1";
             done(tx.execute(sql, params![run.as_str(), key.thumbprint(), json(key)?]))
@@ -108,7 +110,10 @@ fn token(tx: &Transaction<'_>, record: &TokenRecord) -> Applied {
     tx.prepare_cached("DELETE FROM tokens WHERE exp < ?1")?.execute([record.at])?;
     let sql = "INSERT INTO tokens (jti, gid, exp) VALUES (?1, ?2, ?3)";
     let row = params![record.jti, record.grant.as_str(), record.exp];
-    done(tx.prepare_cached(sql)?.execute(row))
+    tx.prepare_cached(sql)?.execute(row)?;
+    let Some(refresh) = &record.refresh else { return Ok(()) };
+    let sql = "INSERT INTO refresh (digest, run, record) VALUES (?1, ?2, ?3)";
+    done(tx.execute(sql, params![refresh.digest, record.run.as_str(), json(refresh)?]))
 }
 
 /// The name and the person's words go; what was done under the pseudonym stays.

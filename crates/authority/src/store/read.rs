@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension as _, Params, params};
 use serde::de::DeserializeOwned;
 
 use super::Store;
-use crate::change::{AgentRecord, Grant, KeyRecord, Principal, Run, ServerRecord, ToolRecord};
+use crate::change::{AgentRecord, Grant, KeyRecord, Principal, Refresh, Run, ServerRecord, ToolRecord};
 use crate::error::AuthorityError;
 
 type Found<T> = Result<Option<T>, AuthorityError>;
@@ -95,6 +95,17 @@ impl Store {
     /// A run that has this key, by its thumbprint.
     pub(crate) fn run_of_key(&self, jkt: &str) -> Found<Run> {
         self.one("SELECT record FROM runs WHERE jkt = ?1 LIMIT 1", [jkt])
+    }
+
+    /// A refresh token by its digest: whose it is, what it stands for, and whether it is the run's last one.
+    pub(crate) fn refresh(&self, digest: &str) -> Result<Option<(RunId, Refresh, bool)>, AuthorityError> {
+        let sql = "SELECT run, record, rowid = (SELECT max(rowid) FROM refresh AS other WHERE other.run = refresh.run)
+                   FROM refresh WHERE digest = ?1";
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let found: Option<(String, String, bool)> = self.connection.query_row(sql, [digest], read).optional()?;
+        let Some((run, record, last)) = found else { return Ok(None) };
+        let run = RunId::new(run).map_err(|_| AuthorityError::Crypto)?;
+        Ok(Some((run, serde_json::from_str(&record)?, last)))
     }
 
     /// A run that has neither ended nor outlived its ceiling.

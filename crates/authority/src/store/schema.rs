@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use crate::error::AuthorityError;
 
 /// One step each, in order; a file of `user_version` n has had the first n of them.
-const MIGRATIONS: &[&str] = &[FIRST];
+const MIGRATIONS: &[&str] = &[FIRST, REFRESH];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -41,6 +41,13 @@ CREATE TABLE bundles (
     version INTEGER PRIMARY KEY, not_after INTEGER NOT NULL, digest TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
 ";
 
+/// Refresh tokens, by their digests; of one run the last one that was given is good.
+const REFRESH: &str = "
+CREATE TABLE refresh (
+    digest TEXT NOT NULL UNIQUE, run TEXT NOT NULL REFERENCES runs (id), record TEXT NOT NULL) STRICT;
+CREATE INDEX refresh_run ON refresh (run);
+";
+
 /// Brings the file to the newest version; refuses one that is newer.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), AuthorityError> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
@@ -70,9 +77,9 @@ mod tests {
         migrate(&mut connection).unwrap();
         let tables: i64 =
             connection.query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", [], |r| r.get(0)).unwrap();
-        assert_eq!(tables, 11);
+        assert_eq!(tables, 12);
         connection.pragma_update(None, "user_version", 99).unwrap();
         let refused = migrate(&mut connection).unwrap_err();
-        assert!(matches!(refused, AuthorityError::Newer { found: 99, known: 1 }), "{refused}");
+        assert!(matches!(refused, AuthorityError::Newer { found: 99, known: 2 }), "{refused}");
     }
 }

@@ -51,6 +51,7 @@ pub(crate) struct World {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) clock: Clock,
     pub(crate) address: std::net::SocketAddr,
+    pub(crate) internal_hosts: Vec<String>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     served: Option<tokio::task::JoinHandle<()>>,
 }
@@ -61,8 +62,14 @@ impl World {
         let floor = dir.path().join("policies/floor");
         std::fs::create_dir_all(&floor).unwrap();
         put(&floor.join("base.cedar"), "permit(principal, action, resource);\n");
-        let mut world =
-            Self { dir, clock: Clock::stopped(NOW), address: ([127, 0, 0, 1], 0).into(), stop: None, served: None };
+        let mut world = Self {
+            dir,
+            clock: Clock::stopped(NOW),
+            address: ([127, 0, 0, 1], 0).into(),
+            internal_hosts: vec![],
+            stop: None,
+            served: None,
+        };
         world.serve().await;
         world
     }
@@ -71,6 +78,7 @@ impl World {
         let domain = TrustDomain::new("acme.example").unwrap();
         let mut config = Config::new(domain, ISSUER, GATEWAY);
         config.clock = self.clock.clone();
+        config.internal_hosts.clone_from(&self.internal_hosts);
         let authority = Authority::open(self.dir.path(), config).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         self.address = listener.local_addr().unwrap();
@@ -145,6 +153,15 @@ impl World {
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         (head.status.as_u16(), head.headers, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    pub(crate) async fn post(&self, path: &str, form: &[(&str, &str)]) -> (u16, String) {
+        let body: Vec<String> = form.iter().map(|(n, v)| format!("{n}={}", escape(v))).collect();
+        let request = http::Request::post(path)
+            .header("host", "as.example")
+            .header("content-type", "application/x-www-form-urlencoded");
+        let (status, _, text) = self.send(request.body(Full::from(body.join("&"))).unwrap()).await;
+        (status, text)
     }
 
     pub(crate) async fn token(&self, form: &[(&str, &str)], proof: Option<&str>) -> (u16, Value) {
@@ -229,7 +246,7 @@ pub(crate) fn put(path: &std::path::Path, text: &str) {
     remit_audit::durable::write(path, text.as_bytes(), 0o600).unwrap();
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let keep = |b: u8| b.is_ascii_alphanumeric() || b"-_.~".contains(&b);
     text.bytes().map(|b| if keep(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

@@ -51,7 +51,7 @@ async fn furnished(key: &Key) -> (World, Requested) {
     (world, requested)
 }
 
-fn claims(world: &Versioned, token: &str) -> Claims {
+pub(crate) fn claims(world: &Versioned, token: &str) -> Claims {
     let jws = Unverified::parse(token).unwrap();
     assert_eq!(jws.header.typ.as_deref(), Some("at+jwt"));
     let kid = jws.header.kid.clone();

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::common::{GATEWAY, LIST, MANIFEST, PIN, World, add_server, asked, request};
 use remit_authority::socket::client::{self, ClientError};
-use remit_authority::socket::wire::{AdminAsk, Answer, Line, Request, Requested, RunAsk, Status};
+use remit_authority::socket::wire::{AdminAsk, Answer, Line, Request, Requested, RunAsk, Status, Word};
 use remit_core::id::{RunId, ServerName, ToolName};
 use remit_core::rejection::Code;
 use remit_core::revoked::Kind;
@@ -46,11 +46,13 @@ fn every(other: &RunId) -> Vec<AdminAsk> {
         AdminAsk::Revocations {},
         AdminAsk::RotateKeys {},
         AdminAsk::Reload {},
+        AdminAsk::Approvals {},
+        AdminAsk::Answer(Word { id: "BBBB-BBBB".into(), allow: true, why: "x".into(), duration: String::new() }),
     ]
 }
 
 /// Number of things that can be asked. What is added to the socket does not compile here until it is tried too.
-const VERBS: usize = 19;
+const VERBS: usize = 21;
 
 fn verb(ask: &AdminAsk) -> usize {
     match ask {
@@ -73,6 +75,8 @@ fn verb(ask: &AdminAsk) -> usize {
         AdminAsk::Revocations {} => 16,
         AdminAsk::RotateKeys {} => 17,
         AdminAsk::Reload {} => 18,
+        AdminAsk::Approvals {} => 19,
+        AdminAsk::Answer(_) => 20,
     }
 }
 

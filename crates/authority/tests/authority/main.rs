@@ -5,6 +5,7 @@ mod bounds;
 mod common;
 mod http;
 mod inside;
+mod login;
 mod places;
 mod refusals;
 mod secrets;

@@ -48,6 +48,7 @@ pub(crate) fn open(context: &Context, urls: &Urls) -> Result<Authority, CliError
     }
     let mut config = Config::new(urls.domain.clone(), &urls.authority, &urls.gateway);
     config.token_seconds = context.loaded.config.authority.token_life.seconds();
+    config.internal_hosts.clone_from(&context.loaded.config.authority.internal_hosts);
     Authority::open(home.path(), config).map_err(failed)
 }
 

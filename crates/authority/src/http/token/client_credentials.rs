@@ -15,7 +15,7 @@ pub(super) const GRANT_TYPE: &str = "client_credentials";
 pub(super) fn answer(state: &State, headers: &HeaderMap, form: Form) -> Result<Given, Refused> {
     let (run, jkt) = client(state, &form)?;
     let bound = possession(state, headers, &jkt)?;
-    let wanted = Wanted { grant: None, details: details(&form)?, resources: form.resources, bound };
+    let wanted = Wanted { grant: None, details: details(&form)?, resources: form.resources, bound, refresh: None };
     let minted = state.mint(&run, &wanted).map_err(AuthorityError::rejection)??;
-    Ok(Given { minted })
+    Ok(Given { minted, refresh: None })
 }

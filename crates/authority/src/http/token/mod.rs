@@ -1,6 +1,10 @@
 //! The token endpoint (RFC 6749 section 3.2), a file for each kind of grant.
 
+mod begin;
 mod client_credentials;
+mod code;
+mod device;
+mod refresh;
 
 use std::sync::Arc;
 
@@ -21,6 +25,8 @@ use crate::mint::Minted;
 /// What a client is given. No `Debug`: it holds a token.
 struct Given {
     minted: Minted,
+    /// What gets the next one.
+    refresh: Option<String>,
 }
 
 pub(super) async fn token(state: Shared, headers: HeaderMap, form: Result<RawForm, RawFormRejection>) -> Response {
@@ -39,18 +45,21 @@ pub(super) async fn token(state: Shared, headers: HeaderMap, form: Result<RawFor
 fn answer(state: &Arc<State>, headers: &HeaderMap, body: &[u8]) -> Result<Given, Refused> {
     let form = Form::read(body)?;
     let grant = form.one("grant_type").ok_or_else(|| Refused::new("invalid_request", "`grant_type` is missing"))?;
-    if form.one("scope").is_some() {
+    if grant == client_credentials::GRANT_TYPE && form.one("scope").is_some() {
         let why = "permissions stand in `authorization_details`, not in `scope`";
         return Err(Refused::new("invalid_scope", why));
     }
     match grant {
+        code::GRANT_TYPE => code::answer(state, headers, &form),
+        refresh::GRANT_TYPE => refresh::answer(state, headers, &form),
+        device::GRANT_TYPE => device::answer(state, headers, &form),
         client_credentials::GRANT_TYPE => client_credentials::answer(state, headers, form),
         _ => Err(Refused::new("unsupported_grant_type", "not supported")),
     }
 }
 
 /// The parameter `authorization_details`, where there is one.
-fn details(form: &Form) -> Result<Option<Vec<Detail>>, Refused> {
+pub(super) fn details(form: &Form) -> Result<Option<Vec<Detail>>, Refused> {
     let bad = |_| Refused::new("invalid_authorization_details", "not a list of known details");
     form.one("authorization_details").map(serde_json::from_str).transpose().map_err(bad)
 }
@@ -58,11 +67,14 @@ fn details(form: &Form) -> Result<Option<Vec<Detail>>, Refused> {
 fn response(given: &Given) -> Response {
     let claims = &given.minted.claims;
     let kind = if claims.cnf.is_some() { "DPoP" } else { "Bearer" };
-    let body = json!({
+    let mut body = json!({
         "access_token": given.minted.token,
         "token_type": kind,
         "expires_in": claims.exp.saturating_sub(claims.iat),
         "authorization_details": claims.authorization_details,
     });
+    if let (Some(refresh), Some(members)) = (&given.refresh, body.as_object_mut()) {
+        members.insert("refresh_token".into(), refresh.as_str().into());
+    }
     (uncached(), Json(body)).into_response()
 }

@@ -1,0 +1,77 @@
+//! Approvals: what waits for a person's word, and what becomes of it.
+
+use remit_core::id::PrincipalId;
+use remit_core::rejection::{Code, Rejection};
+
+use crate::authority::State;
+use crate::change::{Change, LoginAnswered};
+use crate::error::AuthorityError;
+use crate::grant::Asked;
+use crate::login::{Allowed, LoginShown};
+use crate::request::judge;
+use crate::socket::wire::{Answered, Approval, Word};
+
+impl State {
+    /// What waits for a person's word, the oldest first.
+    pub(crate) fn approvals(&self) -> Vec<Approval> {
+        self.logins.waiting(self.config.clock.now()).into_iter().map(Approval::Login).collect()
+    }
+
+    /// Takes a person's word. It is recorded before anything comes of it; `asker` is the person's name.
+    pub(crate) fn answer(&self, word: &Word, asker: &str, by: &PrincipalId) -> Result<Answered, AuthorityError> {
+        let now = self.config.clock.now();
+        let login = self.logins.find(&word.id, now).ok_or_else(|| {
+            let message = format!("nothing waits for a word under `{}`", letters(&word.id));
+            refused(Code::RequestInvalid, message, "see what does: remit approvals")
+        })?;
+        let granted = if word.allow { Some(self.allowed(&login, word)?) } else { None };
+        let mut core = self.core();
+        core.journal.record(&Change::Login(LoginAnswered {
+            id: login.id.clone(),
+            client: login.client.clone(),
+            agent: login.agent.clone(),
+            tools: login.tools.clone(),
+            why: if word.allow { word.why.clone() } else { String::new() },
+            allowed: word.allow,
+            by: by.clone(),
+            at: now,
+        }))?;
+        let allowed = granted.clone().map(|asked| Allowed { asker: asker.to_owned(), asked });
+        if self.logins.answer(&login.id, allowed, now) {
+            return Ok(Answered { approval: Approval::Login(login), asked: granted });
+        }
+        let message = format!("`{}` was answered already, or its time is over", login.id);
+        Err(refused(Code::RequestInvalid, message, "see what waits: remit approvals"))
+    }
+
+    /// What is granted when the client comes for it; judged now too, so that whoever allows it hears why not.
+    fn allowed(&self, login: &LoginShown, word: &Word) -> Result<Asked, AuthorityError> {
+        let core = self.core();
+        let agent = core.journal.store().agent(&login.agent)?.ok_or_else(|| {
+            let message = format!("the agent {} is not registered any more", login.agent.short());
+            refused(Code::AgentUnregistered, message, "register it: remit agent register agent.toml")
+        })?;
+        let longest = login.tools.iter().filter_map(|tool| agent.manifest.need(&tool.parse().ok()?));
+        let shortest = longest.min_by_key(|need| need.longest_s()).map(|need| need.longest.clone());
+        // Where nothing of it is declared, that is what stands in the way, and not the time.
+        let usual = || shortest.unwrap_or_else(|| "1m".into());
+        let duration = if word.duration.is_empty() { usual() } else { word.duration.clone() };
+        let asked = Asked {
+            tools: login.tools.clone(),
+            constraints: login.constraints.clone(),
+            duration,
+            why: word.why.clone(),
+        };
+        judge(self, &core, &agent.manifest, &asked)?;
+        Ok(asked)
+    }
+}
+
+/// What somebody typed, fit to be shown.
+fn letters(typed: &str) -> String {
+    typed.chars().filter(char::is_ascii_graphic).take(32).collect()
+}
+
+fn refused(code: Code, message: String, help: &str) -> AuthorityError {
+    AuthorityError::Refused(Rejection::new(code, message, help))
+}
