@@ -206,11 +206,11 @@ fn convert(value: &Value<'_>) -> Option<Node> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn any_node() -> impl Strategy<Value = Node> {
+    pub(crate) fn any_node() -> impl Strategy<Value = Node> {
         let leaf = prop_oneof![(-INTEGER_MAX..=INTEGER_MAX).prop_map(Node::Int), any::<String>().prop_map(Node::Text),];
         leaf.prop_recursive(4, 32, 6, |inner| {
             prop_oneof![

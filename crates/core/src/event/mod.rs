@@ -10,12 +10,14 @@ mod intent;
 mod kinds;
 mod outcome;
 mod result;
+mod scan;
 mod statement;
 
 pub use intent::{Intent, IntentContext, NOBODY, hook_call, intent};
 pub use kinds::*;
 pub use outcome::{Outcome, Status};
 pub use result::{OpenedOutcome, OutcomeStatement};
+pub use scan::Scalar;
 pub use statement::{DecidedBy, Opened, Statement, StatementError, check_entry};
 
 use canon::{Map, Node, map};
@@ -232,6 +234,18 @@ pub fn read(leaf: &[u8]) -> Option<(Kind, Node)> {
     let version = node.int(&["unmapped", "remit", "v"])?;
     let kind = Kind::named(node.text(&["unmapped", "remit", "kind"])?)?;
     (version == EVENT_VERSION).then_some((kind, node))
+}
+
+/// Reads a leaf as [`read`] does, and `None` where that gives none, but builds nothing: `each` gets what stands at each path
+/// of member names. For whoever reads a whole log.
+pub fn skim<'a>(leaf: &'a [u8], mut each: impl FnMut(&[&'a str], Scalar<'a>)) -> Option<Kind> {
+    let (mut version, mut kind) = (None, None);
+    scan::scan(leaf, |path, scalar| match path {
+        ["unmapped", "remit", "v"] => version = scalar.int(),
+        ["unmapped", "remit", "kind"] => kind = scalar.text().and_then(|name| Kind::named(&name)),
+        _ => each(path, scalar),
+    })?;
+    kind.filter(|_| version == Some(EVENT_VERSION))
 }
 
 /// A text that a stranger chose: kept where it is short and plain, else left out.

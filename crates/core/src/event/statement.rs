@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::canon::Node;
 use super::commitment::{Disclosure, Purpose, commit};
-use super::{Kind, read};
+use super::{Kind, read, skim};
 use crate::gate::Evidence;
 use crate::hash::{sha256, sha256_text, unb64};
 use crate::input::Input;
@@ -188,8 +188,14 @@ impl Statement {
 /// Whether a leaf is one of ours and its sealed frame is the one that it names: what `log verify` asks of each entry
 /// beside its place in the tree.
 pub fn check_entry(leaf: &[u8], sealed: &[u8]) -> Result<Kind, StatementError> {
-    let (kind, node) = read(leaf).ok_or(StatementError::NotAnIntent)?;
-    match node.text(&["unmapped", "remit", "sealed", "digest"]) {
+    let mut digest = None;
+    let kind = skim(leaf, |path, scalar| {
+        if path == ["unmapped", "remit", "sealed", "digest"] {
+            digest = scalar.text();
+        }
+    });
+    let kind = kind.ok_or(StatementError::NotAnIntent)?;
+    match digest {
         None if sealed.is_empty() => Ok(kind),
         Some(digest) if digest == sha256_text(&sha256(&[sealed])) => Ok(kind),
         _ => Err(StatementError::Frame),
