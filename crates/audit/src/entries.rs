@@ -5,31 +5,35 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use crate::{disk::Disk, entry::Entry, error::ReadError, store::Store};
+use crate::{disk::Disk, error::ReadError, store::Store};
 
-/// Entries in order, read a bundle at a time. Ends at the first error, which it gives.
-pub(crate) struct Entries<D: Disk> {
+/// Reads what the bundle that covers an entry has from that entry on.
+type Read<D, T> = fn(&Store<D>, u64) -> Result<Vec<T>, ReadError>;
+
+/// Entries, or their leaves alone, in order, read a bundle at a time. Ends at the first error, which it gives.
+pub(crate) struct Entries<D: Disk, T> {
     store: Arc<Store<D>>,
-    ready: VecDeque<Entry>,
+    read: Read<D, T>,
+    ready: VecDeque<T>,
     next: u64,
     end: u64,
 }
 
-impl<D: Disk> Entries<D> {
-    pub(crate) fn new(store: Arc<Store<D>>, from: u64, end: u64) -> Self {
-        Self { store, ready: VecDeque::new(), next: from, end }
+impl<D: Disk, T> Entries<D, T> {
+    pub(crate) fn new(store: Arc<Store<D>>, read: Read<D, T>, from: u64, end: u64) -> Self {
+        Self { store, read, ready: VecDeque::new(), next: from, end }
     }
 }
 
-impl<D: Disk> Iterator for Entries<D> {
-    type Item = Result<(u64, Entry), ReadError>;
+impl<D: Disk, T> Iterator for Entries<D, T> {
+    type Item = Result<(u64, T), ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.next >= self.end {
             return None;
         }
         if self.ready.is_empty() {
-            match self.store.read_bundle(self.next) {
+            match (self.read)(&self.store, self.next) {
                 Ok(entries) => self.ready = entries.into(),
                 Err(error) => {
                     self.end = self.next;

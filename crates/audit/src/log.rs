@@ -19,12 +19,14 @@ use crate::{
     commit::{Answer, Slot},
     disk::Posix,
     durable,
+    entries::Entries,
     entry::{Entry, Hashed},
     error::ReadError,
     head,
     key::LogKey,
     note::NoteError,
     open::{self, Opened, Sizes},
+    store::Store,
     threads::Threads,
 };
 
@@ -236,7 +238,12 @@ impl Log {
 
     /// Every entry from this one to the end as it is now.
     pub fn entries(&self, from: u64) -> impl Iterator<Item = Result<(u64, Entry), ReadError>> + use<> {
-        crate::entries::Entries::new(Arc::clone(self.threads.store()), from, self.size())
+        Entries::new(Arc::clone(self.threads.store()), Store::read_bundle, from, self.size())
+    }
+
+    /// The same without the sealed bytes.
+    pub fn leaves(&self, from: u64) -> impl Iterator<Item = Result<(u64, Vec<u8>), ReadError>> + use<> {
+        Entries::new(Arc::clone(self.threads.store()), Store::read_leaves, from, self.size())
     }
 
     /// Publishes what is durable now, for whoever needs a proof at once.

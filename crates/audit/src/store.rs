@@ -162,6 +162,15 @@ impl<D: Disk> Store<D> {
         read().or_else(|_| read())
     }
 
+    /// The same without the sealed bytes, which the tree says nothing of.
+    pub(crate) fn read_leaves(&self, index: u64) -> Result<Vec<Vec<u8>>, ReadError> {
+        if index >= self.state().published {
+            return Ok(vec![self.read(index)?.leaf]);
+        }
+        let read = || read_leaves(&self.disk, &self.dir, index, &self.anchor(index), usize::MAX);
+        read().or_else(|_| read())
+    }
+
     fn anchor(&self, index: u64) -> (u64, Anchor) {
         let state = self.state();
         (state.published, state.known.of(index))
@@ -213,14 +222,28 @@ fn narrow(bytes: &[u8], tile: Tile) -> Option<Vec<u8>> {
     Some(bundle)
 }
 
-/// At most so many entries of the bundle that covers `index`, from `index` on. **Invariant:** none is given that is not in the tree.
+/// At most so many entries of the bundle that covers `index`, from `index` on.
 fn read_bundle<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    index: u64,
+    anchor: &(u64, Anchor),
+    most: usize,
+) -> Result<Vec<Entry>, ReadError> {
+    let leaves = read_leaves(disk, dir, index, anchor, most)?;
+    let mut reader = sealed::Reader::open(disk, dir, index)?;
+    reader.skip_to(index)?;
+    leaves.into_iter().map(|leaf| Ok(Entry { leaf, sealed: reader.next()?.to_vec() })).collect()
+}
+
+/// Their leaves. **Invariant:** none is given that is not in the tree.
+fn read_leaves<D: Disk>(
     disk: &D,
     dir: &Path,
     index: u64,
     (size, anchor): &(u64, Anchor),
     most: usize,
-) -> Result<Vec<Entry>, ReadError> {
+) -> Result<Vec<Vec<u8>>, ReadError> {
     let tile_index = index / TILE_WIDTH;
     let tile = Tile { level: None, index: tile_index, width: width_at(0, tile_index, *size) };
     let path = dir.join(tile.path());
@@ -230,7 +253,5 @@ fn read_bundle<D: Disk>(
     if !anchor.fits(&leaves, skip, most) {
         return Err(ReadError::damaged(&path, Damage::Hashes));
     }
-    let mut reader = sealed::Reader::open(disk, dir, index)?;
-    reader.skip_to(index)?;
-    leaves.iter().skip(skip).take(most).map(|leaf| Ok(Entry { leaf: leaf.to_vec(), sealed: reader.next()? })).collect()
+    Ok(leaves.iter().skip(skip).take(most).map(|leaf| leaf.to_vec()).collect())
 }

@@ -8,12 +8,14 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    sync::mpsc::sync_channel,
+    thread,
 };
 
 use crate::{
     checkpoint::{Checkpoint, decimal, encode_hash},
     disk::{Disk, Posix},
-    error::{Damage, ReadError},
+    error::{Damage, ReadError, at},
     note::{NoteError, Verifier},
     publish::partials,
     recover::{Base, Tail, read_base, read_checkpoint, read_tail, read_vkey, segment_numbers},
@@ -23,6 +25,9 @@ use crate::{
     tile::{Edge, TILE_WIDTH, Tile, leaves, width_at},
     tree::{Frontier, Hash, leaf_hash},
 };
+
+/// So many bundles are read and hashed while the one before them is checked.
+const BUNDLES_AHEAD: usize = 2;
 
 /// What a log's directory was found to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,9 +224,16 @@ impl<'a, 'b, D: Disk> Walk<'a, 'b, D> {
         self.at_since()?;
         let mut edge = Edge::default();
         let mut files = BTreeSet::new();
-        for index in 0..self.size.div_ceil(TILE_WIDTH) {
-            self.bundle(index, &mut edge, &mut files, at_rest)?;
-        }
+        let (disk, dir, size) = (self.disk, self.dir, self.size);
+        thread::scope(|scope| {
+            let (send, bundles) = sync_channel(BUNDLES_AHEAD);
+            // It ends early when nobody takes what it sends: something was wrong.
+            let read = move || {
+                (0..size.div_ceil(TILE_WIDTH)).all(|index| send.send(Bundle::read(disk, dir, size, index)).is_ok())
+            };
+            thread::Builder::new().spawn_scoped(scope, read).map_err(at(dir))?;
+            bundles.into_iter().try_for_each(|bundle| self.bundle(&bundle?, &mut edge, &mut files, at_rest))
+        })?;
         for tile in partials(self.size).into_iter().filter(|tile| tile.level.is_some()) {
             self.compare(tile, edge.partial(tile.level.unwrap_or(0)), &mut files)?;
         }
@@ -248,31 +260,25 @@ impl<'a, 'b, D: Disk> Walk<'a, 'b, D> {
     /// One bundle with its sealed bytes, and every tile that it completes.
     fn bundle(
         &mut self,
-        index: u64,
+        bundle: &Bundle,
         edge: &mut Edge,
         files: &mut BTreeSet<PathBuf>,
         at_rest: &dyn Fn() -> bool,
     ) -> Result<(), VerifyError> {
-        let tile = Tile { level: None, index, width: width_at(0, index, self.size) };
-        let path = self.dir.join(tile.path());
-        let bytes = read_tile(self.disk, self.dir, tile)?;
-        let leaves = leaves(&bytes).filter(|leaves| leaves.len() as u64 == tile.width);
-        let leaves = leaves.ok_or_else(|| ReadError::damaged(&path, Damage::Malformed))?;
-        let first = index * TILE_WIDTH;
+        let first = self.frontier.size();
         let mut sealed = sealed::Reader::open(self.disk, self.dir, first)?;
         let mut completed = Vec::new();
-        for leaf in leaves {
-            let hash = leaf_hash(leaf);
+        for (leaf, hash) in leaves(&bundle.bytes).unwrap_or_default().into_iter().zip(bundle.hashes.iter().copied()) {
             edge.push(hash, |tile, bytes| {
                 completed.push((tile, bytes.to_vec()));
                 Ok::<(), VerifyError>(())
             })?;
-            self.entry(hash, leaf, &sealed.next()?)?;
+            self.entry(hash, leaf, sealed.next()?)?;
         }
-        if tile.width == TILE_WIDTH || at_rest() {
+        if bundle.hashes.len() as u64 == TILE_WIDTH || at_rest() {
             sealed.expect_end()?;
         }
-        files.insert(path);
+        files.insert(bundle.path.clone());
         files.insert(sealed::path(self.dir, first));
         for (tile, bytes) in completed {
             self.known.completed(tile, &bytes);
@@ -306,5 +312,24 @@ impl<'a, 'b, D: Disk> Walk<'a, 'b, D> {
             return Ok(());
         }
         Err(VerifyError::Forked { since: since.size, found, signed: since.root })
+    }
+}
+
+/// One bundle's file, with the hashes of its leaves.
+struct Bundle {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    hashes: Vec<Hash>,
+}
+
+impl Bundle {
+    fn read<D: Disk>(disk: &D, dir: &Path, size: u64, index: u64) -> Result<Self, ReadError> {
+        let tile = Tile { level: None, index, width: width_at(0, index, size) };
+        let path = dir.join(tile.path());
+        let bytes = read_tile(disk, dir, tile)?;
+        let leaves = leaves(&bytes).filter(|leaves| leaves.len() as u64 == tile.width);
+        let leaves = leaves.ok_or_else(|| ReadError::damaged(&path, Damage::Malformed))?;
+        let hashes = leaves.into_iter().map(leaf_hash).collect();
+        Ok(Self { path, bytes, hashes })
     }
 }

@@ -52,6 +52,7 @@ fn entries_survive_a_close_and_verify() {
     assert_eq!(all.len(), 697);
     assert!(all.iter().all(|(i, read)| *read == entry(*i)));
     assert_eq!(log.commit_wait(entry(700)).unwrap().index(), 700);
+    assert!(log.leaves(3).map(Result::unwrap).eq((3..701).map(|i| (i, entry(i).leaf))));
 }
 
 #[test]
@@ -119,6 +120,11 @@ fn many_callers_share_groups_and_every_receipt_is_its_own() {
     let dir = log.dir().to_owned();
     log.close().unwrap();
     assert_eq!(verify_dir(&dir, None, None, &mut |_, _, _| Ok(())).unwrap().size, 3200);
+    // What is refused first is what is said, and nothing is waited for that was to be read ahead.
+    let refused = |at| verify_dir(&dir, None, None, &mut |i, _, _| if i < at { Ok(()) } else { Err("no".into()) });
+    for at in [0, 255, 256, 1000, 3199] {
+        assert!(matches!(refused(at), Err(VerifyError::Entry { index, .. }) if index == at), "{at}");
+    }
 }
 
 #[test]

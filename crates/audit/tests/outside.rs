@@ -105,6 +105,7 @@ fn what_is_edited_while_the_log_is_open_is_not_read() {
         *bad.get_mut(5).unwrap() ^= 1;
         durable::write(&path, &bad, 0o600).unwrap();
         assert!(log.read(index).is_err() && log.entries(index).next().unwrap().is_err(), "{name}");
+        assert!(log.leaves(index).next().unwrap().is_err(), "{name}");
         durable::write(&path, &text, 0o600).unwrap();
         assert_eq!(log.read(index).unwrap(), entry(index));
     }
