@@ -11,14 +11,17 @@ use remit_audit::disk::Posix;
 use remit_audit::head::{self, Behind};
 use remit_audit::verify::{VerifyError, verify_dir};
 use remit_audit::{Opened, epochs};
-use remit_core::event::canon::Node;
-use remit_core::event::{Kind, OutcomeUnknown, read};
+use remit_core::event::{Kind, OutcomeUnknown};
 use remit_core::id::RunId;
-use remit_core::label::{Label, Sensitivity, Trust};
+use remit_core::label::Label;
 use remit_core::rejection::Rejection;
 
 use crate::record::Recorder;
 use crate::runs::Runs;
+
+mod seen;
+
+use seen::{Seen, seen};
 
 /// Why the log could not be read back.
 #[derive(Debug, thiserror::Error)]
@@ -83,19 +86,24 @@ pub async fn rebuild(recorder: &Recorder, runs: &Runs, opened: &Opened, dir: &Pa
     let mut open = Open::new();
     let from = alive.map_or(0, |alive| alive.low_water);
     // The first entry says what was before it.
-    let first = recorder.log().entries(0).take(usize::from(from > 0));
-    for entry in first.chain(recorder.log().entries(from)) {
-        let (index, entry) = entry?;
-        let (kind, node) = read(&entry.leaf).ok_or(RebuildError::Foreign(index))?;
-        if kind == Kind::Epoch && (node.text(&remit(&["previous"])).is_some() || had_bundles) {
-            runs.lost_before(node.int(&["time"]).map_or(i64::MAX, |ms| ms.div_euclid(1000).saturating_add(1)));
+    let first = recorder.log().leaves(0).take(usize::from(from > 0));
+    for entry in first.chain(recorder.log().leaves(from)) {
+        let (index, leaf) = entry?;
+        let (kind, seen) = seen(&leaf).ok_or(RebuildError::Foreign(index))?;
+        if kind == Kind::Epoch && (seen.previous.is_some() || had_bundles) {
+            runs.lost_before(seen.time.map_or(i64::MAX, |ms| ms.div_euclid(1000).saturating_add(1)));
         }
-        note(index, kind, &node, &mut open, &mut rebuilt);
-        match kind {
-            Kind::CallIntent | Kind::Method => restore(runs, &node, (calls(&node), until(&node)), index),
-            Kind::CallOutcome => restore(runs, &node, (0, 0), index),
-            Kind::OutcomeUnknown => restore(runs, &node, (unknown(&node, opened.epoch), 0), index),
-            _ => {}
+        note(index, kind, &seen, &mut open, &mut rebuilt);
+        let calls_and_until = match kind {
+            Kind::CallIntent | Kind::Method => Some((natural(seen.calls).unwrap_or(0), seen.until())),
+            Kind::CallOutcome => Some((0, 0)),
+            // Of a root that had a call open in an older epoch nothing is known, so its budget counts as spent.
+            Kind::OutcomeUnknown if natural(seen.epoch) == Some(opened.epoch) => Some((0, 0)),
+            Kind::OutcomeUnknown => Some((u64::MAX, 0)),
+            _ => None,
+        };
+        if let Some(((calls, until), root)) = calls_and_until.zip(seen.root()) {
+            runs.restore(root, seen.label(), calls, until, index);
         }
     }
     close(recorder, runs, open, (opened.epoch, true), &mut rebuilt).await?;
@@ -112,25 +120,24 @@ struct Alive {
 /// The newest heartbeat; none where it is of no use, and all is read. One from the future is of none: what it held to be
 /// over may not be over by the clock of now.
 fn alive(recorder: &Recorder) -> Result<Option<Alive>, RebuildError> {
-    let log = recorder.log();
+    let (log, now_ms) = (recorder.log(), recorder.head().at_ms);
     let (mut end, mut entries) = (log.size(), HEARTBEAT_WITHIN);
     while end > 0 {
         let start = end.saturating_sub(entries);
         let mut newest = None;
-        for entry in log.entries(start).take(usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX)) {
-            let (index, entry) = entry?;
+        for entry in log.leaves(start).take(usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX)) {
+            let (index, leaf) = entry?;
             // Only a member of the leaf itself is written so: within a text its quotes are escaped.
-            if std::str::from_utf8(&entry.leaf).is_ok_and(|leaf| leaf.contains(r#""kind":"heartbeat""#)) {
-                let (_, node) = read(&entry.leaf).ok_or(RebuildError::Foreign(index))?;
-                newest = Some((index, node));
+            if std::str::from_utf8(&leaf).is_ok_and(|leaf| leaf.contains(r#""kind":"heartbeat""#)) {
+                let (_, seen) = seen(&leaf).ok_or(RebuildError::Foreign(index))?;
+                let past = seen.time.is_some_and(|ms| ms <= now_ms);
+                let alive = natural(seen.low_water).zip(natural(seen.bundle));
+                let alive = alive.filter(|(low_water, _)| past && *low_water <= index);
+                newest = Some(alive.map(|(low_water, bundle)| Alive { low_water, bundle }));
             }
         }
-        if let Some((index, node)) = newest {
-            let number = |name| node.int(&["unmapped", "remit", name]).and_then(|n| u64::try_from(n).ok());
-            let past = node.int(&["time"]).is_some_and(|ms| ms <= recorder.head().at_ms);
-            let alive = number("low_water").zip(number("bundle"));
-            let alive = alive.filter(|(low_water, _)| past && *low_water <= index);
-            return Ok(alive.map(|(low_water, bundle)| Alive { low_water, bundle }));
+        if let Some(alive) = newest {
+            return Ok(alive);
         }
         (end, entries) = (start, entries.saturating_mul(4));
     }
@@ -153,25 +160,25 @@ fn bundles(log: &Path) -> Vec<(u64, u64)> {
 fn older(dir: &Path, rebuilt: &mut Rebuilt) -> Result<Open, RebuildError> {
     let mut open = Open::new();
     let mut each = |index, leaf: &[u8], _: &[u8]| {
-        let (kind, node) = read(leaf).ok_or_else(|| "not an event".to_owned())?;
-        note(index, kind, &node, &mut open, rebuilt);
+        let (kind, seen) = seen(leaf).ok_or_else(|| "not an event".to_owned())?;
+        note(index, kind, &seen, &mut open, rebuilt);
         Ok(())
     };
     verify_dir(dir, None, None, &mut each)?;
     Ok(open)
 }
 
-fn note(index: u64, kind: Kind, node: &Node, open: &mut Open, rebuilt: &mut Rebuilt) {
-    let number = |name| node.int(&["unmapped", "remit", name]).and_then(|n| u64::try_from(n).ok());
+fn note(index: u64, kind: Kind, seen: &Seen<'_>, open: &mut Open, rebuilt: &mut Rebuilt) {
     match kind {
-        Kind::CallIntent | Kind::Method if node.text(&remit(&["decision", "verdict"])) == Some("permit") => {
-            open.insert(index, (run(node), until(node)));
+        Kind::CallIntent | Kind::Method if seen.verdict.as_deref() == Some("permit") => {
+            let run = seen.run().map(|(run, root)| (run.to_owned(), root.to_owned()));
+            open.insert(index, (run, seen.until()));
         }
         Kind::CallOutcome | Kind::OutcomeUnknown => {
-            number("intent").and_then(|intent| open.remove(&intent));
+            natural(seen.intent).and_then(|intent| open.remove(&intent));
         }
-        Kind::Bundle if node.text(&remit(&["what"])) == Some("loaded") => {
-            rebuilt.highest = rebuilt.highest.max(number("version").unwrap_or(0));
+        Kind::Bundle if seen.what.as_deref() == Some("loaded") => {
+            rebuilt.highest = rebuilt.highest.max(natural(seen.version).unwrap_or(0));
         }
         _ => {}
     }
@@ -197,49 +204,6 @@ async fn close(
     Ok(())
 }
 
-fn until(node: &Node) -> i64 {
-    node.int(&remit(&["root_until"])).unwrap_or(i64::MAX)
-}
-
-fn remit<'p>(path: &[&'p str]) -> Vec<&'p str> {
-    [&["unmapped", "remit"], path].concat()
-}
-
-fn run(node: &Node) -> Option<(String, String)> {
-    let text = |name| node.text(&["unmapped", "remit", name]).map(ToOwned::to_owned);
-    text("run").zip(text("root"))
-}
-
-fn calls(node: &Node) -> u64 {
-    node.int(&remit(&["counts", "calls"])).and_then(|n| u64::try_from(n).ok()).unwrap_or(0)
-}
-
-/// Of a root that had a call open in an older epoch nothing is known, so its budget counts as spent.
-fn unknown(node: &Node, epoch: u64) -> u64 {
-    let own = node.int(&remit(&["epoch"])).and_then(|n| u64::try_from(n).ok()) == Some(epoch);
-    if own { 0 } else { u64::MAX }
-}
-
-fn restore(runs: &Runs, node: &Node, (calls, until): (u64, i64), index: u64) {
-    let Some(root) = run(node).and_then(|(_, root)| RunId::new(root).ok()) else {
-        return;
-    };
-    runs.restore(root, label(node), calls, until, index);
-}
-
-/// The label after the entry; what cannot be read is unknown.
-fn label(node: &Node) -> Label {
-    let text = |name| node.text(&["unmapped", "remit", "labels_after", name]);
-    let trust = match text("trust") {
-        Some("verified") => Trust::Verified,
-        Some("internal") => Trust::Internal,
-        _ => Trust::Untrusted,
-    };
-    let sensitivity = match text("sensitivity") {
-        Some("public") => Sensitivity::Public,
-        Some("internal") => Sensitivity::Internal,
-        Some("confidential") => Sensitivity::Confidential,
-        _ => Sensitivity::Regulated,
-    };
-    Label { trust, sensitivity }
+fn natural(n: Option<i64>) -> Option<u64> {
+    n.and_then(|n| u64::try_from(n).ok())
 }
