@@ -2,8 +2,10 @@
 //!
 //! **Invariant:** every request has a bound on its size, on its time and on how many there are at once.
 
+mod client;
 mod fleet;
 mod metadata;
+mod refused;
 mod token;
 
 use std::convert::Infallible;

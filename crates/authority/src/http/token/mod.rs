@@ -1,0 +1,68 @@
+//! The token endpoint (RFC 6749 section 3.2), a file for each kind of grant.
+
+mod client_credentials;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::RawForm;
+use axum::extract::rejection::RawFormRejection;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use remit_core::grant::Detail;
+use serde_json::json;
+
+use super::refused::{Refused, uncached};
+use super::{Shared, blocking};
+use crate::authority::State;
+use crate::form::Form;
+use crate::mint::Minted;
+
+/// What a client is given. No `Debug`: it holds a token.
+struct Given {
+    minted: Minted,
+}
+
+pub(super) async fn token(state: Shared, headers: HeaderMap, form: Result<RawForm, RawFormRejection>) -> Response {
+    let Ok(RawForm(form)) = form else {
+        return Refused::new("invalid_request", "not a form of allowed size").into_response();
+    };
+    let state = Arc::clone(&state);
+    let answered = blocking(move || Ok(answer(&state, &headers, &form))).await;
+    match answered {
+        Ok(Ok(given)) => response(&given),
+        Ok(Err(refused)) => refused.into_response(),
+        Err(rejection) => Refused::from(rejection).into_response(),
+    }
+}
+
+fn answer(state: &Arc<State>, headers: &HeaderMap, body: &[u8]) -> Result<Given, Refused> {
+    let form = Form::read(body)?;
+    let grant = form.one("grant_type").ok_or_else(|| Refused::new("invalid_request", "`grant_type` is missing"))?;
+    if form.one("scope").is_some() {
+        let why = "permissions stand in `authorization_details`, not in `scope`";
+        return Err(Refused::new("invalid_scope", why));
+    }
+    match grant {
+        client_credentials::GRANT_TYPE => client_credentials::answer(state, headers, form),
+        _ => Err(Refused::new("unsupported_grant_type", "not supported")),
+    }
+}
+
+/// The parameter `authorization_details`, where there is one.
+fn details(form: &Form) -> Result<Option<Vec<Detail>>, Refused> {
+    let bad = |_| Refused::new("invalid_authorization_details", "not a list of known details");
+    form.one("authorization_details").map(serde_json::from_str).transpose().map_err(bad)
+}
+
+fn response(given: &Given) -> Response {
+    let claims = &given.minted.claims;
+    let kind = if claims.cnf.is_some() { "DPoP" } else { "Bearer" };
+    let body = json!({
+        "access_token": given.minted.token,
+        "token_type": kind,
+        "expires_in": claims.exp.saturating_sub(claims.iat),
+        "authorization_details": claims.authorization_details,
+    });
+    (uncached(), Json(body)).into_response()
+}
