@@ -3,6 +3,7 @@
 //! Gateways never link this crate. They follow its bundle and its feed over HTTP, both signed under a root key that
 //! they pin, and verify the tokens that it mints.
 
+pub mod actor;
 pub mod assertion;
 mod authority;
 mod bundle;
@@ -10,6 +11,7 @@ pub mod change;
 pub mod config;
 mod entry;
 pub mod error;
+mod exchange;
 pub mod form;
 pub mod grant;
 mod http;
@@ -17,6 +19,7 @@ mod journal;
 mod keys;
 mod known;
 pub mod learn;
+mod live;
 mod mint;
 mod pin;
 mod proof;

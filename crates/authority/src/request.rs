@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use remit_core::claims::TEXT_BYTES_MAX;
-use remit_core::id::{PrincipalId, RunId};
+use remit_core::id::{PrincipalId, RunId, ServerName};
 use remit_core::jws::Jwk;
 use remit_core::rejection::{Code, Rejection};
 
@@ -18,6 +18,7 @@ use crate::random;
 use crate::signing::PrivateKey;
 use crate::socket;
 use crate::socket::wire::{Request, Requested};
+use crate::store::Store;
 
 /// What decided a grant that the rules alone decided.
 const BY_POLICY: &str = "policy";
@@ -53,6 +54,7 @@ impl State {
             until: now.saturating_add(granted.seconds),
             golden: request.golden,
             lin: Vec::new(),
+            via: Vec::new(),
             at: now,
         };
         may_begin(&core, &run, now)?;
@@ -138,6 +140,13 @@ pub(crate) fn judge(
     asked: &Asked,
 ) -> Result<Granted, AuthorityError> {
     let store = core.journal.store();
+    let granted = grant(manifest, &offers(store)?, &state.config.gateway, asked)?;
+    known::arguments(store, asked)?;
+    Ok(granted)
+}
+
+/// The registered servers as the rules see them.
+pub(crate) fn offers(store: &Store) -> Result<BTreeMap<ServerName, Offer>, AuthorityError> {
     let mut offers = BTreeMap::new();
     for server in store.servers()? {
         let tools = store.tools(&server.name)?;
@@ -147,9 +156,7 @@ pub(crate) fn judge(
         let offer = Offer { environment: server.environment, exposed, prompts, resources, features };
         offers.insert(server.name, offer);
     }
-    let granted = grant(manifest, &offers, &state.config.gateway, asked)?;
-    known::arguments(store, asked)?;
-    Ok(granted)
+    Ok(offers)
 }
 
 pub(crate) fn state_grant(

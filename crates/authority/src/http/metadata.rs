@@ -5,9 +5,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
-use super::Shared;
+use super::{Shared, token};
 
-const GRANT_TYPES: [&str; 1] = ["client_credentials"];
+const GRANT_TYPES: [&str; 2] = [token::client_credentials::GRANT_TYPE, token::exchange::GRANT_TYPE];
+const METHODS: [&str; 1] = ["private_key_jwt"];
 const ALGORITHMS: [&str; 2] = ["EdDSA", "ES256"];
 
 pub(super) async fn metadata(state: Shared) -> Json<Value> {
@@ -15,10 +16,16 @@ pub(super) async fn metadata(state: Shared) -> Json<Value> {
     Json(json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}/token"),
+        "introspection_endpoint": format!("{issuer}/introspect"),
+        "introspection_endpoint_auth_methods_supported": METHODS,
+        "introspection_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+        "revocation_endpoint": format!("{issuer}/revoke"),
+        "revocation_endpoint_auth_methods_supported": METHODS,
+        "revocation_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         "jwks_uri": format!("{issuer}/jwks"),
         "response_types_supported": [],
         "grant_types_supported": GRANT_TYPES,
-        "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+        "token_endpoint_auth_methods_supported": METHODS,
         "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         "dpop_signing_alg_values_supported": ALGORITHMS,
         "authorization_details_types_supported": [remit_core::grant::DETAIL_TYPE],

@@ -4,8 +4,10 @@
 
 mod client;
 mod fleet;
+mod introspect;
 mod metadata;
 mod refused;
+mod revoke;
 mod token;
 
 use std::convert::Infallible;
@@ -78,6 +80,8 @@ fn router(state: &Arc<State>) -> Router {
         .route("/.well-known/oauth-authorization-server", get(metadata::metadata))
         .route("/jwks", get(metadata::jwks))
         .route("/token", post(token::token))
+        .route("/introspect", post(introspect::introspect))
+        .route("/revoke", post(revoke::revoke))
         .route("/fleet/bundle", get(fleet::bundle))
         .route("/fleet/feed", get(fleet::feed))
         .route("/healthz", get(metadata::healthz))

@@ -1,6 +1,7 @@
 //! The token endpoint (RFC 6749 section 3.2), a file for each kind of grant.
 
-mod client_credentials;
+pub(super) mod client_credentials;
+pub(super) mod exchange;
 
 use std::sync::Arc;
 
@@ -21,6 +22,8 @@ use crate::mint::Minted;
 /// What a client is given. No `Debug`: it holds a token.
 struct Given {
     minted: Minted,
+    /// What kind of token it is, where the standard wants that said.
+    issued: Option<&'static str>,
 }
 
 pub(super) async fn token(state: Shared, headers: HeaderMap, form: Result<RawForm, RawFormRejection>) -> Response {
@@ -45,6 +48,7 @@ fn answer(state: &Arc<State>, headers: &HeaderMap, body: &[u8]) -> Result<Given,
     }
     match grant {
         client_credentials::GRANT_TYPE => client_credentials::answer(state, headers, form),
+        exchange::GRANT_TYPE => exchange::answer(state, headers, form),
         _ => Err(Refused::new("unsupported_grant_type", "not supported")),
     }
 }
@@ -58,11 +62,14 @@ fn details(form: &Form) -> Result<Option<Vec<Detail>>, Refused> {
 fn response(given: &Given) -> Response {
     let claims = &given.minted.claims;
     let kind = if claims.cnf.is_some() { "DPoP" } else { "Bearer" };
-    let body = json!({
+    let mut body = json!({
         "access_token": given.minted.token,
         "token_type": kind,
         "expires_in": claims.exp.saturating_sub(claims.iat),
         "authorization_details": claims.authorization_details,
     });
+    if let (Some(issued), Some(members)) = (given.issued, body.as_object_mut()) {
+        members.insert("issued_token_type".into(), issued.into());
+    }
     (uncached(), Json(body)).into_response()
 }
