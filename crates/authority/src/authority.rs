@@ -32,7 +32,7 @@ const UPKEEP: Duration = Duration::from_secs(1);
 
 /// The control plane: one process, embedded stores.
 pub struct Authority {
-    state: Arc<State>,
+    pub(crate) state: Arc<State>,
 }
 
 /// Everything that requests share.

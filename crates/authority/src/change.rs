@@ -215,6 +215,9 @@ pub struct Run {
     /// Ids of the tokens by which it was delegated to, from the root's to the parent's; none for a root.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lin: Vec<String>,
+    /// Ids of the tokens from which these were exchanged for less; none where none was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub via: Vec<String>,
     /// When, in seconds since 1970.
     pub at: i64,
 }
@@ -277,6 +280,9 @@ pub struct TokenRecord {
     pub principal: PrincipalId,
     /// Where it is accepted.
     pub audience: Vec<String>,
+    /// Ids of the tokens from which it, or what is above it, was exchanged for less.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub via: Vec<String>,
     /// The key to which it is bound, or none for a bearer token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jkt: Option<String>,

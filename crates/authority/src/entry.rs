@@ -207,6 +207,7 @@ mod tests {
             until: grant.until,
             golden: false,
             lin: vec![],
+            via: vec![],
             at: grant.at,
         })
     }

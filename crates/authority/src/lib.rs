@@ -3,6 +3,7 @@
 //! Gateways never link this crate. They follow its bundle and its feed over HTTP, both signed under a root key that
 //! they pin, and verify the tokens that it mints.
 
+pub mod actor;
 mod approve;
 pub mod assertion;
 mod authority;
@@ -12,6 +13,7 @@ pub mod clients;
 pub mod config;
 mod entry;
 pub mod error;
+mod exchange;
 pub mod fetch;
 pub mod form;
 pub mod grant;
@@ -20,6 +22,7 @@ mod journal;
 mod keys;
 mod known;
 pub mod learn;
+mod live;
 pub mod login;
 pub mod metadata;
 mod mint;

@@ -6,10 +6,12 @@ mod authorize;
 mod client;
 mod device;
 mod fleet;
+mod introspect;
 mod login;
 mod metadata;
 mod page;
 mod refused;
+mod revoke;
 mod token;
 mod wish;
 
@@ -92,6 +94,8 @@ fn router(state: &Arc<State>) -> Router {
         .route("/device_authorization", post(device::begin))
         .route("/device", get(device::page))
         .route("/token", post(token::token))
+        .route("/introspect", post(introspect::introspect))
+        .route("/revoke", post(revoke::revoke))
         .route("/fleet/bundle", get(fleet::bundle))
         .route("/fleet/feed", get(fleet::feed))
         .route("/healthz", get(metadata::healthz))

@@ -3,8 +3,12 @@
 
 mod bounds;
 mod common;
+mod delegation;
+mod documented;
+mod exchange;
 mod http;
 mod inside;
+mod introspect;
 mod login;
 mod places;
 mod refusals;
