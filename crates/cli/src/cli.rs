@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::config::Flag;
-use crate::{admin, agent, completion, doctor, lockdown, log, request, revoke, serve, server, status, token, up};
+use crate::{
+    admin, adopt, agent, completion, doctor, gateway, lockdown, log, request, revoke, serve, server, status, token, up,
+};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -52,6 +54,10 @@ pub(crate) enum Command {
     Agent(agent::Agent),
     /// Register MCP servers, review and expose their tools
     Server(server::Server),
+    /// Move a client's file of MCP servers off its standing keys: seal them, and lead it to the gateway
+    Adopt(adopt::Adopt),
+    /// Say which gateways may be lent the credentials of servers
+    Gateway(gateway::Gateway),
     /// Get a scoped grant, at once
     Request(request::RequestArgs),
     /// Print the headers with which an MCP client reaches a server

@@ -3,6 +3,7 @@
 //! **Invariant:** every request has a bound on its size, on its time and on how many there are at once.
 
 mod fleet;
+mod lease;
 mod metadata;
 mod token;
 
@@ -78,6 +79,7 @@ fn router(state: &Arc<State>) -> Router {
         .route("/token", post(token::token))
         .route("/fleet/bundle", get(fleet::bundle))
         .route("/fleet/feed", get(fleet::feed))
+        .route("/fleet/secret/{server}", get(lease::lease))
         .route("/healthz", get(metadata::healthz))
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .with_state(Arc::clone(state))

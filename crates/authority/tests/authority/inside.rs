@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::common::{GATEWAY, LIST, MANIFEST, PIN, World, add_server, asked, request};
+use super::common::{GATEWAY, Key, LIST, MANIFEST, PIN, World, add_server, asked, request};
 use remit_authority::socket::client::{self, ClientError};
 use remit_authority::socket::wire::{AdminAsk, Answer, Line, Request, Requested, RunAsk, Status};
 use remit_core::id::{RunId, ServerName, ToolName};
@@ -46,11 +46,15 @@ fn every(other: &RunId) -> Vec<AdminAsk> {
         AdminAsk::Revocations {},
         AdminAsk::RotateKeys {},
         AdminAsk::Reload {},
+        AdminAsk::Secret { server: tickets(), rotate: false },
+        AdminAsk::AddGateway { name: "edge".parse().unwrap(), key: Key::new(9).public },
+        AdminAsk::Gateways {},
+        AdminAsk::RemoveGateway { name: "edge".parse().unwrap() },
     ]
 }
 
 /// Number of things that can be asked. What is added to the socket does not compile here until it is tried too.
-const VERBS: usize = 19;
+const VERBS: usize = 23;
 
 fn verb(ask: &AdminAsk) -> usize {
     match ask {
@@ -73,6 +77,10 @@ fn verb(ask: &AdminAsk) -> usize {
         AdminAsk::Revocations {} => 16,
         AdminAsk::RotateKeys {} => 17,
         AdminAsk::Reload {} => 18,
+        AdminAsk::Secret { .. } => 19,
+        AdminAsk::AddGateway { .. } => 20,
+        AdminAsk::Gateways {} => 21,
+        AdminAsk::RemoveGateway { .. } => 22,
     }
 }
 
@@ -116,7 +124,7 @@ impl Agent {
 
 /// A line for the admin socket, on a run's.
 fn misdirected(socket: &Path, ask: &AdminAsk) -> Result<Value, ClientError> {
-    let mut text = serde_json::to_vec(&Line { pin: Some(PIN.into()), ask }).unwrap();
+    let mut text = serde_json::to_vec(&Line { pin: Some(PIN.into()), secrets: Vec::new(), ask }).unwrap();
     text.push(b'\n');
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.write_all(&text).unwrap();
