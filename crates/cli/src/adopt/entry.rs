@@ -127,7 +127,8 @@ fn program(members: &Map<String, Value>, context: &Context) -> Result<Reached, C
     }
     let args = members.get("args").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let arg = |arg: &Value| {
-        arg.as_str().map(|arg| expanded(arg, &context.env)).unwrap_or_else(|| Err(kept(&"an argument is no text")))
+        let text = arg.as_str().ok_or_else(|| kept(&"an argument is no text"))?;
+        expanded(text, &context.env)
     };
     let args = args.iter().map(arg).collect::<Result<Vec<_>, _>>()?;
     if sensitive::in_arguments(&args) {
