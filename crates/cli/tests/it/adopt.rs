@@ -12,6 +12,9 @@ use crate::upstream::Upstream;
 const KEY: &str = "sk-live-0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 const OTHER: &str = "ghp_77aa88bb99cc00dd11ee22ff33445566";
 
+/// What nobody would take for a key, by its name or its form.
+const TENANT: &str = "north-harbour-17";
+
 /// What a file holds that was written by hand: members that nobody here knows, an order, and spaces.
 fn file(url: &str, program: &str) -> String {
     format!(
@@ -19,7 +22,7 @@ fn file(url: &str, program: &str) -> String {
   "permissions":   {{ "allow": ["Read"], "deny": [] }},
   "mcpServers": {{
     "Notes HTTP": {{ "type": "http", "url": "{url}", "timeout": 30,
-      "headers": {{ "Authorization": "Bearer ${{NOTES_KEY}}", "X-Toolset": "all" }} }},
+      "headers": {{ "Authorization": "Bearer ${{NOTES_KEY}}", "X-Toolset": "all", "X-Tenant": "{TENANT}" }} }},
     "local": {{ "command": "{program}", "args": [], "env": {{ "NOTES_TOKEN": "{OTHER}", "LOG_LEVEL": "debug" }} }},
     "in-args": {{ "command": "{program}", "args": ["--api-key", "{OTHER}"] }},
     "gone": {{ "url": "http://127.0.0.1:1/mcp" }}
@@ -74,6 +77,16 @@ fn states(said: &Value) -> Vec<(&str, &str)> {
     servers.map(|server| (server["name"].as_str().unwrap(), server["state"].as_str().unwrap())).collect()
 }
 
+/// What is kept of the old file has no key, and is nobody else's.
+fn kept_without_keys(world: &World, adopted: &Value) {
+    let backup = format!("{}.before-remit", world.path);
+    assert_eq!(adopted["backup"], json!(backup));
+    let kept = std::fs::read_to_string(&backup).unwrap();
+    assert!(!kept.contains(KEY) && !kept.contains(OTHER) && !kept.contains(TENANT), "{kept}");
+    assert!(kept.contains(&world.upstream.url()), "{kept}");
+    assert_eq!(std::fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
 /// Break: write the file before the keys are sealed, keep a key in it or beside it, lose a member, expose a tool, or seal
 /// again what was adopted.
 #[test]
@@ -116,16 +129,13 @@ fn a_file_with_standing_keys_becomes_one_without() {
     assert!(!text.contains(KEY) && text.matches(OTHER).count() == 1, "only of the one that was kept: {text}");
     assert_eq!(std::fs::metadata(&world.path).unwrap().permissions().mode() & 0o777, 0o644);
 
-    // What is kept of the old file has no key, and is nobody else's.
-    let backup = format!("{}.before-remit", world.path);
-    assert_eq!(adopted["backup"], json!(backup));
-    let kept = std::fs::read_to_string(&backup).unwrap();
-    assert!(!kept.contains(KEY) && !kept.contains(OTHER) && kept.contains(&world.upstream.url()), "{kept}");
-    assert_eq!(std::fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
-
+    kept_without_keys(&world, &adopted);
     let shown = world.apart.must(&["server", "show", "notes-http"]);
     let secrets: Vec<_> = shown["secrets"].as_array().unwrap().iter().map(|s| (&s["place"], &s["plain"])).collect();
-    assert_eq!(secrets, [(&json!("bearer"), &json!(false)), (&json!("header:x-toolset"), &json!(true))]);
+    let settings = ["header:x-tenant", "header:x-toolset"].map(|place| (json!(place), json!(true)));
+    let [tenant, toolset] = &settings;
+    let expected = [(&json!("bearer"), &json!(false)), (&tenant.0, &tenant.1), (&toolset.0, &toolset.1)];
+    assert_eq!(secrets, expected);
     let shown = world.apart.must(&["server", "show", "local"]);
     let secrets: Vec<_> = shown["secrets"].as_array().unwrap().iter().map(|s| (&s["place"], &s["plain"])).collect();
     assert_eq!(secrets, [(&json!("env:LOG_LEVEL"), &json!(true)), (&json!("env:NOTES_TOKEN"), &json!(false))]);
