@@ -7,6 +7,7 @@ mod client;
 mod device;
 mod fleet;
 mod introspect;
+mod lease;
 mod login;
 mod metadata;
 mod page;
@@ -98,6 +99,7 @@ fn router(state: &Arc<State>) -> Router {
         .route("/revoke", post(revoke::revoke))
         .route("/fleet/bundle", get(fleet::bundle))
         .route("/fleet/feed", get(fleet::feed))
+        .route("/fleet/secret/{server}", get(lease::lease))
         .route("/healthz", get(metadata::healthz))
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .with_state(Arc::clone(state))

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod bounds;
+mod brokered;
 mod common;
 mod delegation;
 mod documented;

@@ -478,5 +478,6 @@ pub fn server(name: &str, upstream: Upstream, tools: &str) -> Server {
         prompts: vec![],
         resources: false,
         features: std::collections::BTreeSet::new(),
+        secrets: vec![],
     }
 }
