@@ -318,6 +318,11 @@ fn no_exchange_widens_on_any_axis() {
             return tried(0);
         };
         prop_assert_eq!(beyond(&start.claims, &narrower.claims), BTreeSet::new());
+        // What is shown is the measure, and not what the run holds besides.
+        let less = second.less(&start.claims.authorization_details);
+        if let Ok(again) = world.state.exchange(&run, &narrower.token, less, second.proof) {
+            prop_assert_eq!(beyond(&narrower.claims, &again.claims), BTreeSet::new());
+        }
         let less = second.less(&start.claims.authorization_details);
         let Ok(child) = world.state.delegate_to(&run, &narrower.token, less, heir(key(), second.duration)) else {
             return tried(1);
