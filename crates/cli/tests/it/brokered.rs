@@ -79,7 +79,12 @@ impl World {
     }
 
     fn read_until(&self, wanted: impl Fn(&(u16, Value)) -> bool) {
-        until(|| self.read(3), wanted);
+        // Not faster: after a failure the gateway waits before it asks again, and a run has a rate.
+        let slowly = || {
+            std::thread::sleep(std::time::Duration::from_millis(400));
+            self.read(3)
+        };
+        until(slowly, wanted);
     }
 
     /// Which gateway was lent which version, as the authority's log says it.
