@@ -29,7 +29,7 @@ impl Identity {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed.bytes()).map_err(|_| KeyError::Malformed)?;
         let public = Jwk::ed25519(pair.public_key().as_ref(), None);
         let text = serde_json::to_vec(&public).map_err(|_| KeyError::Malformed)?;
-        durable::write(&home.join(IDENTITY), &text, 0o644)?;
+        durable::write(&home.join(IDENTITY), &text, 0o600)?;
         Ok(Self { pair, public })
     }
 

@@ -191,17 +191,14 @@ impl Held {
     /// Whether these bytes of an upstream repeat one of them, as it was sent. A setting may be repeated.
     pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
         self.each().filter(|(secret, _)| !secret.plain).any(|(secret, value)| {
-            let parts = match secret.place {
-                Place::Basic => {
-                    let password = value.split_once(':').map_or(value, |(_, password)| password).to_owned();
-                    [Zeroizing::new(password), Zeroizing::new(STANDARD.encode(value))]
-                }
+            let part = if secret.place == Place::Basic {
+                value.split_once(':').map_or(value, |(_, password)| password)
+            } else {
                 // `Token abc`: the scheme is a word, what follows it is the secret.
-                _ => {
-                    let last = value.rsplit(' ').next().unwrap_or(value).to_owned();
-                    [Zeroizing::new(value.to_owned()), Zeroizing::new(last)]
-                }
+                value.rsplit(' ').next().unwrap_or(value)
             };
+            let whole = if secret.place == Place::Basic { STANDARD.encode(value) } else { value.to_owned() };
+            let parts = [Zeroizing::new(whole), Zeroizing::new(part.to_owned())];
             parts
                 .iter()
                 .any(|part| part.len() >= ECHO_BYTES_MIN && memchr::memmem::find(bytes, part.as_bytes()).is_some())

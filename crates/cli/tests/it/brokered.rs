@@ -79,7 +79,12 @@ impl World {
     }
 
     fn read_until(&self, wanted: impl Fn(&(u16, Value)) -> bool) {
-        until(|| self.read(3), wanted);
+        // Not faster: after a failure the gateway waits before it asks again, and a run has a rate.
+        let slowly = || {
+            std::thread::sleep(std::time::Duration::from_millis(400));
+            self.read(3)
+        };
+        until(slowly, wanted);
     }
 
     /// Which gateway was lent which version, as the authority's log says it.
@@ -274,11 +279,9 @@ fn a_crash_leaves_no_core() {
     rustix::process::kill_process(pid, rustix::process::Signal::ABORT).unwrap();
     let ended = remit.wait().unwrap();
     assert_eq!(ended.signal(), Some(6));
-    assert!(!ended.core_dumped());
-    // On a machine that writes none at all, this shows nothing; elsewhere the control shows that the test can fail.
-    if !control.core_dumped() {
-        eprintln!("this machine writes no core dumps");
-    }
+    assert!(!ended.core_dumped(), "one of a shell: {}", control.core_dumped());
+    // Where the control leaves one, the test could have failed; elsewhere it shows nothing.
+    assert_eq!(control.signal(), Some(6));
 }
 
 /// In one home nobody has to register the gateway.

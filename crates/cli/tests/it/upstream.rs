@@ -49,17 +49,20 @@ fn serve(mut stream: TcpStream, wants: &Mutex<String>, heard: &Mutex<Vec<String>
     while let Some((head, body)) = request(&mut stream) {
         heard.lock().unwrap().push(format!("{head}\r\n\r\n{body}"));
         let asked: Value = serde_json::from_str(&body).unwrap_or_default();
-        let wanted = wants.lock().unwrap().clone();
-        let name = wanted.split(':').next().unwrap().to_owned();
+        let expected = wants.lock().unwrap().clone();
+        let name = expected.split(':').next().unwrap().to_owned();
         let given = head.lines().find(|line| line.to_lowercase().starts_with(&format!("{name}:")));
         let given = given.map_or(String::new(), |line| format!("{name}:{}", line.split_once(':').unwrap().1));
-        let (status, answer) =
-            if given == wanted { (200, answer(&asked, &given)) } else { (401, error(&asked, &format!("bad {given}"))) };
-        let answer = if asked["id"].is_null() { String::new() } else { answer.to_string() };
-        let status = if answer.is_empty() { 202 } else { status };
-        let kind = if answer.is_empty() { "" } else { "content-type: application/json\r\n" };
-        let head = format!("HTTP/1.1 {status} x\r\n{kind}content-length: {}\r\n\r\n", answer.len());
-        if stream.write_all(format!("{head}{answer}").as_bytes()).is_err() {
+        let (status, answer) = if given == expected {
+            (200, answer(&asked, &given))
+        } else {
+            (401, error(&asked, &format!("bad {given}")))
+        };
+        let text = if asked["id"].is_null() { String::new() } else { answer.to_string() };
+        let status = if text.is_empty() { 202 } else { status };
+        let media = if text.is_empty() { "" } else { "content-type: application/json\r\n" };
+        let head = format!("HTTP/1.1 {status} x\r\n{media}content-length: {}\r\n\r\n", text.len());
+        if stream.write_all(format!("{head}{text}").as_bytes()).is_err() {
             return;
         }
     }
