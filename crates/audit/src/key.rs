@@ -46,6 +46,21 @@ impl LogKey {
     }
 }
 
+/// 32 secret bytes that are a key of somebody else than the log. No `Debug`, and wiped when dropped.
+pub struct Seed(Zeroizing<[u8; 32]>);
+
+impl Seed {
+    /// Reads the bytes, or makes them when there is no file; `header` is the file's first word.
+    pub fn load_or_create(path: &Path, header: &str) -> Result<Self, KeyError> {
+        load_or_create(path, &format!("{header} ")).map(Self)
+    }
+
+    /// The bytes, for what makes a key of them.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
 /// Reads 32 secret bytes under a header, or makes them.
 pub(crate) fn load_or_create(path: &Path, header: &str) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     match fs::metadata(path) {

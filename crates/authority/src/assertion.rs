@@ -19,10 +19,11 @@ pub const JTI_BYTES_MAX: usize = 128;
 /// Most ids of assertions and proofs that are remembered; beyond that none is accepted.
 const SEEN_MAX: usize = 100_000;
 
+/// The claims of whoever signs for itself.
 #[derive(Deserialize)]
-struct Payload {
+pub(crate) struct Payload {
     iss: String,
-    sub: String,
+    pub(crate) sub: String,
     aud: Audience,
     exp: i64,
     #[serde(default)]
@@ -66,7 +67,7 @@ pub fn claimed(assertion: &str) -> Option<Instance> {
 }
 
 /// Claims are an object (RFC 7519 section 4); the deserializer would take them as a list too, without their names.
-fn members<T: serde::de::DeserializeOwned>(payload: &[u8]) -> Option<T> {
+pub(crate) fn members<T: serde::de::DeserializeOwned>(payload: &[u8]) -> Option<T> {
     let object = payload.trim_ascii_start().starts_with(b"{");
     object.then(|| serde_json::from_slice(payload).ok()).flatten()
 }
@@ -80,20 +81,26 @@ pub fn verify(assertion: &str, instance: &Instance, key: &Jwk, audiences: [&str;
         return None;
     }
     let payload: Payload = members(&jws.verify(key)?)?;
-    let id = instance.to_string();
-    let here = match &payload.aud {
-        Audience::One(aud) => audiences.contains(&aud.as_str()),
-        Audience::Many(many) => many.len() == 1 && many.iter().all(|a| audiences.contains(&a.as_str())),
-    };
-    let soon = now.saturating_add(SKEW_S);
-    let fresh = payload.exp > now
-        && payload.exp <= soon.saturating_add(ASSERTION_SECONDS_MAX)
-        && payload.nbf.is_none_or(|nbf| nbf <= soon)
-        && payload.iat.is_none_or(|iat| iat <= soon);
-    let named = !payload.jti.is_empty() && payload.jti.len() <= JTI_BYTES_MAX;
-    let made = payload.iat.unwrap_or(payload.exp.saturating_sub(ASSERTION_SECONDS_MAX + SKEW_S));
-    let of_it = payload.iss == id && payload.sub == id;
-    (of_it && here && fresh && named).then_some(Asserted { jti: payload.jti, made, exp: payload.exp })
+    payload.asserted(&instance.to_string(), audiences, now)
+}
+
+impl Payload {
+    /// What it asserts, where `id` says it of itself, here and now.
+    pub(crate) fn asserted(self, id: &str, audiences: [&str; 2], now: i64) -> Option<Asserted> {
+        let here = match &self.aud {
+            Audience::One(aud) => audiences.contains(&aud.as_str()),
+            Audience::Many(many) => many.len() == 1 && many.iter().all(|a| audiences.contains(&a.as_str())),
+        };
+        let soon = now.saturating_add(SKEW_S);
+        let fresh = self.exp > now
+            && self.exp <= soon.saturating_add(ASSERTION_SECONDS_MAX)
+            && self.nbf.is_none_or(|nbf| nbf <= soon)
+            && self.iat.is_none_or(|iat| iat <= soon);
+        let named = !self.jti.is_empty() && self.jti.len() <= JTI_BYTES_MAX;
+        let made = self.iat.unwrap_or(self.exp.saturating_sub(ASSERTION_SECONDS_MAX + SKEW_S));
+        let of_it = self.iss == id && self.sub == id;
+        (of_it && here && fresh && named).then_some(Asserted { jti: self.jti, made, exp: self.exp })
+    }
 }
 
 /// Ids that were seen and could be sent again.

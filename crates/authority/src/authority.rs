@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use remit_audit::durable;
 use remit_audit::note::Signer;
-use remit_core::id::RunId;
+use remit_audit::vault::{Kek, Vault};
+use remit_core::id::{GatewayName, RunId};
+use remit_core::jws::Jwk;
 use remit_core::revoked::Revoked;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -32,7 +34,7 @@ const UPKEEP: Duration = Duration::from_secs(1);
 
 /// The control plane: one process, embedded stores.
 pub struct Authority {
-    state: Arc<State>,
+    pub(crate) state: Arc<State>,
 }
 
 /// Everything that requests share.
@@ -44,6 +46,8 @@ pub(crate) struct State {
     pub(crate) feed: watch::Sender<u64>,
     pub(crate) sockets: Sockets,
     pub(crate) pin: Pin,
+    /// Keys of the credentials of servers, apart from those of the log's frames: who may read the log may not open these.
+    pub(crate) secrets: Vault,
     /// When this process began to serve, in seconds since 1970.
     began: i64,
     core: Mutex<Core>,
@@ -88,6 +92,7 @@ impl Authority {
         core.follow_feed()?;
         let state = State {
             pin: Pin::new(&home),
+            secrets: Vault::open(&home.secrets(), Kek::load_or_create(&home.keys().join("secrets.key"))?)?,
             root,
             bundle: watch::Sender::default(),
             feed: watch::Sender::new(core.revoked.seq()),
@@ -105,6 +110,7 @@ impl Authority {
         if state.core().keys.public().is_empty() {
             state.add_key()?;
         }
+        state.sweep_secrets(&state.core())?;
         // The error is kept beside the bundle, where the status shows it.
         state.publish().ok();
         Ok(Self { state: Arc::new(state) })
@@ -113,6 +119,11 @@ impl Authority {
     /// The verifier key that gateways pin.
     pub fn root_vkey(&self) -> &str {
         self.state.root.vkey()
+    }
+
+    /// Registers the gateway that shares this home: what lies in it vouches for both.
+    pub fn admit_gateway(&self, name: &GatewayName, key: &Jwk) -> Result<(), AuthorityError> {
+        self.state.add_gateway(name, key, "up").map(drop)
     }
 
     /// The verifier key of the authority's own log.

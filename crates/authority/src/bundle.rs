@@ -14,7 +14,7 @@ use remit_core::policy;
 use remit_core::registry::{Agent, Server, Tool};
 
 use crate::authority::{Core, State};
-use crate::change::{AgentRecord, Change, ServerRecord, ToolRecord};
+use crate::change::{AgentRecord, Change, SecretRecord, ServerRecord, ToolRecord};
 use crate::config::BUNDLE_SECONDS;
 use crate::error::AuthorityError;
 use crate::store::LastBundle;
@@ -119,7 +119,8 @@ fn assemble(
     let mut servers = Vec::new();
     for record in store.servers()? {
         let tools = store.tools(&record.name)?;
-        servers.push(server(record, tools));
+        let secrets = store.secrets(&record.name)?;
+        servers.push(server(record, tools, &secrets));
     }
     let agents = store.agents()?.into_iter().map(agent).collect();
     Ok(Bundle {
@@ -133,7 +134,7 @@ fn assemble(
     })
 }
 
-fn server(record: ServerRecord, tools: Vec<ToolRecord>) -> Server {
+fn server(record: ServerRecord, tools: Vec<ToolRecord>, secrets: &[SecretRecord]) -> Server {
     let exposed = tools.into_iter().filter(|tool| tool.exposed).map(|tool| Tool {
         name: tool.name,
         pin: tool.pin,
@@ -150,6 +151,7 @@ fn server(record: ServerRecord, tools: Vec<ToolRecord>) -> Server {
         prompts: record.prompts,
         resources: record.resources,
         features: record.features,
+        secrets: secrets.iter().map(SecretRecord::reference).collect(),
     }
 }
 

@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use remit_core::feature::Feature;
 use remit_core::grant::Detail;
-use remit_core::id::{AgentId, GrantId, Instance, PrincipalId, RunId, ServerName, ToolName};
+use remit_core::id::{AgentId, GatewayName, GrantId, Instance, PrincipalId, RunId, ServerName, ToolName};
 use remit_core::jws::Jwk;
 use remit_core::label::Label;
 use remit_core::manifest::Manifest;
 use remit_core::registry::{Environment, Role, ToolTier, Upstream};
 use remit_core::revoked::Revocation;
+use remit_core::secret::{Place, Reference};
 use serde::{Deserialize, Serialize};
 
 use crate::learn::Override;
@@ -91,6 +92,21 @@ pub enum Change {
         principal: PrincipalId,
         /// The ground, such as `erasure-request`.
         ground: String,
+        /// Who.
+        by: String,
+    },
+    /// A credential of a server was sealed, in the place of the one that was there.
+    Secret(SecretRecord),
+    /// A gateway was lent the credentials of a server.
+    Leased(Leased),
+    /// A gateway was registered, or another key of it.
+    Gateway(GatewayRecord),
+    /// A gateway is lent nothing any more.
+    GatewayGone {
+        /// Its name.
+        name: GatewayName,
+        /// When, in seconds since 1970.
+        at: i64,
         /// Who.
         by: String,
     },
@@ -215,6 +231,9 @@ pub struct Run {
     /// Ids of the tokens by which it was delegated to, from the root's to the parent's; none for a root.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lin: Vec<String>,
+    /// Ids of the tokens from which these were exchanged for less; none where none was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub via: Vec<String>,
     /// When, in seconds since 1970.
     pub at: i64,
 }
@@ -277,6 +296,9 @@ pub struct TokenRecord {
     pub principal: PrincipalId,
     /// Where it is accepted.
     pub audience: Vec<String>,
+    /// Ids of the tokens from which it, or what is above it, was exchanged for less.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub via: Vec<String>,
     /// The key to which it is bound, or none for a bearer token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jkt: Option<String>,
@@ -336,6 +358,57 @@ pub struct KeyRecord {
     pub signs_from: i64,
     /// When, in seconds since 1970.
     pub at: i64,
+}
+
+/// A credential of a server: never its value, but what was sealed of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretRecord {
+    /// The server.
+    pub server: ServerName,
+    /// Where it goes.
+    pub place: Place,
+    /// Its version: of all that the server ever had, no two have the same.
+    pub version: u64,
+    /// A setting that is no secret by itself.
+    #[serde(default)]
+    pub plain: bool,
+    /// The value, sealed, in base64url.
+    pub sealed: String,
+    /// When, in seconds since 1970.
+    pub at: i64,
+    /// Who.
+    pub by: String,
+}
+
+/// What a gateway was lent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leased {
+    /// The server.
+    pub server: ServerName,
+    /// The gateway.
+    pub gateway: GatewayName,
+    /// Which credentials, in which versions.
+    pub secrets: Vec<Reference>,
+    /// Id of its request.
+    pub ask: String,
+    /// When, in seconds since 1970.
+    pub at: i64,
+}
+
+/// A gateway that may be lent credentials. The private half of its key lies in its own home.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GatewayRecord {
+    /// Its name among its siblings.
+    pub name: GatewayName,
+    /// Its public key.
+    pub key: Jwk,
+    /// When, in seconds since 1970.
+    pub at: i64,
+    /// Who.
+    pub by: String,
 }
 
 impl Run {

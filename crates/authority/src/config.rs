@@ -126,6 +126,11 @@ impl Home {
         self.0.join("vault")
     }
 
+    /// Keys of the credentials that gateways are lent: one for each value, wrapped under `secrets.key`.
+    pub fn secrets(&self) -> PathBuf {
+        self.0.join("secrets")
+    }
+
     /// Private keys.
     pub fn keys(&self) -> PathBuf {
         self.0.join("keys")

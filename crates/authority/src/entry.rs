@@ -4,7 +4,7 @@ use remit_core::event::{self, BundleSeen, Head, KeyDestroyed, Kind, Revoked};
 use remit_core::hash::{sha256, sha256_text};
 use remit_core::id::PrincipalId;
 
-use crate::change::{Change, Grant, ToolRecord};
+use crate::change::{Change, Grant, Leased, ToolRecord};
 use crate::error::AuthorityError;
 
 /// The subject under whose key changes lie that concern no person.
@@ -40,6 +40,7 @@ pub(crate) fn leaf(change: &Change, sealed: &[u8], head: &Head) -> Result<Vec<u8
             ..event::Change::default()
         }
         .write(Kind::Token, head),
+        Change::Leased(leased) => lease(leased, frame).write(Kind::Token, head),
         Change::Launched { run, grant } if run.parent.is_some() => granted("spawn", grant, frame).write_grant(head),
         Change::Launched { grant, .. } => granted(LAUNCH, grant, frame).write_grant(head),
         Change::Granted(grant) => granted("narrow", grant, frame).write_grant(head),
@@ -101,12 +102,27 @@ impl GrantLeaf<'_> {
             run: Some((self.grant.run.as_str(), self.grant.root.as_str())),
             agent: Some(&self.agent),
             grant: Some(self.grant.id.as_str()),
+            gateway: None,
+            version: None,
             until: Some(self.grant.until),
             wildcard: self.grant.wildcard,
             inside: self.what != LAUNCH,
             sealed: self.frame,
         }
         .write(Kind::Grant, head)
+    }
+}
+
+/// Which gateway was lent which version: the highest of a server's versions names the state of all of them.
+fn lease<'a>(leased: &'a Leased, sealed: Frame<'a>) -> event::Change<'a> {
+    event::Change {
+        what: "lease",
+        object: "secret",
+        id: leased.server.as_str(),
+        gateway: Some(leased.gateway.as_str()),
+        version: leased.secrets.iter().map(|secret| secret.version).max(),
+        sealed,
+        ..event::Change::default()
     }
 }
 
@@ -149,10 +165,20 @@ fn registration(change: &Change, frame: Frame<'_>, head: &Head) -> Leaf {
             write("add", "key", kid, Some(digest(&k.key)), None, None, false)
         }
         Change::KeyRetired { kid, .. } => write("retire", "key", kid, None, None, None, false),
+        Change::Secret(s) => {
+            let id = format!("{}/{}", s.server, s.version);
+            write("seal", "secret", &id, Some(digest(&s.reference())), Some(&s.by), None, false)
+        }
+        Change::Gateway(g) => {
+            let digest = Some(digest(&g.key));
+            write("put", "gateway", g.name.as_str(), digest, Some(&g.by), None, false)
+        }
+        Change::GatewayGone { name, by, .. } => write("remove", "gateway", name.as_str(), None, Some(by), None, false),
         Change::Launched { .. }
         | Change::Granted(_)
         | Change::Token(_)
         | Change::Login(_)
+        | Change::Leased(_)
         | Change::Erased { .. }
         | Change::Revoked { .. }
         | Change::Bundle { .. } => Err(event::EventError::Seal),
@@ -207,6 +233,7 @@ mod tests {
             until: grant.until,
             golden: false,
             lin: vec![],
+            via: vec![],
             at: grant.at,
         })
     }

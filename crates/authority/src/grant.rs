@@ -3,6 +3,8 @@
 //! **Invariant:** a grant never exceeds the manifest's needs, the menu of its servers, or the ceiling of its run; it
 //! always has a reason and an end.
 
+mod stated;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use remit_core::claims::TEXT_BYTES_MAX;
@@ -18,6 +20,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::change::Grant;
 use crate::subset::details_within;
+
+pub(crate) use stated::{Stated, stated};
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,18 +137,7 @@ fn incomplete(message: impl Into<String>, help: impl Into<String>) -> Rejection 
 }
 
 fn reason_and_end(asked: &Asked) -> Result<i64, Rejection> {
-    if asked.why.trim().is_empty() {
-        return Err(incomplete(
-            "no reason is given, and there is no scope without one",
-            "say why: --why \"debugging INC-42\"",
-        ));
-    }
-    if asked.why.len() > TEXT_BYTES_MAX {
-        return Err(incomplete(
-            format!("the reason is longer than {TEXT_BYTES_MAX} bytes"),
-            "say why in a sentence: --why \"debugging INC-42\"",
-        ));
-    }
+    reason(asked)?;
     if asked.tools.is_empty() {
         return Err(incomplete(
             "no tool is named",
@@ -163,6 +156,22 @@ fn reason_and_end(asked: &Asked) -> Result<i64, Rejection> {
     }
 }
 
+fn reason(asked: &Asked) -> Result<(), Rejection> {
+    if asked.why.trim().is_empty() {
+        return Err(incomplete(
+            "no reason is given, and there is no scope without one",
+            "say why: --why \"debugging INC-42\"",
+        ));
+    }
+    if asked.why.len() > TEXT_BYTES_MAX {
+        return Err(incomplete(
+            format!("the reason is longer than {TEXT_BYTES_MAX} bytes"),
+            "say why in a sentence: --why \"debugging INC-42\"",
+        ));
+    }
+    Ok(())
+}
+
 fn targets(asked: &Asked) -> Result<Vec<Target>, Rejection> {
     let parse = |text: &String| {
         text.parse::<Target>().map_err(|error| match ServerName::new(text.as_str()) {
@@ -175,13 +184,18 @@ fn targets(asked: &Asked) -> Result<Vec<Target>, Rejection> {
         })
     };
     let mut targets = asked.tools.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    distinct(&mut targets)?;
+    Ok(targets)
+}
+
+fn distinct(targets: &mut Vec<Target>) -> Result<(), Rejection> {
     targets.sort();
     targets.dedup();
     if targets.len() > GRANT_TOOLS_MAX {
         let message = format!("more than {GRANT_TOOLS_MAX} tools are asked for at once");
         return Err(Rejection::new(Code::RequestInvalid, message, "ask for fewer"));
     }
-    Ok(targets)
+    Ok(())
 }
 
 /// Everything must be declared; what is not is answered with the lines that declare it.

@@ -3,6 +3,7 @@
 //! Gateways never link this crate. They follow its bundle and its feed over HTTP, both signed under a root key that
 //! they pin, and verify the tokens that it mints.
 
+pub mod actor;
 mod approve;
 pub mod assertion;
 mod authority;
@@ -12,14 +13,17 @@ pub mod clients;
 pub mod config;
 mod entry;
 pub mod error;
+mod exchange;
 pub mod fetch;
 pub mod form;
+mod gateways;
 pub mod grant;
 mod http;
 mod journal;
 mod keys;
 mod known;
 pub mod learn;
+mod live;
 pub mod login;
 pub mod metadata;
 mod mint;
@@ -29,6 +33,7 @@ mod random;
 mod register;
 mod request;
 mod revoke;
+mod secrets;
 mod servers;
 mod signing;
 pub mod socket;

@@ -33,6 +33,10 @@ pub(crate) struct Wanted {
     pub(crate) bound: bool,
     /// What is given with it to get the next one.
     pub(crate) refresh: Option<Refresh>,
+    /// The token that is exchanged for this one: beyond it nothing is stated.
+    pub(crate) of: Option<Claims>,
+    /// Its latest end, in seconds since 1970.
+    pub(crate) until: Option<i64>,
 }
 
 /// A token. No `Debug`.
@@ -52,6 +56,10 @@ pub(crate) enum Refusal {
     Details,
     /// The token would have to be bound to a key.
     Proof,
+    /// The request is not one that is answered, whoever sends it.
+    Request,
+    /// Who shall act may not do so for whoever asks.
+    Actor,
 }
 
 #[derive(Serialize)]
@@ -83,10 +91,12 @@ impl State {
             Ok(holder) => holder,
             Err(refused) => return Ok(Err(refused)),
         };
-        if !wanted.bound && !agent.manifest.agent.bearer {
+        let looser = wanted.of.as_ref().is_some_and(|of| of.cnf.is_some());
+        if !wanted.bound && (looser || !agent.manifest.agent.bearer) {
             return Ok(Err(unbound(&agent)));
         }
-        let (audience, details) = match narrowed(&grant, wanted) {
+        let held = wanted.of.as_ref().map_or(&grant.details, |of| &of.authorization_details);
+        let (audience, details) = match narrowed(held, wanted) {
             Ok(narrowed) => narrowed,
             Err(refused) => return Ok(Err(refused)),
         };
@@ -121,7 +131,11 @@ impl State {
         Ok(Claims {
             ver: CLAIMS_VERSION,
             aud,
-            exp: now.saturating_add(self.config.token_seconds).min(grant.until),
+            exp: now
+                .saturating_add(self.config.token_seconds)
+                .min(grant.until)
+                .min(wanted.of.as_ref().map_or(i64::MAX, |of| of.exp))
+                .min(wanted.until.unwrap_or(i64::MAX)),
             iat: now,
             jti: random::jti()?,
             sub: run.principal.clone(),
@@ -146,6 +160,10 @@ impl State {
             root_until: root.map_or(run.until, |root| root.until).max(grant.until),
             gid: grant.id.clone(),
             lin: run.lin.clone(),
+            via: match &wanted.of {
+                Some(of) => of.via.iter().chain([&of.jti]).cloned().collect(),
+                None => run.via.clone(),
+            },
             del_depth: depth,
             del_max_depth: DELEGATION_LINKS,
             grant: Decision { until: grant.until, by: grant.by.clone() },
@@ -212,10 +230,11 @@ fn revoked(kind: remit_core::revoked::Kind) -> (Refusal, Rejection) {
     (Refusal::Grant, Rejection::new(Code::Revoked, message, help))
 }
 
-fn narrowed(grant: &Grant, wanted: &Wanted) -> Result<(Vec<String>, Vec<Detail>), (Refusal, Rejection)> {
+/// What is wanted of what is held, and where it is accepted.
+pub(crate) fn narrowed(stated: &[Detail], wanted: &Wanted) -> Result<(Vec<String>, Vec<Detail>), (Refusal, Rejection)> {
     let here =
         |detail: &&Detail| wanted.resources.is_empty() || detail.locations.iter().any(|l| wanted.resources.contains(l));
-    let within: Vec<Detail> = grant.details.iter().filter(here).cloned().collect();
+    let within: Vec<Detail> = stated.iter().filter(here).cloned().collect();
     let known = |resource: &String| within.iter().any(|d| d.locations.contains(resource));
     if within.is_empty() || !wanted.resources.iter().all(known) {
         let message = "the grant names no tool of that server";
@@ -246,6 +265,7 @@ fn record(claims: &Claims, refresh: Option<Refresh>) -> TokenRecord {
         agent: claims.client_id.clone(),
         principal: claims.sub.clone(),
         audience: claims.aud.clone(),
+        via: claims.via.clone(),
         jkt: claims.cnf.as_ref().map(|cnf| cnf.jkt.clone()),
         refresh,
         exp: claims.exp,

@@ -54,6 +54,7 @@ impl State {
             until: now.saturating_add(granted.seconds),
             golden: request.golden,
             lin: Vec::new(),
+            via: Vec::new(),
             at: now,
         };
         may_begin(&core, &run, now)?;

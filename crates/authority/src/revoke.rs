@@ -23,19 +23,30 @@ impl State {
         why: &str,
         by: &PrincipalId,
     ) -> Result<Revocation, AuthorityError> {
-        let mut core = self.core();
+        self.revoke_in(&mut self.core(), kind, id, why, by)
+    }
+
+    /// The same, together with what was looked up before.
+    pub(crate) fn revoke_in(
+        &self,
+        core: &mut Core,
+        kind: Kind,
+        id: &str,
+        why: &str,
+        by: &PrincipalId,
+    ) -> Result<Revocation, AuthorityError> {
         let now = self.config.clock.now();
-        let id = named(&core, kind, id, now)?;
-        let over = ended(&core, kind, &id, now)?;
+        let id = named(core, kind, id, now)?;
+        let over = ended(core, kind, &id, now)?;
         if matches!(kind, Kind::Key | Kind::Grant) {
             // The tokens of what such a run began name neither its key nor its ceiling, but all of them name the run.
             for run in &over {
-                self.take(&mut core, Kind::Run, run.to_string(), why, by)?;
+                self.take(core, Kind::Run, run.to_string(), why, by)?;
             }
         }
-        let revocation = self.take(&mut core, kind, id, why, by)?;
+        let revocation = self.take(core, kind, id, why, by)?;
         for run in over {
-            self.end(&mut core, &run)?;
+            self.end(core, &run)?;
         }
         Ok(revocation)
     }
@@ -189,7 +200,7 @@ fn ended(core: &Core, kind: Kind, id: &str, now: i64) -> Result<Vec<RunId>, Auth
         Kind::Team => run.agent.team.as_str() == id,
         Kind::Principal => run.principal.as_str() == id,
         Kind::Key => run.key.thumbprint() == id,
-        Kind::Token => run.lin.iter().any(|jti| jti == id),
+        Kind::Token => began_by(run, id),
         // All that a run may do is within its ceiling. Without that, nothing is left of it.
         Kind::Grant => ceiling.as_ref() == Some(&run.id),
         Kind::Lockdown | Kind::Lift => false,
@@ -201,11 +212,16 @@ fn ended(core: &Core, kind: Kind, id: &str, now: i64) -> Result<Vec<RunId>, Auth
     Ok(live.into_iter().map(|run| run.id).collect())
 }
 
-/// Live runs that were begun by this token, or below one that was.
+/// Live runs that exist by this token.
 fn delegated(core: &Core, jti: &str, now: i64) -> Result<Vec<Run>, AuthorityError> {
     let mut live = core.journal.store().live_runs(now)?;
-    live.retain(|run| run.lin.iter().any(|by| by == jti));
+    live.retain(|run| began_by(run, jti));
     Ok(live)
+}
+
+/// Whether a run was begun by a token, by what it was exchanged for, or below a run that was.
+fn began_by(run: &Run, jti: &str) -> bool {
+    run.lin.iter().chain(&run.via).any(|by| by == jti)
 }
 
 /// Runs below this one, the deepest first.

@@ -10,7 +10,8 @@ use crate::authority::State;
 use crate::change::{Change, ServerRecord, ToolRecord};
 use crate::error::AuthorityError;
 use crate::learn::{Override, learn};
-use crate::socket::wire::{AddServer, Changed, Diff};
+use crate::secrets::fitting;
+use crate::socket::wire::{AddServer, Changed, Diff, Given};
 
 /// Longest URL or program of an upstream, in bytes, and most arguments of one.
 const UPSTREAM_BYTES_MAX: usize = 4_096;
@@ -18,7 +19,8 @@ const UPSTREAM_ARGS_MAX: usize = 256;
 
 impl State {
     /// Registers a server with what it offers. `by` is the administrator.
-    pub(crate) fn add_server(&self, add: &AddServer, by: &PrincipalId) -> Result<(), AuthorityError> {
+    /// Its credentials are sealed before anything of it is on a menu.
+    pub(crate) fn add_server(&self, add: &AddServer, given: &[Given], by: &PrincipalId) -> Result<(), AuthorityError> {
         bounded(&add.upstream)?;
         let mut tools = learned(&add.list)?;
         let mut core = self.core();
@@ -42,7 +44,12 @@ impl State {
             at,
             by: by.to_string(),
         };
-        core.journal.record(&Change::Server(record))?;
+        let moves = core.journal.store().server(&add.name)?.is_some_and(|old| old.upstream != add.upstream);
+        let stay = if moves { Vec::new() } else { core.journal.store().secrets(&add.name)? };
+        fitting(&add.upstream, &stay, given)?;
+        core.journal.record(&Change::Server(record.clone()))?;
+        self.sweep_secrets(&core)?;
+        self.seal(&mut core, &record, given, by)?;
         let server = add.name.clone();
         let by = by.to_string();
         core.journal.record(&Change::Tools { server, tools, at, by })?;

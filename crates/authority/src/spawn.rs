@@ -55,10 +55,11 @@ impl State {
             // The prescribed way begins outside. What happens inside a run was not looked at.
             golden: false,
             lin: Vec::new(),
+            via: Vec::new(),
             at: now,
         };
         may_begin(&core, &run, now)?;
-        run.lin = self.delegate(&mut core, &parent)?;
+        (run.lin, run.via) = (self.delegate(&mut core, &parent)?, parent.via.clone());
         let ceiling = state_grant(&run, granted, &spawn.asked, until, true, now)?;
         self.begin(&mut core, run, ceiling, held)
     }
@@ -74,7 +75,7 @@ impl State {
 }
 
 /// Neither deeper than a run may be, nor more than a tree may have.
-fn room(core: &Core, parent: &Run, now: i64) -> Result<(), AuthorityError> {
+pub(crate) fn room(core: &Core, parent: &Run, now: i64) -> Result<(), AuthorityError> {
     if parent.lin.len() >= DELEGATION_LINKS as usize {
         let message = format!("`{}` is {DELEGATION_LINKS} links below its root, and no run is deeper", parent.id);
         let help = "do it in this run: remit request SERVER/TOOL --for 15m --why \"…\"";
@@ -91,7 +92,7 @@ fn room(core: &Core, parent: &Run, now: i64) -> Result<(), AuthorityError> {
 
 /// A bearer token works for whoever has it. A run whose own tokens are bound to a key that it never sees must not get
 /// one by way of a child, and give it to somebody.
-fn no_looser(core: &Core, parent: &Run, agent: &AgentRecord) -> Result<(), AuthorityError> {
+pub(crate) fn no_looser(core: &Core, parent: &Run, agent: &AgentRecord) -> Result<(), AuthorityError> {
     let own = core.journal.store().agent(&parent.agent)?.ok_or_else(|| over(&parent.id))?;
     if own.manifest.agent.bearer || !agent.manifest.agent.bearer {
         return Ok(());

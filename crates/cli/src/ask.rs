@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use remit_authority::socket::client::{self, ClientError};
-use remit_authority::socket::wire::{AdminAsk, RunAsk};
+use remit_authority::socket::wire::{AdminAsk, Given, RunAsk};
 use remit_core::rejection::{Code, Rejection};
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use serde::de::DeserializeOwned;
@@ -45,13 +45,23 @@ pub(crate) fn admin_with_pin<R: DeserializeOwned>(
     ask: &AdminAsk,
     pin: &PinArgs,
 ) -> Result<R, CliError> {
+    admin_with(context, ask, pin, &[])
+}
+
+/// The same, with credentials of a server.
+pub(crate) fn admin_with<R: DeserializeOwned>(
+    context: &Context,
+    ask: &AdminAsk,
+    pin: &PinArgs,
+    secrets: &[Given],
+) -> Result<R, CliError> {
     let home = context.home.authority();
     let file = pin.pin_file.as_deref().or(context.loaded.config.admin.pin_file.as_deref());
     let given = file.map(read_pin).transpose()?;
-    match client::admin(home.path(), ask, given.as_deref()) {
+    match client::admin_with(home.path(), ask, given.as_deref(), secrets) {
         Err(ClientError::Refused(refused)) if refused.code == Code::AdminRequired && given.is_none() => {
             let typed = prompt(&refused)?;
-            client::admin(home.path(), ask, Some(&typed)).map_err(|error| failed(context, error))
+            client::admin_with(home.path(), ask, Some(&typed), secrets).map_err(|error| failed(context, error))
         }
         answer => answer.map_err(|error| failed(context, error)),
     }

@@ -6,7 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Flag;
 use crate::{
-    admin, agent, approve, completion, doctor, lockdown, log, request, revoke, serve, server, status, token, up,
+    admin, adopt, agent, approve, completion, doctor, gateway, lockdown, log, request, revoke, serve, server, status,
+    token, up,
 };
 
 #[derive(Debug, Parser)]
@@ -54,6 +55,10 @@ pub(crate) enum Command {
     Agent(agent::Agent),
     /// Register MCP servers, review and expose their tools
     Server(server::Server),
+    /// Move a client's file of MCP servers off its standing keys: seal them, and lead it to the gateway
+    Adopt(adopt::Adopt),
+    /// Say which gateways may be lent the credentials of servers
+    Gateway(gateway::Gateway),
     /// Get a scoped grant, at once
     Request(request::RequestArgs),
     /// Print the headers with which an MCP client reaches a server

@@ -33,11 +33,13 @@ impl Termination for Exit {
 }
 
 /// Commands that are about one home, as they stand in a next step.
-const OF_A_HOME: [&str; 12] = [
+const OF_A_HOME: [&str; 14] = [
     "admin ",
+    "adopt ",
     "agent ",
     "config ",
     "doctor",
+    "gateway ",
     "lockdown ",
     "log ",
     "request ",

@@ -1,6 +1,7 @@
 //! `remit`, the one binary: parse, read the configuration, run, exit.
 
 mod admin;
+mod adopt;
 mod agent;
 mod approve;
 mod ask;
@@ -13,6 +14,7 @@ mod context;
 mod demo;
 mod doctor;
 mod error;
+mod gateway;
 mod health;
 mod home;
 mod http;
@@ -80,6 +82,8 @@ fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
         Command::Serve(serve) => serve::run(serve, context),
         Command::Agent(agent) => agent::run(agent, context),
         Command::Server(server) => server::run(server, context),
+        Command::Adopt(adopt) => adopt::run(adopt, context),
+        Command::Gateway(gateway) => gateway::run(gateway, context),
         Command::Request(request) => request::run(request, context),
         Command::Token(token) => token::run(token, context),
         Command::Approvals => approve::list(context),

@@ -11,7 +11,8 @@ use clap::Args;
 use remit_audit::durable;
 use remit_authority::Authority;
 use remit_authority::socket::wire::{AdminAsk, Status};
-use remit_core::id::TrustDomain;
+use remit_core::id::{GatewayName, TrustDomain};
+use remit_gateway::identity::Identity;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -57,6 +58,7 @@ struct Running {
 
 pub(crate) fn run(up: &Up, context: &Context) -> Result<Exit, CliError> {
     let mut context = context.clone();
+    serve::undumpable()?;
     serve::logging(&context.env);
     serve::runtime()?.block_on(async {
         let stop = Stop::on_signals()?;
@@ -70,6 +72,7 @@ pub(crate) fn run(up: &Up, context: &Context) -> Result<Exit, CliError> {
             context.reload()?;
         }
         same_root(&context, &authority)?;
+        admit(&context, &authority)?;
         serve(up, context, stop, (authority, listeners), Running { urls, first, pin: None }).await
     })
 }
@@ -254,6 +257,17 @@ fn same_root(context: &Context, authority: &Authority) -> Result<(), CliError> {
         format!("`trust.root` is {root}, but this home's authority signs with {}", authority.root_vkey()),
         "one of them is of another home: remit config show",
     ))
+}
+
+/// The gateway of this home may be lent credentials: what lies in the home vouches for both.
+fn admit(context: &Context, authority: &Authority) -> Result<(), CliError> {
+    let failed = |error: &dyn std::fmt::Display| {
+        CliError::unevaluated(format!("the gateway of this home cannot be registered: {error}"), "see: remit doctor")
+    };
+    let name = context.loaded.required("gateway.name", context.loaded.config.gateway.name.as_ref())?;
+    let name = GatewayName::new(name.clone()).map_err(|error| failed(&error))?;
+    let identity = Identity::load_or_create(&context.home.gateway()).map_err(|error| failed(&error))?;
+    authority.admit_gateway(&name, identity.public()).map_err(|error| failed(&error))
 }
 
 /// The PIN of a new home: set where a file keeps it; returned where it has to be shown first.

@@ -19,6 +19,8 @@ pub const PROFILE_USER: &str = "user";
 pub const PROFILE_AGENT: &str = "ai_agent client_instance";
 /// Deepest delegation that is minted or accepted, in links below the root.
 pub const DELEGATION_DEPTH_MAX: u32 = 8;
+/// Most tokens that one was exchanged from, one after the other, along its whole lineage.
+pub const EXCHANGES_MAX: usize = 8;
 /// Longest free text in a token (a reason, a purpose), in bytes.
 pub const TEXT_BYTES_MAX: usize = 1024;
 
@@ -70,6 +72,10 @@ pub struct Claims {
     /// Ids of the tokens from the root's to the parent's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lin: Vec<String>,
+    /// Ids of the tokens from which this one and those of its lineage were exchanged for less, the first first: whoever
+    /// takes one of them back means all that came of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub via: Vec<String>,
     /// Links below the root.
     pub del_depth: u32,
     /// Links below the root that may be reached.
@@ -148,6 +154,7 @@ impl Claims {
             && self.act.sub.run == self.run
             && links == (self.del_depth as usize).saturating_add(1)
             && self.lin.len() == self.del_depth as usize
+            && self.via.len() <= EXCHANGES_MAX
             && self.del_depth <= self.del_max_depth
             && self.del_max_depth <= DELEGATION_DEPTH_MAX
             && self.lineage().last().is_some_and(|first| first.run == self.root)

@@ -105,6 +105,11 @@ id!(
     ServerName, "server name", "lower-case letters, digits, `-` and `_`", lower
 );
 id!(
+    /// A gateway among its siblings.
+    GatewayName, "gateway name", "letters, digits, `-`, `_` and `.`",
+    |t| t.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+);
+id!(
     /// A tool's or prompt's name as its server spells it.
     ToolName, "tool name", "letters, digits, `_`, `-`, `.` and `/`",
     |t| t.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./".contains(&b))

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::feature::Feature;
 use crate::id::{AgentId, ServerName, ToolName};
 use crate::label::Label;
+use crate::secret::Reference;
 use crate::target::Target;
 
 /// Most servers, tools of one server, and agents in a bundle.
@@ -152,6 +153,9 @@ pub struct Server {
     /// Features of a client that it may use, where that was granted.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub features: BTreeSet<Feature>,
+    /// The credentials with which it is reached: where each goes and which version it has, never what it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<Reference>,
 }
 
 /// A tool as it was reviewed.

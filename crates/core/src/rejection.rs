@@ -101,6 +101,10 @@ codes! {
     UpstreamTimeout = "upstream_timeout", 504;
     /// The upstream server's answer is malformed or too large.
     UpstreamInvalid = "upstream_invalid", 502;
+    /// The gateway has no credential for the upstream server, so nothing was sent.
+    CredentialUnavailable = "credential_unavailable", 503;
+    /// The gateway is not registered with the authority, or does not prove that it is the one that is.
+    GatewayUnknown = "gateway_unknown", 403;
     /// What was asked lies beyond what the agent's manifest declares.
     ScopeUndeclared = "scope_undeclared", 403;
     /// The request gives no reason, or no end, or a longer time than the manifest allows.

@@ -123,7 +123,8 @@ impl Revoked {
         if self.ids.is_empty() {
             return None;
         }
-        let token = self.has(Kind::Token, &claims.jti) || claims.lin.iter().any(|jti| self.has(Kind::Token, jti));
+        let before = claims.lin.iter().chain(&claims.via);
+        let token = std::iter::once(&claims.jti).chain(before).any(|jti| self.has(Kind::Token, jti));
         let agent = claims.lineage().any(|link| {
             self.has(Kind::Run, link.run.as_str())
                 || self.has(Kind::Agent, &link.agent.short())
@@ -167,7 +168,7 @@ mod tests {
             "sub_profile": "user", "client_id": "spiffe://acme.example/agent/c/reader/3",
             "act": link("c/reader/3", "r-3", Some(act)), "cnf": { "jkt": "k-3" }, "authorization_details": [],
             "task": { "id": "g-3", "purpose": "reads", "why": "x" }, "run": "r-3", "root": "r-1", "root_at": 0, "root_until": 10_000_000_000_i64,
-            "gid": "g-3", "lin": ["t-1", "t-2"], "del_depth": 2, "del_max_depth": 3,
+            "gid": "g-3", "lin": ["t-1", "t-2"], "via": ["t-0"], "del_depth": 2, "del_max_depth": 3,
             "grant": { "until": 9, "by": "policy" },
         }))
         .unwrap()
@@ -181,7 +182,7 @@ mod tests {
         for (kind, ids) in [
             (Kind::Run, &["r-1", "r-2", "r-3"][..]),
             (Kind::Root, &["r-1"]),
-            (Kind::Token, &["t-1", "t-2", "t-3"]),
+            (Kind::Token, &["t-0", "t-1", "t-2", "t-3"]),
             (Kind::Agent, &["a/lead", "a/lead@1", "b/helper", "b/helper@2", "c/reader", "c/reader@3"]),
             (Kind::Team, &["a", "b", "c"]),
             (Kind::Grant, &["g-3"]),

@@ -12,11 +12,13 @@ use remit_core::rejection::Rejection;
 use crate::clock::Clock;
 use crate::fetch::Authority;
 use crate::flights::Flights;
+use crate::identity::Identity;
 use crate::pins::Pins;
 use crate::places::Places;
 use crate::rebuild::{RebuildError, outside, rebuild};
 use crate::record::Recorder;
 use crate::runs::Runs;
+use crate::secrets::Secrets;
 use crate::send::Upstreams;
 use crate::sessions::Sessions;
 use crate::snapshots::Snapshots;
@@ -112,9 +114,13 @@ impl Gateway {
         let rebuilt = rebuild(&recorder, &runs, &opened, &log_dir).await?;
         tracing::info!(origin = %opened.origin, entries = opened.size, unknown = rebuilt.unknown, "log recovered");
         let age_max = config.snapshot_age_max;
-        let snapshots = Snapshots::new(root, config.trust_domain.clone(), rebuilt.highest, age_max, bundles);
+        let snapshots = Snapshots::new(root.clone(), config.trust_domain.clone(), rebuilt.highest, age_max, bundles);
         let mut source_key = [0; 32];
         aws_lc_rs::rand::fill(&mut source_key)?;
+        let identity = Identity::load_or_create(&config.home)?;
+        let authority = Authority::new(&config.authority);
+        let domain = config.trust_domain.clone();
+        let secrets = Secrets::new(identity, authority, root.clone(), domain, Arc::clone(&clock));
         let around = Surroundings { path: PROGRAM_PATH.into(), scratch };
         Ok(Arc::new(Self {
             clock,
@@ -130,6 +136,7 @@ impl Gateway {
             upstreams: Upstreams {
                 http: HttpUpstreams::new(deadlines),
                 children: Children::new(around, deadlines, ChildLimits::default()),
+                secrets,
             },
             places: Places::new(config.calls_max),
             turns: Turns::default(),
@@ -148,7 +155,17 @@ impl Gateway {
             }
             self.snapshots.follow_feed(&authority).await;
         };
-        tokio::join!(bundles, feed, self.beat(), self.sum_up());
+        tokio::join!(bundles, feed, self.forget(), self.beat(), self.sum_up());
+    }
+
+    /// Credentials of servers that are gone, or have none any more, do not stay in memory.
+    async fn forget(&self) {
+        let mut changed = self.snapshots.watch();
+        while changed.changed().await.is_ok() {
+            if let Some(snapshot) = self.snapshots.latest() {
+                self.upstreams.secrets.keep_only(&snapshot.bundle);
+            }
+        }
     }
 
     async fn beat(&self) {

@@ -289,9 +289,11 @@ async fn last(route: &Route, flight: Flight, frame: &Frame, client: &mpsc::Sende
 /// What an upstream's failure makes of the call.
 pub fn status_of(error: UpstreamError) -> Status {
     match error {
-        UpstreamError::Unreachable | UpstreamError::Busy | UpstreamError::Session | UpstreamError::Barred(_) => {
-            Status::NotSent
-        }
+        UpstreamError::Unreachable
+        | UpstreamError::Busy
+        | UpstreamError::Session
+        | UpstreamError::Barred(_)
+        | UpstreamError::Credential(_) => Status::NotSent,
         UpstreamError::Timeout => Status::Timeout,
         UpstreamError::Malformed(_) | UpstreamError::TooLarge => Status::Invalid,
         UpstreamError::Closed => Status::Unreachable,
@@ -307,12 +309,19 @@ pub fn failed(error: UpstreamError) -> Rejection {
         let message = format!("header mismatch: Mcp-Param-* {why}");
         return Rejection::new(Code::HeaderMismatch, message, "repeat in the headers what the tool's schema asks for");
     }
+    if let UpstreamError::Credential(_) = error {
+        let help =
+            "nothing was sent; whoever runs Remit sees what is missing: remit server show SERVER, remit gateway list";
+        return Rejection::new(Code::CredentialUnavailable, error.to_string(), help);
+    }
     let code = match error {
         UpstreamError::Unreachable | UpstreamError::Busy | UpstreamError::Closed => Code::UpstreamUnreachable,
         UpstreamError::Timeout => Code::UpstreamTimeout,
-        UpstreamError::Malformed(_) | UpstreamError::TooLarge | UpstreamError::Session | UpstreamError::Barred(_) => {
-            Code::UpstreamInvalid
-        }
+        UpstreamError::Malformed(_)
+        | UpstreamError::TooLarge
+        | UpstreamError::Session
+        | UpstreamError::Barred(_)
+        | UpstreamError::Credential(_) => Code::UpstreamInvalid,
     };
     let help = if error.is_unsent() {
         "nothing was sent: try again, or see: remit doctor"

@@ -1,8 +1,10 @@
 //! The only door to an upstream. It takes a permit by value, so what was not decided and recorded is not sent.
 
 use std::str::FromStr as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, Uri};
 use remit_core::id::{RunId, ServerName};
 use remit_core::policy::Compiled;
@@ -12,7 +14,9 @@ use crate::accept::Asked;
 use crate::mcp::headers;
 use crate::mcp::revision::Era;
 use crate::permit::Permit;
+use crate::secrets::{Held, Secrets};
 use crate::sessions::Sessions;
+use crate::sse::Frame;
 use crate::upstream::http::HttpUpstreams;
 use crate::upstream::process::Program;
 use crate::upstream::stdio::{ChildKey, Children};
@@ -27,6 +31,8 @@ pub struct Upstreams {
     pub http: HttpUpstreams,
     /// Those that are children.
     pub children: Children,
+    /// Their credentials.
+    pub secrets: Secrets,
 }
 
 /// Sends the call that was permitted, once. Dropping the future or the reply's stream ends the upstream call.
@@ -47,6 +53,10 @@ pub async fn send(
     };
     let mut headers = headers::forwarded(&asked.headers);
     translate_session(&mut headers, sessions, &claims.run, call.server(), asked.revision.era())?;
+    let held = upstreams.secrets.of(server, &bundle.versioned.bundle.issuer).await?;
+    if let Some(held) = &held {
+        held.put(&mut headers)?; // over what is forwarded: no header of the caller has a credential's name
+    }
     let outgoing = Outgoing {
         body: Bytes::copy_from_slice(call.body()),
         headers,
@@ -54,10 +64,10 @@ pub async fn send(
         standing: asked.standing,
         reviewed: server.features.clone(),
     };
-    match &server.upstream {
+    let reply = match &server.upstream {
         Upstream::Http { url } => {
             let url = Uri::from_str(url).map_err(|_| UpstreamError::Unreachable)?;
-            upstreams.http.send(&url, outgoing).await
+            upstreams.http.send(&url, outgoing).await?
         }
         Upstream::Stdio { command, args } => {
             let key = ChildKey {
@@ -65,8 +75,32 @@ pub async fn send(
                 owner: claims.sub.to_string(),
                 root: claims.root.to_string(),
             };
-            let program = Program { command: command.clone(), args: args.clone(), vars: Vec::new() };
-            upstreams.children.send(&key, &program, claims.run.as_str(), outgoing).await
+            let vars = held.as_ref().map(|held| held.vars()).unwrap_or_default();
+            let program = Program { command: command.clone(), args: args.clone(), vars };
+            upstreams.children.send(&key, &program, claims.run.as_str(), outgoing).await?
+        }
+    };
+    match held {
+        Some(held) => unrepeated(held, reply),
+        None => Ok(reply),
+    }
+}
+
+/// An answer that repeats the server's own credential is withheld, whole: no agent sees it, whoever said it.
+fn unrepeated(held: Arc<Held>, reply: Reply) -> Result<Reply, UpstreamError> {
+    const REPEATED: UpstreamError = UpstreamError::Malformed("it repeats the server's credential");
+    let in_headers = |headers: &HeaderMap| headers.values().any(|value| held.is_in(value.as_bytes()));
+    match reply {
+        Reply::Accepted => Ok(Reply::Accepted),
+        Reply::Json { headers, body, .. } if in_headers(&headers) || held.is_in(&body) => Err(REPEATED),
+        Reply::Stream { headers, .. } if in_headers(&headers) => Err(REPEATED),
+        Reply::Json { status, headers, body } => Ok(Reply::Json { status, headers, body }),
+        Reply::Stream { headers, frames, voice } => {
+            let judged = move |frame: Result<Frame, UpstreamError>| match frame {
+                Ok(frame) if held.is_in(frame.bytes()) => Err(REPEATED),
+                frame => frame,
+            };
+            Ok(Reply::Stream { headers, frames: Box::pin(frames.map(judged)), voice })
         }
     }
 }

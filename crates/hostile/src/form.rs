@@ -1,8 +1,9 @@
 //! Token requests: a parameter has the one value that another reader sees, and an assertion opens for its signer alone,
-//! as nothing else than an assertion.
+//! as nothing else than an assertion; and an actor token for whoever holds the key that it shows, as nothing else than that.
 
 use std::collections::HashSet;
 
+use remit_authority::actor::{self, Acting};
 use remit_authority::assertion::{ASSERTION_SECONDS_MAX, Asserted, JTI_BYTES_MAX, SKEW_S, claimed, verify};
 use remit_authority::form::{Form, FormError, RESOURCES_MAX};
 use remit_core::dpop;
@@ -26,7 +27,9 @@ pub fn form(bytes: &[u8]) {
         _ => {
             let Some([header, payload]) = texts(rest) else { return };
             let header = if header.is_empty() { r#"{"alg":"EdDSA"}"# } else { header };
-            assertion(&signed(header, payload), (header, payload), (own, never));
+            let text = signed(header, payload);
+            assertion(&text, (header, payload), (own, never));
+            acting(&text, payload, own);
         }
     }
 }
@@ -86,6 +89,7 @@ fn decoded(bytes: &[u8]) -> String {
 
 /// What nobody signed opens for nobody, whoever it says that it is of.
 fn unsigned(text: &str, never: &Jwk) {
+    assert!(actor::verify(text, HERE[0], NOW).is_none_or(|acting| acting.key.x != never.x), "acts without a signature");
     let Some(instance) = claimed(text) else { return };
     assert_eq!(Instance::try_from(instance.to_string()).ok().as_ref(), Some(&instance));
     assert!(verify(text, &instance, never, HERE, NOW).is_none(), "opened without a signature");
@@ -123,4 +127,23 @@ fn assertion(text: &str, (header, payload): (&str, &str), (own, never): (&Jwk, &
         let changed = String::from_utf8(changed).unwrap_or_default();
         assert!(verify(&changed, &instance, own, HERE, NOW).is_none(), "byte {at} does not count");
     }
+}
+
+/// What acts shows the key that signed it, under the one thumbprint that this has, and is for this authority alone.
+fn acting(text: &str, payload: &str, own: &Jwk) {
+    let Some(Acting { agent, key, asserted }) = actor::verify(text, HERE[0], NOW) else { return };
+    assert_eq!((key.thumbprint(), &key.x, &key.y), (own.thumbprint(), &own.x, &None), "acts by another key");
+    let Ok(body) = serde_json::from_str::<Json>(payload) else {
+        return assert!(text.is_empty(), "what acts is read by nobody else");
+    };
+    let text_of = |name: &str| body.get(name).and_then(Json::as_str);
+    let id = agent.to_string();
+    assert_eq!((text_of("iss"), text_of("sub"), text_of("jti")), (Some(&*id), Some(&*id), Some(&*asserted.jti)));
+    assert!((NOW + 1..=NOW + ASSERTION_SECONDS_MAX + SKEW_S).contains(&asserted.exp), "{}", asserted.exp);
+    for (issuer, now) in [(HERE[1], NOW), (ELSEWHERE[0], NOW), (HERE[0], asserted.exp)] {
+        assert!(actor::verify(text, issuer, now).is_none(), "{issuer} {now}");
+    }
+    assert!(claimed(text).is_none(), "it passes for an assertion of a run");
+    assert!(remit_core::identify::verify(std::slice::from_ref(own), text).is_none(), "it passes for a token");
+    assert!(dpop::verify_bare(text, "POST", HERE[1], NOW).is_err(), "it passes for a proof");
 }

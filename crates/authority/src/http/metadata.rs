@@ -5,10 +5,16 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
-use super::Shared;
+use super::{Shared, token};
 
-const GRANT_TYPES: [&str; 4] =
-    ["authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code"];
+const GRANT_TYPES: [&str; 5] = [
+    token::code::GRANT_TYPE,
+    token::refresh::GRANT_TYPE,
+    token::device::GRANT_TYPE,
+    token::client_credentials::GRANT_TYPE,
+    token::exchange::GRANT_TYPE,
+];
+const METHODS: [&str; 1] = ["private_key_jwt"];
 const ALGORITHMS: [&str; 2] = ["EdDSA", "ES256"];
 
 pub(super) async fn metadata(state: Shared) -> Json<Value> {
@@ -16,6 +22,12 @@ pub(super) async fn metadata(state: Shared) -> Json<Value> {
     Json(json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}/token"),
+        "introspection_endpoint": format!("{issuer}/introspect"),
+        "introspection_endpoint_auth_methods_supported": METHODS,
+        "introspection_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+        "revocation_endpoint": format!("{issuer}/revoke"),
+        "revocation_endpoint_auth_methods_supported": METHODS,
+        "revocation_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         "jwks_uri": format!("{issuer}/jwks"),
         "authorization_endpoint": format!("{issuer}/authorize"),
         "device_authorization_endpoint": format!("{issuer}/device_authorization"),

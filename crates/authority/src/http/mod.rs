@@ -6,10 +6,13 @@ mod authorize;
 mod client;
 mod device;
 mod fleet;
+mod introspect;
+mod lease;
 mod login;
 mod metadata;
 mod page;
 mod refused;
+mod revoke;
 mod token;
 mod wish;
 
@@ -92,8 +95,11 @@ fn router(state: &Arc<State>) -> Router {
         .route("/device_authorization", post(device::begin))
         .route("/device", get(device::page))
         .route("/token", post(token::token))
+        .route("/introspect", post(introspect::introspect))
+        .route("/revoke", post(revoke::revoke))
         .route("/fleet/bundle", get(fleet::bundle))
         .route("/fleet/feed", get(fleet::feed))
+        .route("/fleet/secret/{server}", get(lease::lease))
         .route("/healthz", get(metadata::healthz))
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
         .with_state(Arc::clone(state))

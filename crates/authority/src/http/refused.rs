@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::http::{StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use remit_core::rejection::{Code, Rejection};
 use serde_json::json;
 
@@ -35,7 +35,8 @@ impl From<(Refusal, Rejection)> for Refused {
             Refusal::Grant => "invalid_grant",
             Refusal::Target => "invalid_target",
             Refusal::Details => "invalid_authorization_details",
-            Refusal::Proof => "invalid_request",
+            Refusal::Proof | Refusal::Request => "invalid_request",
+            Refusal::Actor => "actor_unauthorized",
         };
         Self::new(error, &rejection.message)
     }
@@ -68,7 +69,7 @@ impl From<AuthorityError> for Refused {
     }
 }
 
-impl axum::response::IntoResponse for Refused {
+impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let body = json!({ "error": self.error, "error_description": self.description });
         let mut response = (self.status, uncached(), Json(body)).into_response();
@@ -83,7 +84,6 @@ impl axum::response::IntoResponse for Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::response::IntoResponse as _;
 
     #[test]
     fn when_the_log_is_unavailable_there_is_no_token_and_the_client_may_try_again() {

@@ -10,7 +10,7 @@ use remit_core::rejection::{Code, Rejection};
 use remit_core::revoked::Kind;
 
 use super::peer::{self, Peer, Place};
-use super::wire::{AdminAsk, Issued, Line, Registered, Request, Rotated, ServerShown, Status};
+use super::wire::{AdminAsk, Given, Issued, Line, Registered, Request, Rotated, SecretShown, ServerShown, Status};
 use super::{line, not_a_request, reply};
 use crate::authority::State;
 use crate::error::AuthorityError;
@@ -21,7 +21,7 @@ pub(super) fn answer(state: &Arc<State>, peer: Option<Peer>, text: &[u8]) -> Vec
     let answered = outside(state, peer).and_then(|peer| {
         let asked: Line<AdminAsk> = serde_json::from_slice(text).map_err(|error| not_a_request(&error))?;
         let by = state.principal(&mut state.core(), &user(peer))?;
-        let admin = Admin { state, peer, by, pin: asked.pin.as_deref() };
+        let admin = Admin { state, peer, by, pin: asked.pin.as_deref(), given: &asked.secrets };
         admin.act(asked.ask)
     });
     line(answered)
@@ -66,6 +66,7 @@ struct Admin<'a> {
     peer: Peer,
     by: PrincipalId,
     pin: Option<&'a str>,
+    given: &'a [Given],
 }
 
 impl Admin<'_> {
@@ -114,8 +115,22 @@ impl Admin<'_> {
                 if again || add.shows_something() {
                     self.person()?;
                 }
-                self.state.add_server(&add, &self.by)?;
+                self.state.add_server(&add, self.given, &self.by)?;
                 self.shown(&add.name)
+            }
+            AdminAsk::Secret { server, rotate } => {
+                self.person()?;
+                self.state.put_secrets(&server, self.given, rotate, &self.by)?;
+                self.shown(&server)
+            }
+            AdminAsk::AddGateway { name, key } => {
+                self.person()?;
+                reply(self.state.add_gateway(&name, &key, self.by.as_str())?)
+            }
+            AdminAsk::Gateways {} => reply(self.state.core().journal.store().gateways()?),
+            AdminAsk::RemoveGateway { name } => {
+                self.state.remove_gateway(&name, &self.by)?;
+                reply(serde_json::Map::new())
             }
             AdminAsk::Server { name } => self.show(&name, None),
             AdminAsk::Diff { server, list } => reply(self.state.diff(&server, &list)?),
@@ -214,7 +229,15 @@ impl Admin<'_> {
 
     fn show(&self, name: &remit_core::id::ServerName, bundle_error: Option<String>) -> Reply {
         let (server, tools) = self.state.server(name)?;
-        reply(ServerShown { server, tools, bundle_error })
+        let secrets = self.state.core().journal.store().secrets(name)?;
+        let secrets = secrets.into_iter().map(|secret| SecretShown {
+            place: secret.place,
+            version: secret.version,
+            plain: secret.plain,
+            at: secret.at,
+            by: secret.by,
+        });
+        reply(ServerShown { server, tools, secrets: secrets.collect(), bundle_error })
     }
 
     /// What was registered is registered, whether or not it makes a valid bundle; the answer says which.

@@ -8,8 +8,9 @@ use std::time::Duration;
 use remit_core::rejection::Rejection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
 
-use super::wire::{AdminAsk, Answer, LINE_BYTES_MAX, Line, RunAsk};
+use super::wire::{AdminAsk, Answer, Given, LINE_BYTES_MAX, RunAsk};
 use crate::config::Home;
 
 /// The longest that an answer is waited for.
@@ -36,17 +37,41 @@ pub enum ClientError {
 
 /// Asks the admin socket of a home.
 pub fn admin<R: DeserializeOwned>(home: &Path, ask: &AdminAsk, pin: Option<&str>) -> Result<R, ClientError> {
-    ask_socket(&Home::new(home).admin_socket(), ask, pin)
+    ask_socket(&Home::new(home).admin_socket(), ask, pin, &[])
+}
+
+/// The same, with credentials of a server.
+pub fn admin_with<R: DeserializeOwned>(
+    home: &Path,
+    ask: &AdminAsk,
+    pin: Option<&str>,
+    secrets: &[Given],
+) -> Result<R, ClientError> {
+    ask_socket(&Home::new(home).admin_socket(), ask, pin, secrets)
 }
 
 /// Asks a run's socket.
 pub fn run<R: DeserializeOwned>(socket: &Path, ask: &RunAsk) -> Result<R, ClientError> {
-    ask_socket(socket, ask, None)
+    ask_socket(socket, ask, None, &[])
 }
 
-fn ask_socket<R: DeserializeOwned>(path: &Path, ask: &impl Serialize, pin: Option<&str>) -> Result<R, ClientError> {
-    let line = Line { pin: pin.map(ToOwned::to_owned), ask };
-    let mut text = serde_json::to_vec(&line)?;
+/// [`super::wire::Line`], of what is only lent.
+#[derive(Serialize)]
+struct Asking<'a, T> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pin: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[Given]>::is_empty")]
+    secrets: &'a [Given],
+    ask: &'a T,
+}
+
+fn ask_socket<R: DeserializeOwned>(
+    path: &Path,
+    ask: &impl Serialize,
+    pin: Option<&str>,
+    secrets: &[Given],
+) -> Result<R, ClientError> {
+    let mut text = Zeroizing::new(serde_json::to_vec(&Asking { pin, secrets, ask })?);
     text.push(b'\n');
     let answer = exchange(path, &text).map_err(|source| ClientError::Unreachable { path: path.to_owned(), source })?;
     match serde_json::from_slice(&answer)? {

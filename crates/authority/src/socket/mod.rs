@@ -25,6 +25,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
+use zeroize::Zeroizing;
 
 use crate::authority::State;
 use crate::change::Run;
@@ -206,8 +207,9 @@ where
     }
 }
 
-async fn read_line(stream: &mut BufReader<UnixStream>) -> Option<Vec<u8>> {
-    let mut line = Vec::new();
+/// A line may hold a PIN or a credential, so it is wiped.
+async fn read_line(stream: &mut BufReader<UnixStream>) -> Option<Zeroizing<Vec<u8>>> {
+    let mut line = Zeroizing::new(Vec::new());
     let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
     let mut limited = stream.take(limit);
     let read = tokio::time::timeout(LINE_TIMEOUT, limited.read_until(b'\n', &mut line)).await;

@@ -122,13 +122,8 @@ fn mint(state: &State, run: &RunId, server: &ServerName, grant: Option<GrantId>)
         }
         agent.is_some_and(|agent| agent.manifest.agent.bearer)
     };
-    let wanted = Wanted {
-        grant,
-        resources: vec![location(&state.config.gateway, server)],
-        details: None,
-        bound: !bearer,
-        refresh: None,
-    };
+    let wanted =
+        Wanted { grant, resources: vec![location(&state.config.gateway, server)], bound: !bearer, ..Wanted::default() };
     let minted = state.mint(run, &wanted)?;
     minted.map_err(|(_, rejection)| AuthorityError::Refused(rejection))
 }

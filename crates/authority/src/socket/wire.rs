@@ -6,13 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use remit_core::feature::Feature;
 use remit_core::grant::Detail;
-use remit_core::id::{AgentId, GrantId, Instance, RunId, ServerName, ToolName};
+use remit_core::id::{AgentId, GatewayName, GrantId, Instance, RunId, ServerName, ToolName};
 use remit_core::jws::Jwk;
 use remit_core::registry::{Environment, Upstream};
 use remit_core::rejection::Rejection;
 use remit_core::revoked::{Kind, Revocation};
+use remit_core::secret::{Place, Value};
 use serde::{Deserialize, Serialize};
 
+#[cfg(doc)]
+use crate::change::GatewayRecord;
 use crate::change::{Grant, Run, ServerRecord, ToolRecord};
 use crate::grant::Asked;
 use crate::learn::Override;
@@ -28,8 +31,24 @@ pub struct Line<T> {
     /// The administrators' PIN, for what needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<String>,
+    /// Credentials of a server, for what takes some. They stand beside what is asked, which may be copied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<Given>,
     /// What is asked.
     pub ask: T,
+}
+
+/// A credential as it is given. No `Debug`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Given {
+    /// Where it goes.
+    pub place: Place,
+    /// Its value.
+    pub value: Value,
+    /// A setting that is kept in the same way, and is no secret by itself.
+    #[serde(default)]
+    pub plain: bool,
 }
 
 /// A line that answers.
@@ -60,7 +79,8 @@ pub enum AdminAsk {
     },
     /// Registered agents: a list of [`crate::change::AgentRecord`].
     Agents {},
-    /// Registers a server with what it offers: [`ServerShown`]. Replacing one needs the PIN.
+    /// Registers a server with what it offers: [`ServerShown`]. Replacing one needs the PIN. The line's credentials are
+    /// sealed for it.
     AddServer(Box<AddServer>),
     /// Registered servers: a list of [`ServerRecord`].
     Servers {},
@@ -98,6 +118,27 @@ pub enum AdminAsk {
         /// Tools to hide.
         #[serde(default)]
         hide: Vec<ToolName>,
+    },
+    /// Seals the line's credentials for a server: [`ServerShown`]. Needs the PIN.
+    Secret {
+        /// The server.
+        server: ServerName,
+        /// Whether they take the place of some that are there.
+        rotate: bool,
+    },
+    /// Registers a gateway, or another key of it: [`GatewayRecord`]. Needs the PIN.
+    AddGateway {
+        /// Its name.
+        name: GatewayName,
+        /// Its public key.
+        key: Jwk,
+    },
+    /// Registered gateways: a list of [`GatewayRecord`].
+    Gateways {},
+    /// Lends a gateway nothing any more: `{}`.
+    RemoveGateway {
+        /// Its name.
+        name: GatewayName,
     },
     /// Begins a new root run: [`Requested`].
     Request(Box<Request>),
@@ -326,8 +367,26 @@ pub struct ServerShown {
     pub server: ServerRecord,
     /// Its tools, exposed or not.
     pub tools: Vec<ToolRecord>,
+    /// Its credentials, as far as anybody is shown them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretShown>,
     /// Why what is registered now could not become a bundle.
     pub bundle_error: Option<String>,
+}
+
+/// That there is a credential.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretShown {
+    /// Where it goes.
+    pub place: Place,
+    /// Its version.
+    pub version: u64,
+    /// A setting that is no secret by itself.
+    pub plain: bool,
+    /// Since when, in seconds since 1970.
+    pub at: i64,
+    /// Who gave it.
+    pub by: String,
 }
 
 /// What a server offers now against what was reviewed.

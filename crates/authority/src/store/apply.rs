@@ -1,10 +1,12 @@
 //! What each change does to the tables. Applying the same change to the same tables always gives the same tables.
 
 use remit_core::id::{PrincipalId, ServerName};
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension as _, Transaction, params};
 use serde::Serialize;
 
-use crate::change::{AgentRecord, Change, Grant, KeyRecord, Principal, Run, ServerRecord, TokenRecord, ToolRecord};
+use crate::change::{
+    AgentRecord, Change, Grant, KeyRecord, Principal, Run, SecretRecord, ServerRecord, TokenRecord, ToolRecord,
+};
 use crate::error::AuthorityError;
 
 type Applied = Result<(), AuthorityError>;
@@ -41,6 +43,15 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Applied {
         Change::KeyRetired { kid, at } => {
             done(tx.execute("UPDATE keys SET retired = ?2 WHERE kid = ?1", params![kid, at]))
         }
+        Change::Secret(record) => secret(tx, record),
+        Change::Gateway(record) => {
+            let sql = "INSERT INTO gateways (name, jkt, record) VALUES (?1, ?2, ?3)
+                       ON CONFLICT (name) DO UPDATE SET jkt = excluded.jkt, record = excluded.record";
+            done(tx.execute(sql, params![record.name.as_str(), record.key.thumbprint(), json(record)?]))
+        }
+        Change::GatewayGone { name, .. } => done(tx.execute("DELETE FROM gateways WHERE name = ?1", [name.as_str()])),
+        // What was lent stands in the log.
+        Change::Leased(_) => Ok(()),
         Change::Bundle { version, not_after, digest, at } => {
             let sql = "INSERT INTO bundles (version, not_after, digest, at) VALUES (?1, ?2, ?3, ?4)";
             done(tx.execute(sql, params![int(*version), not_after, digest, at]))
@@ -61,10 +72,27 @@ fn agent(tx: &Transaction<'_>, record: &AgentRecord) -> Applied {
     done(tx.execute(sql, params![id, record.id.short(), name, json(record)?, record.at]))
 }
 
+/// What is reached somewhere else now is somebody else: it gets none of the credentials from before.
 fn server(tx: &Transaction<'_>, record: &ServerRecord) -> Applied {
+    let before: Option<String> = tx
+        .query_row("SELECT record FROM servers WHERE name = ?1", [record.name.as_str()], |row| row.get(0))
+        .optional()?;
+    let before: Option<ServerRecord> = before.map(|text| serde_json::from_str(&text)).transpose()?;
+    if before.is_some_and(|before| before.upstream != record.upstream) {
+        let sql = "UPDATE secrets SET record = NULL, before = version WHERE server = ?1 AND record IS NOT NULL";
+        tx.execute(sql, [record.name.as_str()])?;
+    }
     let sql = "INSERT INTO servers (name, record, at) VALUES (?1, ?2, ?3)
                ON CONFLICT (name) DO UPDATE SET record = excluded.record, at = excluded.at";
     done(tx.execute(sql, params![record.name.as_str(), json(record)?, record.at]))
+}
+
+fn secret(tx: &Transaction<'_>, record: &SecretRecord) -> Applied {
+    let sql = "INSERT INTO secrets (server, place, version, record) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT (server, place) DO UPDATE
+               SET before = version, version = excluded.version, record = excluded.record";
+    let (server, place) = (record.server.as_str(), record.place.to_string());
+    done(tx.execute(sql, params![server, place, int(record.version), json(record)?]))
 }
 
 fn tool(tx: &Transaction<'_>, server: &ServerName, record: &ToolRecord) -> Applied {

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use crate::error::AuthorityError;
 
 /// One step each, in order; a file of `user_version` n has had the first n of them.
-const MIGRATIONS: &[&str] = &[FIRST, REFRESH];
+const MIGRATIONS: &[&str] = &[FIRST, REFRESH, SECRETS];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -48,6 +48,15 @@ CREATE TABLE refresh (
 CREATE INDEX refresh_run ON refresh (run);
 ";
 
+/// A row of `secrets` without a record was taken away; its version is never given again.
+const SECRETS: &str = "
+CREATE TABLE secrets (
+    server TEXT NOT NULL, place TEXT NOT NULL, version INTEGER NOT NULL, before INTEGER, record TEXT,
+    PRIMARY KEY (server, place)) STRICT;
+CREATE TABLE gateways (name TEXT PRIMARY KEY, jkt TEXT NOT NULL, record TEXT NOT NULL) STRICT;
+CREATE INDEX gateways_jkt ON gateways (jkt);
+";
+
 /// Brings the file to the newest version; refuses one that is newer.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), AuthorityError> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
@@ -77,9 +86,9 @@ mod tests {
         migrate(&mut connection).unwrap();
         let tables: i64 =
             connection.query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", [], |r| r.get(0)).unwrap();
-        assert_eq!(tables, 12);
+        assert_eq!(tables, 14);
         connection.pragma_update(None, "user_version", 99).unwrap();
         let refused = migrate(&mut connection).unwrap_err();
-        assert!(matches!(refused, AuthorityError::Newer { found: 99, known: 2 }), "{refused}");
+        assert!(matches!(refused, AuthorityError::Newer { found: 99, known: 3 }), "{refused}");
     }
 }

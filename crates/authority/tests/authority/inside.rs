@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::common::{GATEWAY, LIST, MANIFEST, PIN, World, add_server, asked, request};
+use super::common::{GATEWAY, Key, LIST, MANIFEST, PIN, World, add_server, asked, request};
 use remit_authority::socket::client::{self, ClientError};
 use remit_authority::socket::wire::{AdminAsk, Answer, Line, Request, Requested, RunAsk, Status, Word};
 use remit_core::id::{RunId, ServerName, ToolName};
@@ -48,11 +48,15 @@ fn every(other: &RunId) -> Vec<AdminAsk> {
         AdminAsk::Reload {},
         AdminAsk::Approvals {},
         AdminAsk::Answer(Word { id: "BBBB-BBBB".into(), allow: true, why: "x".into(), duration: String::new() }),
+        AdminAsk::Secret { server: tickets(), rotate: false },
+        AdminAsk::AddGateway { name: "edge".parse().unwrap(), key: Key::new(9).public },
+        AdminAsk::Gateways {},
+        AdminAsk::RemoveGateway { name: "edge".parse().unwrap() },
     ]
 }
 
 /// Number of things that can be asked. What is added to the socket does not compile here until it is tried too.
-const VERBS: usize = 21;
+const VERBS: usize = 25;
 
 fn verb(ask: &AdminAsk) -> usize {
     match ask {
@@ -77,6 +81,10 @@ fn verb(ask: &AdminAsk) -> usize {
         AdminAsk::Reload {} => 18,
         AdminAsk::Approvals {} => 19,
         AdminAsk::Answer(_) => 20,
+        AdminAsk::Secret { .. } => 21,
+        AdminAsk::AddGateway { .. } => 22,
+        AdminAsk::Gateways {} => 23,
+        AdminAsk::RemoveGateway { .. } => 24,
     }
 }
 
@@ -120,7 +128,7 @@ impl Agent {
 
 /// A line for the admin socket, on a run's.
 fn misdirected(socket: &Path, ask: &AdminAsk) -> Result<Value, ClientError> {
-    let mut text = serde_json::to_vec(&Line { pin: Some(PIN.into()), ask }).unwrap();
+    let mut text = serde_json::to_vec(&Line { pin: Some(PIN.into()), secrets: Vec::new(), ask }).unwrap();
     text.push(b'\n');
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.write_all(&text).unwrap();

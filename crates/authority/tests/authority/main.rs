@@ -2,9 +2,14 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod bounds;
+mod brokered;
 mod common;
+mod delegation;
+mod documented;
+mod exchange;
 mod http;
 mod inside;
+mod introspect;
 mod login;
 mod places;
 mod refusals;

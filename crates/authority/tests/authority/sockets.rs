@@ -61,7 +61,7 @@ async fn a_run_gets_headers_for_one_request_and_never_its_key() {
         assert!(run::<Value>(requested.socket.clone(), ask).await.is_err(), "{url}");
     }
     let keys = std::fs::read_dir(world.path("keys")).unwrap().count();
-    assert_eq!(keys, 5, "log, vault, root, one signing key and the PIN's hash: no run's");
+    assert_eq!(keys, 6, "log, vault, credentials, root, one signing key and the PIN's hash: no run's");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,7 +59,7 @@ fn who(node: &Node) -> String {
     match (agent, remit("run")) {
         (Some(agent), _) => agent,
         (None, Some(run)) => run.to_owned(),
-        (None, None) => node.text(&["actor", "user", "uid"]).unwrap_or("-").to_owned(),
+        (None, None) => node.text(&["actor", "user", "uid"]).or_else(|| remit("gateway")).unwrap_or("-").to_owned(),
     }
 }
 
@@ -83,7 +83,11 @@ fn said(kind: Kind, node: &Node) -> (String, String, bool) {
         Kind::Heartbeat => (format!("{} calls open", number("open")), String::new(), true),
         Kind::Refusals => (format!("of strangers, from {}", remit("source")), "refused".into(), false),
         Kind::KeyDestroyed => (remit("subject"), "erased".into(), true),
-        _ => (format!("{} {}", remit("object"), remit("id")), remit("what"), true),
+        _ => {
+            let version = node.int(&["unmapped", "remit", "version"]);
+            let version = version.map_or_else(String::new, |version| format!(" version {version}"));
+            (format!("{} {}{version}", remit("object"), remit("id")), remit("what"), true)
+        }
     }
 }
 

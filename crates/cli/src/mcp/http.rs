@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::Full;
+use remit_authority::socket::wire::Given;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -10,15 +11,16 @@ use super::{DEADLINE, LEGACY, MODERN, McpFault, Message};
 use crate::http::Http;
 
 /// One MCP endpoint.
-pub(super) struct Endpoint {
+pub(super) struct Endpoint<'a> {
     http: Http,
     url: String,
+    given: &'a [Given],
     session: Option<String>,
 }
 
-impl Endpoint {
-    pub(super) fn new(url: &str) -> Self {
-        Self { http: Http::new(), url: url.to_owned(), session: None }
+impl<'a> Endpoint<'a> {
+    pub(super) fn new(url: &str, given: &'a [Given]) -> Self {
+        Self { http: Http::new(), url: url.to_owned(), given, session: None }
     }
 
     /// `initialize`, and the notification after it.
@@ -50,6 +52,11 @@ impl Endpoint {
         }
         if let Some(session) = &self.session {
             request = request.header("mcp-session-id", session);
+        }
+        for given in self.given {
+            if let Some((name, value)) = given.place.header_of(given.value.expose()) {
+                request = request.header(name, value.as_str());
+            }
         }
         let body = Full::new(Bytes::from(message.to_string()));
         let answer = self.http.send(request.body(body).map_err(crate::http::HttpError::from)?, DEADLINE).await?;

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use remit_authority::socket::wire::Given;
 use remit_core::feature::Feature;
 use remit_core::registry::Upstream;
 use serde_json::value::RawValue;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::CliError;
+use crate::server::credential::blotted;
 use http::Endpoint;
 pub(crate) use resolve::resolve;
 
@@ -59,6 +61,7 @@ pub(crate) enum McpFault {
 pub(crate) fn list_tools(
     upstream: &Upstream,
     features: &BTreeSet<Feature>,
+    given: &[Given],
     context: &Context,
 ) -> Result<String, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -68,12 +71,14 @@ pub(crate) fn list_tools(
     let listed = runtime.block_on(async {
         match upstream {
             Upstream::Http { url } => {
-                tokio::time::timeout(DEADLINE, over_http(url, &client)).await.unwrap_or(Err(McpFault::Timeout))
+                tokio::time::timeout(DEADLINE, over_http(url, given, &client)).await.unwrap_or(Err(McpFault::Timeout))
             }
-            Upstream::Stdio { command, args } => over_stdio(command, args, &scratch, &client).await,
+            Upstream::Stdio { command, args } => over_stdio((command, args, given), &scratch, &client).await,
         }
     });
     listed.map_err(|fault| {
+        // What it says may repeat what it was given.
+        let fault = blotted(&fault.to_string(), given);
         CliError::unreachable(format!("{} does not say what it offers: {fault}", shown(upstream)), help(upstream))
     })
 }
@@ -96,8 +101,11 @@ fn shown(upstream: &Upstream) -> &str {
     }
 }
 
-async fn over_stdio(command: &str, args: &[String], scratch: &Path, client: &Client) -> Result<String, McpFault> {
-    let mut program = stdio::Program::start(command, args, scratch)?;
+/// A program, its arguments, and what stands in its environment.
+type Started<'a> = (&'a str, &'a [String], &'a [Given]);
+
+async fn over_stdio(started: Started<'_>, scratch: &Path, client: &Client) -> Result<String, McpFault> {
+    let mut program = stdio::Program::start(started, scratch)?;
     let listed = tokio::time::timeout(DEADLINE, async {
         program.request(&client.initialize(0)).await?;
         program.notify(&initialized()).await?;
@@ -110,8 +118,8 @@ async fn over_stdio(command: &str, args: &[String], scratch: &Path, client: &Cli
 }
 
 /// With the handshake first; a server that knows only the revision without one is asked without.
-async fn over_http(url: &str, client: &Client) -> Result<String, McpFault> {
-    let mut endpoint = Endpoint::new(url);
+async fn over_http(url: &str, given: &[Given], client: &Client) -> Result<String, McpFault> {
+    let mut endpoint = Endpoint::new(url, given);
     match endpoint.handshake(&client.initialize(0), &initialized()).await {
         Ok(()) => collect(async |id, cursor| endpoint.result(&client.list(id, cursor, false)).await).await,
         Err(McpFault::Http(error)) => Err(error.into()),

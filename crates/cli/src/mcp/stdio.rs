@@ -9,6 +9,8 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use remit_authority::socket::wire::Given;
+use remit_core::secret::Place;
 use remit_gateway::open::PROGRAM_PATH;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
@@ -16,7 +18,7 @@ use serde_json::value::RawValue;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines, Take};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
-use super::{McpFault, Message};
+use super::{McpFault, Message, Started};
 
 /// Most that a server may say while it is asked what it offers, in bytes.
 const SAID_BYTES_MAX: u64 = 32 << 20;
@@ -44,7 +46,11 @@ impl Drop for Program {
 }
 
 impl Program {
-    pub(super) fn start(command: &str, args: &[String], scratch: &Path) -> Result<Self, McpFault> {
+    pub(super) fn start((command, args, given): Started<'_>, scratch: &Path) -> Result<Self, McpFault> {
+        let variable = |given: &'_ Given| match &given.place {
+            Place::Env(name) => Some((name.clone(), given.value.expose().to_owned())),
+            _ => None,
+        };
         let home = EmptyHome::make(scratch)?;
         let mut child = Command::new(command)
             .args(args)
@@ -52,6 +58,7 @@ impl Program {
             .env("PATH", PROGRAM_PATH)
             .env("HOME", &home.0)
             .env("LANG", "C.UTF-8")
+            .envs(given.iter().filter_map(variable))
             .current_dir(&home.0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

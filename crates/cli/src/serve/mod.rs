@@ -7,6 +7,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 
 use clap::{Args, Subcommand};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -42,6 +43,7 @@ pub(crate) enum Command {
 }
 
 pub(crate) fn run(serve: &Serve, context: &Context) -> Result<Exit, CliError> {
+    undumpable()?;
     logging(&context.env);
     runtime()?.block_on(async {
         let config = &context.loaded.config;
@@ -67,6 +69,14 @@ pub(crate) fn run(serve: &Serve, context: &Context) -> Result<Exit, CliError> {
             }
         }
         Ok(Exit::Fine)
+    })
+}
+
+/// No core dump of a process that holds keys and credentials, and no debugger of another process of the same user.
+pub(crate) fn undumpable() -> Result<(), CliError> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| {
+        let help = "look what keeps prctl(PR_SET_DUMPABLE) from this process: a filter of system calls?";
+        CliError::unevaluated(format!("this process cannot be kept from leaving a core dump: {error}"), help)
     })
 }
 

@@ -12,6 +12,7 @@ use remit_core::registry::{Environment, Upstream};
 use remit_core::rejection::Code;
 
 use super::changed::{Facts, changed, lines};
+use super::credential::CredentialArgs;
 use super::{show, shown as registered};
 use crate::agent::published;
 use crate::ask::{self, PinArgs};
@@ -26,6 +27,7 @@ const REVIEW_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   remit server add tickets --url http://127.0.0.1:8931/mcp --expose list_tickets,read_ticket
+  remit server add tracker --url https://tracker.example/mcp --auth bearer --secret-from tracker.key
   remit server add git --expose git_log -- mcp-server-git --repository /srv/repository")]
 pub(crate) struct Add {
     /// Its name, as agents will say it: NAME/TOOL
@@ -57,10 +59,12 @@ pub(crate) struct Add {
     #[arg(long, value_name = "FEATURE", value_delimiter = ',', value_parser = feature)]
     client: Vec<Feature>,
     #[command(flatten)]
+    credential: CredentialArgs,
+    #[command(flatten)]
     pin: PinArgs,
 }
 
-fn environment(text: &str) -> Result<Environment, String> {
+pub(crate) fn environment(text: &str) -> Result<Environment, String> {
     match text {
         "production" => Ok(Environment::Production),
         "staging" => Ok(Environment::Staging),
@@ -73,14 +77,17 @@ fn feature(text: &str) -> Result<Feature, String> {
 }
 
 pub(super) fn run(add: &Add, context: &Context) -> Result<Exit, CliError> {
-    let before = match registered(context, &add.name) {
-        Ok(before) => before.tools,
-        Err(CliError::Refused(refused)) if refused.code == Code::ServerUnknown => Vec::new(),
+    let (before, secrets, reached) = match registered(context, &add.name) {
+        Ok(before) => (before.tools, before.secrets, Some(before.server.upstream)),
+        Err(CliError::Refused(refused)) if refused.code == Code::ServerUnknown => (Vec::new(), Vec::new(), None),
         Err(error) => return Err(error),
     };
     let upstream = upstream(add, context)?;
     let features = add.client.iter().copied().collect();
-    let list = mcp::list_tools(&upstream, &features, context)?;
+    // Reached elsewhere, it is somebody else, who gets none of what was sealed before.
+    let kept = if reached.as_ref() == Some(&upstream) { &secrets[..] } else { &[] };
+    let given = add.credential.again(kept, context)?;
+    let list = mcp::list_tools(&upstream, &features, &given, context)?;
     let ask = AdminAsk::AddServer(Box::new(AddServer {
         name: add.name.clone(),
         environment: add.environment,
@@ -92,10 +99,11 @@ pub(super) fn run(add: &Add, context: &Context) -> Result<Exit, CliError> {
         resources: add.resources,
         features,
     }));
-    let shown: ServerShown = ask::admin_with_pin(context, &ask, &add.pin)?;
+    let shown: ServerShown = ask::admin_with(context, &ask, &add.pin, &given)?;
     let changed = changed(&before, &shown.tools);
     context.out.facts(&Facts { shown: &shown, changed: &changed }, |out| {
         out.line(format!("{}  {}", out.style(Style::Good, "registered"), add.name));
+        show::secrets(&shown.secrets, out);
         show::tools(&shown.tools, out);
         lines(&changed, out);
         let hidden: Vec<&str> =

@@ -2,10 +2,13 @@
 
 mod add;
 mod changed;
+pub(crate) mod credential;
 mod list;
 mod review;
+mod secret;
 mod show;
 
+pub(crate) use add::environment;
 use clap::{Args, Subcommand};
 use remit_authority::socket::wire::{AdminAsk, ServerShown};
 use remit_core::id::ServerName;
@@ -28,6 +31,8 @@ enum Command {
     List,
     /// Show one server with its tools, exposed or not
     Show(show::Show),
+    /// Give a server a credential that no agent sees, or another one in its place
+    Secret(secret::Secret),
     /// Compare what a server offers now with what was reviewed
     Diff(review::Diff),
     /// Accept what tools are now, after you have read the difference
@@ -43,6 +48,7 @@ pub(crate) fn run(server: &Server, context: &Context) -> Result<Exit, CliError> 
         Command::Add(add) => add::run(add, context),
         Command::List => list::run(context),
         Command::Show(show) => show::run(show, context),
+        Command::Secret(secret) => secret::run(secret, context),
         Command::Diff(diff) => review::diff(diff, context),
         Command::Pin(pin) => review::pin(pin, context),
         Command::Expose(menu) => review::menu(menu, true, context),

@@ -7,6 +7,7 @@ use remit_authority::socket::wire::{AdminAsk, Changed, Diff as Difference, Serve
 use remit_core::id::{ServerName, ToolName};
 
 use super::changed::{Changed as Moved, Facts, changed, lines};
+use super::credential::CredentialArgs;
 use super::{add, show, shown};
 use crate::agent::published;
 use crate::ask::{self, PinArgs};
@@ -20,6 +21,8 @@ use crate::out::{Out, Style};
 pub(crate) struct Diff {
     /// The server
     name: ServerName,
+    #[command(flatten)]
+    credential: CredentialArgs,
 }
 
 #[derive(Debug, Args)]
@@ -33,6 +36,8 @@ pub(crate) struct Pin {
     /// What you say of them instead of what their hints say; what an earlier review said stays said
     #[arg(long, value_name = "FILE")]
     review: Option<PathBuf>,
+    #[command(flatten)]
+    credential: CredentialArgs,
     #[command(flatten)]
     secret: PinArgs,
 }
@@ -51,8 +56,9 @@ pub(crate) struct Menu {
 
 pub(super) fn diff(diff: &Diff, context: &Context) -> Result<Exit, CliError> {
     let server = diff.name.clone();
-    let registered = shown(context, &server)?.server;
-    let list = mcp::list_tools(&registered.upstream, &registered.features, context)?;
+    let found = shown(context, &server)?;
+    let (registered, given) = (found.server, diff.credential.again(&found.secrets, context)?);
+    let list = mcp::list_tools(&registered.upstream, &registered.features, &given, context)?;
     let found: Difference = ask::admin(context, &AdminAsk::Diff { server, list })?;
     let same = found.added.is_empty() && found.removed.is_empty() && found.changed.is_empty();
     context.out.facts(&found, |out| {
@@ -89,7 +95,8 @@ fn difference(changed: &Changed, out: &Out) {
 
 pub(super) fn pin(pin: &Pin, context: &Context) -> Result<Exit, CliError> {
     let before = shown(context, &pin.name)?;
-    let list = mcp::list_tools(&before.server.upstream, &before.server.features, context)?;
+    let given = pin.credential.again(&before.secrets, context)?;
+    let list = mcp::list_tools(&before.server.upstream, &before.server.features, &given, context)?;
     let overrides = pin.review.as_deref().map(add::review).transpose()?.unwrap_or_default();
     let ask = AdminAsk::Pin { server: pin.name.clone(), list, tools: pin.tools.clone(), overrides };
     let now: ServerShown = ask::admin_with_pin(context, &ask, &pin.secret)?;

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use remit_authority::change::ToolRecord;
+use remit_authority::socket::wire::SecretShown;
 use remit_core::id::ServerName;
 
 use super::list::reached;
@@ -30,9 +31,19 @@ pub(super) fn run(show: &Show, context: &Context) -> Result<Exit, CliError> {
             let features: Vec<_> = server.features.iter().map(|feature| feature.name()).collect();
             out.line(format!("may use      {} of a client", features.join(", ")));
         }
+        secrets(&found.secrets, out);
         tools(&found.tools, out);
     });
     Ok(Exit::Fine)
+}
+
+/// That there are credentials: where each goes and since when, never what it is.
+pub(super) fn secrets(secrets: &[SecretShown], out: &Out) {
+    for secret in secrets {
+        let (place, version) = (&secret.place, secret.version);
+        let kind = if secret.plain { "setting   " } else { "credential" };
+        out.line(format!("{kind}   {place}, version {version}, since {} by {}", utc(secret.at), secret.by));
+    }
 }
 
 /// A line for each tool.

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -83,8 +83,10 @@ fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-fn serve(home: &Path, part: &str, listen: SocketAddr) -> Running {
-    let child = remit(home).args(["serve", part]).stderr(Stdio::null()).spawn().unwrap();
+/// What it says goes into a file of its home, which is searched for what must not be there.
+fn serve(home: &Path, part: &str, listen: SocketAddr, level: &str) -> Running {
+    let stderr = std::fs::OpenOptions::new().create(true).append(true).open(home.join("stderr")).unwrap();
+    let child = remit(home).args(["serve", part]).env("RUST_LOG", level).stderr(stderr).spawn().unwrap();
     let began = Instant::now();
     while TcpStream::connect(listen).is_err() {
         assert!(began.elapsed() < READY, "{part} does not listen");
@@ -94,6 +96,15 @@ fn serve(home: &Path, part: &str, listen: SocketAddr) -> Running {
 }
 
 pub(crate) fn start() -> Apart {
+    start_at("warn")
+}
+
+/// Both say all that they ever say.
+pub(crate) fn start_loudly() -> Apart {
+    start_at("trace")
+}
+
+fn start_at(level: &str) -> Apart {
     let dir = tempfile::tempdir().unwrap();
     let (authority, gateway) = (dir.path().join("a"), dir.path().join("g"));
     let (at, listen) = (free(), free());
@@ -104,7 +115,7 @@ pub(crate) fn start() -> Apart {
     let urls = format!("url = \"http://{at}\"\n\n[gateway]\nurl = \"http://{listen}\"\n");
     let config = format!("[trust]\ndomain = \"acme.example\"\n\n[authority]\nlisten = \"{at}\"\n{urls}");
     write(&authority.join("remit.toml"), &config, 0o600);
-    let mut running = vec![serve(&authority, "authority", at)];
+    let mut running = vec![serve(&authority, "authority", at, level)];
     // The root key goes by another road: here, by this test's own hands.
     let began = Instant::now();
     while !authority.join("authority/admin.sock").exists() {
@@ -114,7 +125,7 @@ pub(crate) fn start() -> Apart {
     let root = std::fs::read_to_string(authority.join("authority/root.vkey")).unwrap();
     let trust = format!("[trust]\ndomain = \"acme.example\"\nroot = \"{}\"\n\n[authority]\n{urls}", root.trim());
     write(&gateway.join("remit.toml"), &format!("{trust}name = \"edge\"\nlisten = \"{listen}\"\n"), 0o600);
-    running.push(serve(&gateway, "gateway", listen));
+    running.push(serve(&gateway, "gateway", listen, level));
     Apart { authority, gateway, listen, running, dir }
 }
 
@@ -125,6 +136,11 @@ impl Apart {
         let (code, out, err) = run(&self.authority, &[&["--json"], words].concat());
         assert_eq!(code, 0, "{words:?} {out}{err}");
         serde_json::from_str(&out).unwrap()
+    }
+
+    /// Both processes.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.running.iter().map(|running| running.0.id()).collect()
     }
 
     pub(crate) fn file(&self, name: &str) -> String {

@@ -21,6 +21,9 @@ fn the_first_page() {
           serve       Run the authority, or a gateway, alone
           agent       Register agents, and see what they declare
           server      Register MCP servers, review and expose their tools
+          adopt       Move a client's file of MCP servers off its standing keys: seal them, and lead it to
+                      the gateway
+          gateway     Say which gateways may be lent the credentials of servers
           request     Get a scoped grant, at once
           token       Print the headers with which an MCP client reaches a server
           revoke      Take something back, everywhere, in seconds
@@ -64,6 +67,10 @@ fn every_command_shows_an_example() {
         "agent register",
         "agent show",
         "server add",
+        "server secret",
+        "adopt",
+        "gateway add",
+        "gateway remove",
         "server show",
         "server diff",
         "server pin",

@@ -3,9 +3,13 @@
 #![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes its snapshots so")]
 
 #[cfg(test)]
+mod adopt;
+#[cfg(test)]
 mod agents;
 #[cfg(test)]
 mod apart;
+#[cfg(test)]
+mod brokered;
 #[cfg(test)]
 #[cfg(feature = "demo")]
 mod demo;
@@ -30,5 +34,7 @@ mod replay;
 mod spawn;
 #[cfg(test)]
 mod up;
+#[cfg(test)]
+mod upstream;
 #[cfg(test)]
 mod words;

@@ -70,6 +70,10 @@ pub struct Change<'a> {
     pub agent: Option<&'a str>,
     /// The grant that is concerned.
     pub grant: Option<&'a str>,
+    /// The gateway that is concerned, by its name.
+    pub gateway: Option<&'a str>,
+    /// The version that is concerned, of a thing that has more than one.
+    pub version: Option<u64>,
     /// Until when, in seconds since 1970.
     pub until: Option<i64>,
     /// Whether a wildcard exception is used.
@@ -93,6 +97,8 @@ impl Change<'_> {
             ("root", self.run.map(|(_, root)| root.into())),
             ("agent", self.agent.map(Into::into)),
             ("grant", self.grant.map(Into::into)),
+            ("gateway", self.gateway.and_then(plain)),
+            ("version", self.version.map(Into::into)),
             ("until", self.until.map(Into::into)),
             ("wildcard", self.wildcard.then(|| Node::from(1_i64))),
             ("why_trust", self.inside.then(|| Trust::Untrusted.name().into())),

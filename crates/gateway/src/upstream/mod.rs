@@ -132,6 +132,9 @@ pub enum UpstreamError {
     /// Nothing was sent: the request is not one that may be, whatever was decided of it.
     #[error("{0}")]
     Barred(&'static str),
+    /// Nothing was sent: the server has a credential, and the gateway has not.
+    #[error("the server's credential cannot be had: {0}")]
+    Credential(&'static str),
     /// The connection or the program ended before the answer did.
     #[error("the upstream closed before it had answered")]
     Closed,
@@ -140,7 +143,7 @@ pub enum UpstreamError {
 impl UpstreamError {
     /// Whether the message certainly never reached the upstream.
     pub fn is_unsent(self) -> bool {
-        matches!(self, Self::Unreachable | Self::Busy | Self::Session | Self::Barred(_))
+        matches!(self, Self::Unreachable | Self::Busy | Self::Session | Self::Barred(_) | Self::Credential(_))
     }
 }
 

@@ -10,13 +10,16 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use http::StatusCode;
+use remit_audit::letter::{self, Receiver};
 use remit_audit::note::{Signer, sign};
 use remit_core::bundle::{Bundle, FeedPage, Versioned};
 use remit_core::claims::Claims;
 use remit_core::hash::b64;
 use remit_core::id::TrustDomain;
 use remit_core::jws::Jwk;
+use remit_core::lease::{Ask, Lease};
 use remit_core::revoked::{Kind, Revocation};
+use remit_core::secret::Reference;
 use remit_gateway::clock::Clock;
 use tokio::sync::watch;
 
@@ -55,8 +58,32 @@ impl Clock for TestClock {
     }
 }
 
+/// What is answered to a gateway that asks for a credential of the only place that tests use.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Lent {
+    /// That there is none.
+    #[default]
+    Nothing,
+    /// This version of it.
+    Good(u64, &'static str),
+    /// What somebody else than the authority has signed.
+    Forged(&'static str),
+    /// An answer to another request.
+    Replayed(&'static str),
+    /// What is sealed to another gateway's key.
+    ForAnother(&'static str),
+}
+
+impl Lent {
+    pub fn good(version: u64, value: &'static str) -> Self {
+        Self::Good(version, value)
+    }
+}
+
 #[derive(Default)]
 struct Fleet {
+    lent: Lent,
+    lent_count: u64,
     /// What is served as the newest bundle, and as which version.
     bundle: Option<(u64, String)>,
     feed: Vec<Revocation>,
@@ -86,6 +113,7 @@ impl Authority {
         let router = Router::new()
             .route("/fleet/bundle", get(bundle))
             .route("/fleet/feed", get(feed))
+            .route("/fleet/secret/{server}", get(secret))
             .with_state(Arc::clone(&authority));
         tokio::spawn(async move { axum::serve(listener, router).await });
         authority
@@ -148,6 +176,16 @@ impl Authority {
     pub fn set_feed_down(&self, down: bool) {
         self.fleet.lock().unwrap().feed_down = down;
         self.changed.send_replace(());
+    }
+
+    /// What gateways that ask for a credential are answered.
+    pub fn lend(&self, lent: Lent) {
+        self.fleet.lock().unwrap().lent = lent;
+    }
+
+    /// How often a credential was lent.
+    pub fn lent(&self) -> u64 {
+        self.fleet.lock().unwrap().lent_count
     }
 
     /// How often anything was asked.
@@ -225,6 +263,34 @@ async fn feed(State(authority): State<Arc<Authority>>, Query(q): Query<After>) -
         let gone = || StatusCode::SERVICE_UNAVAILABLE.into_response();
         if down(&fleet) { gone() } else { page(&fleet, q.after).into_response() }
     })
+}
+
+async fn secret(State(authority): State<Arc<Authority>>, headers: http::HeaderMap) -> Response {
+    let mut fleet = authority.fleet.lock().unwrap();
+    if fleet.down {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let jws = headers["authorization"].to_str().unwrap().strip_prefix("Bearer ").unwrap();
+    let payload = remit_core::hash::unb64(jws.split('.').nth(1).unwrap()).unwrap();
+    let ask: Ask = serde_json::from_slice(&payload).unwrap();
+    assert_eq!(ask.aud, ISSUER);
+    let signer = |seed| Signer::from_seed(ROOT_NAME, &[seed; 32]).unwrap();
+    let own = ask.key().unwrap();
+    let (version, value, key, id, signer) = match fleet.lent {
+        Lent::Nothing => return StatusCode::FORBIDDEN.into_response(),
+        Lent::Good(version, value) => (version, value, own, ask.jti.clone(), root()),
+        Lent::Forged(value) => (1, value, own, ask.jti.clone(), signer(9)),
+        Lent::Replayed(value) => (1, value, own, "another".to_owned(), root()),
+        Lent::ForAnother(value) => (1, value, *Receiver::new().unwrap().public(), ask.jti.clone(), root()),
+    };
+    fleet.lent_count += 1;
+    let secrets: Vec<_> = ask.secrets.iter().map(|secret| Reference { version, ..secret.clone() }).collect();
+    let bound = Lease::bound(&id, &ask.server, &secrets);
+    let plain = serde_json::to_vec(&[value]).unwrap();
+    let (epk, sealed) = letter::seal(&key, &bound, &plain).unwrap();
+    let (epk, sealed) = (b64(&epk), b64(&sealed));
+    let lease = Lease { ask: id, server: ask.server, secrets, until: None, epk, sealed };
+    sign(&lease.write(&TrustDomain::new(DOMAIN).unwrap()).unwrap(), &signer).into_response()
 }
 
 /// Waits until there is something to say; `None` where there is nothing for as long as the caller waits.

@@ -16,6 +16,8 @@ mod world;
 #[cfg(test)]
 mod bounds;
 #[cfg(test)]
+mod brokered;
+#[cfg(test)]
 mod bytes;
 #[cfg(test)]
 mod calls;

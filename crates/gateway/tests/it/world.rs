@@ -420,6 +420,7 @@ fn claims(clock: &TestClock, url: &str, server: &str, run: &str, detail: &str, s
         gid: GrantId::new(format!("g-{run}")).unwrap(),
         run,
         lin: vec![],
+        via: vec![],
         del_depth: 0,
         del_max_depth: 3,
         grant: Decision { until: now + 3_600, by: "policy".into() },
@@ -477,5 +478,6 @@ pub fn server(name: &str, upstream: Upstream, tools: &str) -> Server {
         prompts: vec![],
         resources: false,
         features: std::collections::BTreeSet::new(),
+        secrets: vec![],
     }
 }

@@ -102,9 +102,9 @@ pub(super) fn give(
     let token = random::secret()?;
     let digest = b64(&sha256(&[token.as_bytes()]));
     let refresh = Refresh { digest, client: next.client.to_owned(), bound: next.bound, resources: next.granted };
-    let wanted = Wanted { grant: None, resources, details: None, bound: next.bound, refresh: Some(refresh) };
+    let wanted = Wanted { resources, bound: next.bound, refresh: Some(refresh), ..Wanted::default() };
     let minted = state.mint_in(core, run, &wanted)??;
-    Ok(Given { minted, refresh: Some(token) })
+    Ok(Given { minted, refresh: Some(token), issued: None })
 }
 
 /// Ends a run whose secret came twice: one of the two who have it stole it.

@@ -10,12 +10,12 @@ use crate::http::client::{client, possession};
 use crate::http::refused::Refused;
 use crate::mint::Wanted;
 
-pub(super) const GRANT_TYPE: &str = "client_credentials";
+pub(in crate::http) const GRANT_TYPE: &str = "client_credentials";
 
 pub(super) fn answer(state: &State, headers: &HeaderMap, form: Form) -> Result<Given, Refused> {
     let (run, jkt) = client(state, &form)?;
     let bound = possession(state, headers, &jkt)?;
-    let wanted = Wanted { grant: None, details: details(&form)?, resources: form.resources, bound, refresh: None };
+    let wanted = Wanted { details: details(&form)?, resources: form.resources, bound, ..Wanted::default() };
     let minted = state.mint(&run, &wanted).map_err(AuthorityError::rejection)??;
-    Ok(Given { minted, refresh: None })
+    Ok(Given { minted, refresh: None, issued: None })
 }

@@ -9,7 +9,7 @@ use crate::authority::State;
 use crate::form::Form;
 use crate::http::refused::Refused;
 
-pub(super) const GRANT_TYPE: &str = "authorization_code";
+pub(in crate::http) const GRANT_TYPE: &str = "authorization_code";
 
 pub(super) fn answer(state: &Arc<State>, headers: &HeaderMap, form: &Form) -> Result<Given, Refused> {
     let code = form.one("code").ok_or_else(|| Refused::new("invalid_request", "`code` is missing"))?;

@@ -9,7 +9,7 @@ use crate::authority::State;
 use crate::form::Form;
 use crate::http::refused::Refused;
 
-pub(super) const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+pub(in crate::http) const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 pub(super) fn answer(state: &Arc<State>, headers: &HeaderMap, form: &Form) -> Result<Given, Refused> {
     let code = form.one("device_code").ok_or_else(|| Refused::new("invalid_request", "`device_code` is missing"))?;

@@ -1,10 +1,11 @@
 //! The token endpoint (RFC 6749 section 3.2), a file for each kind of grant.
 
 mod begin;
-mod client_credentials;
-mod code;
-mod device;
-mod refresh;
+pub(super) mod client_credentials;
+pub(super) mod code;
+pub(super) mod device;
+pub(super) mod exchange;
+pub(super) mod refresh;
 
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ struct Given {
     minted: Minted,
     /// What gets the next one.
     refresh: Option<String>,
+    /// What kind of token it is, where the standard wants that said.
+    issued: Option<&'static str>,
 }
 
 pub(super) async fn token(state: Shared, headers: HeaderMap, form: Result<RawForm, RawFormRejection>) -> Response {
@@ -45,7 +48,9 @@ pub(super) async fn token(state: Shared, headers: HeaderMap, form: Result<RawFor
 fn answer(state: &Arc<State>, headers: &HeaderMap, body: &[u8]) -> Result<Given, Refused> {
     let form = Form::read(body)?;
     let grant = form.one("grant_type").ok_or_else(|| Refused::new("invalid_request", "`grant_type` is missing"))?;
-    if grant == client_credentials::GRANT_TYPE && form.one("scope").is_some() {
+    // Clients of people name scopes by habit, and have said what they want when they began.
+    let of_runs = [client_credentials::GRANT_TYPE, exchange::GRANT_TYPE];
+    if of_runs.contains(&grant) && form.one("scope").is_some() {
         let why = "permissions stand in `authorization_details`, not in `scope`";
         return Err(Refused::new("invalid_scope", why));
     }
@@ -54,6 +59,7 @@ fn answer(state: &Arc<State>, headers: &HeaderMap, body: &[u8]) -> Result<Given,
         refresh::GRANT_TYPE => refresh::answer(state, headers, &form),
         device::GRANT_TYPE => device::answer(state, headers, &form),
         client_credentials::GRANT_TYPE => client_credentials::answer(state, headers, form),
+        exchange::GRANT_TYPE => exchange::answer(state, headers, form),
         _ => Err(Refused::new("unsupported_grant_type", "not supported")),
     }
 }
@@ -75,6 +81,9 @@ fn response(given: &Given) -> Response {
     });
     if let (Some(refresh), Some(members)) = (&given.refresh, body.as_object_mut()) {
         members.insert("refresh_token".into(), refresh.as_str().into());
+    }
+    if let (Some(issued), Some(members)) = (given.issued, body.as_object_mut()) {
+        members.insert("issued_token_type".into(), issued.into());
     }
     (uncached(), Json(body)).into_response()
 }

@@ -11,7 +11,7 @@ use crate::form::Form;
 use crate::http::client::proven;
 use crate::http::refused::Refused;
 
-pub(super) const GRANT_TYPE: &str = "refresh_token";
+pub(in crate::http) const GRANT_TYPE: &str = "refresh_token";
 
 pub(super) fn answer(state: &State, headers: &HeaderMap, form: &Form) -> Result<Given, Refused> {
     let missing = |what: &str| Refused::new("invalid_request", &format!("`{what}` is missing"));
