@@ -36,7 +36,9 @@ fn redirect(uri: &str) {
     assert_eq!(read.scheme_str(), Some("http"));
     assert!(matches!(read.host(), Some("127.0.0.1" | "localhost" | "[::1]")), "{:?}", read.host());
     assert!(!read.authority().is_some_and(|authority| authority.as_str().contains('@')) && !uri.contains('#'));
-    assert!(!named || (read.host(), read.path_and_query().map(|path| path.as_str())) == (Some("127.0.0.1"), Some("/cb")));
+    assert!(
+        !named || (read.host(), read.path_and_query().map(|path| path.as_str())) == (Some("127.0.0.1"), Some("/cb"))
+    );
 }
 
 fn document(bytes: &[u8]) {
@@ -57,7 +59,10 @@ fn address(bytes: &[u8]) {
     let Some(bytes) = bytes.first_chunk::<16>() else { return };
     let address = Ipv6Addr::from(*bytes);
     let known = [address.is_loopback(), address.is_unspecified(), address.is_multicast(), address.is_unique_local()];
-    assert!(!is_public(IpAddr::V6(address)) || !(known.contains(&true) || address.is_unicast_link_local()), "{address}");
+    assert!(
+        !is_public(IpAddr::V6(address)) || !(known.contains(&true) || address.is_unicast_link_local()),
+        "{address}"
+    );
     let [a, b, c, d, ..] = *bytes;
     let v4 = std::net::Ipv4Addr::new(a, b, c, d);
     let public = is_public(IpAddr::V4(v4));

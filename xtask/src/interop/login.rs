@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-
 use super::home::{AGENT, Home, free_port, write};
 use super::packages::{CURRENT, Packages};
 use super::process::{self, Output};
@@ -84,4 +83,3 @@ fn browser(root: &Path, home: &Home, packages: &Packages) -> io::Result<PathBuf>
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755))?;
     Ok(folder)
 }
-
