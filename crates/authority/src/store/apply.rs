@@ -27,7 +27,6 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Applied {
             tx.execute("DELETE FROM refresh WHERE run = ?1", [run.as_str()])?;
             done(tx.execute(sql, params![run.as_str(), at]))
         }
-        Change::Login(_) => Ok(()),
         Change::Rekeyed { run, key, .. } => {
             let sql = "UPDATE runs SET jkt = ?2, record = json_set(record, '$.key', json(?3)) WHERE id = ?1";
             done(tx.execute(sql, params![run.as_str(), key.thumbprint(), json(key)?]))
@@ -51,7 +50,7 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Applied {
         }
         Change::GatewayGone { name, .. } => done(tx.execute("DELETE FROM gateways WHERE name = ?1", [name.as_str()])),
         // What was lent stands in the log.
-        Change::Leased(_) => Ok(()),
+        Change::Login(_) | Change::Leased(_) => Ok(()),
         Change::Bundle { version, not_after, digest, at } => {
             let sql = "INSERT INTO bundles (version, not_after, digest, at) VALUES (?1, ?2, ?3, ?4)";
             done(tx.execute(sql, params![int(*version), not_after, digest, at]))

@@ -165,7 +165,9 @@ fn said(adopt: &Adopt, fates: &[(String, Fate)], backup: Option<&Path>, context:
                 }
                 Fate::Planned { replaced, sealed } => {
                     out.line(format!("would adopt  {name}"));
-                    sealed.iter().for_each(|place| out.line(format!("  seal     {place} = {}", sensitive::MASK)));
+                    for place in sealed {
+                        out.line(format!("  seal     {place} = {}", sensitive::MASK));
+                    }
                     out.lines(&format!("    {replaced}"));
                 }
                 Fate::Done => out.line(format!("done already  {name}")),

@@ -88,7 +88,9 @@ pub(super) fn mask(value: &mut Value) {
         Value::Array(values) => {
             let texts: Vec<String> = values.iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect();
             if in_arguments(&texts) {
-                values.iter_mut().for_each(|value| *value = MASK.into());
+                for value in values.iter_mut() {
+                    *value = MASK.into();
+                }
             }
             values.iter_mut().for_each(mask);
         }

@@ -61,8 +61,8 @@ fn serve(mut stream: TcpStream, wants: &Mutex<String>, heard: &Mutex<Vec<String>
         let text = if asked["id"].is_null() { String::new() } else { answer.to_string() };
         let status = if text.is_empty() { 202 } else { status };
         let media = if text.is_empty() { "" } else { "content-type: application/json\r\n" };
-        let head = format!("HTTP/1.1 {status} x\r\n{media}content-length: {}\r\n\r\n", text.len());
-        if stream.write_all(format!("{head}{text}").as_bytes()).is_err() {
+        let prefix = format!("HTTP/1.1 {status} x\r\n{media}content-length: {}\r\n\r\n", text.len());
+        if stream.write_all(format!("{prefix}{text}").as_bytes()).is_err() {
             return;
         }
     }

@@ -196,7 +196,9 @@ mod tests {
                 for (name, value) in map {
                     let mut quoted = String::new();
                     write_text(name, &mut quoted);
-                    of_node(value, &[path, &[quoted[1..quoted.len() - 1].to_owned()]].concat(), found);
+                    let bare =
+                        quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default().to_owned();
+                    of_node(value, &[path, &[bare]].concat(), found);
                 }
             }
         }

@@ -154,8 +154,9 @@ mod tests {
             }
         }
         // Each member is in some of them, or the comparison says nothing of it.
-        let all =
-            golden.iter().filter_map(|(_, leaf)| seen(leaf)).map(|(_, seen)| format!("{seen:?}")).collect::<String>();
+        let all: Vec<String> =
+            golden.iter().filter_map(|(_, leaf)| seen(leaf)).map(|(_, seen)| format!("{seen:?}")).collect();
+        let all = all.concat();
         for member in format!("{:?}", Seen::default()).split(", ").filter_map(|member| member.split_once(": None")) {
             let name = member.0.trim_start_matches("Seen { ");
             assert!(all.contains(&format!("{name}: Some(")), "{name}");

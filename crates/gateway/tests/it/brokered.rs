@@ -64,7 +64,7 @@ async fn it_is_lent_once_for_each_version_and_stands_alone() {
         .publish(2, |bundle| {
             bundle.servers.iter_mut().for_each(|server| {
                 server.secrets.iter_mut().for_each(|secret| secret.version = 2);
-            })
+            });
         })
         .await;
     stub.heard.lock().unwrap().clear();
