@@ -155,15 +155,6 @@ impl World {
         (head.status.as_u16(), head.headers, String::from_utf8(body.to_vec()).unwrap())
     }
 
-    pub(crate) async fn post(&self, path: &str, form: &[(&str, &str)]) -> (u16, String) {
-        let body: Vec<String> = form.iter().map(|(n, v)| format!("{n}={}", escape(v))).collect();
-        let request = http::Request::post(path)
-            .header("host", "as.example")
-            .header("content-type", "application/x-www-form-urlencoded");
-        let (status, _, text) = self.send(request.body(Full::from(body.join("&"))).unwrap()).await;
-        (status, text)
-    }
-
     pub(crate) async fn token(&self, form: &[(&str, &str)], proof: Option<&str>) -> (u16, Value) {
         self.post("/token", form, proof).await
     }
