@@ -23,13 +23,11 @@ pub(crate) struct Login {
 
 /// Lets each client log in, before one server.
 pub(crate) fn run(root: &Path, home: &Home, packages: &Packages, server: &Server) -> Vec<Login> {
-    let clients: [(&str, fn(&Path, &Home, &Packages, &Server) -> io::Result<Output>); 2] =
-        [("mcp 2.3", python), ("Inspector CLI", inspector)];
-    let one = |(client, talk): (&'static str, fn(&Path, &Home, &Packages, &Server) -> io::Result<Output>)| {
-        let said = talk(root, home, packages, server);
-        Login { client, fault: fault(server, said) }
-    };
-    clients.map(one).into_iter().collect()
+    let login = |client, said| Login { client, fault: fault(server, said) };
+    vec![
+        login("mcp 2.3", python(root, home, packages, server)),
+        login("Inspector CLI", inspector(root, home, packages, server)),
+    ]
 }
 
 /// A call that was answered as the server answers it, and nothing else, is right.
@@ -60,10 +58,11 @@ fn inspector(root: &Path, home: &Home, packages: &Packages, server: &Server) -> 
     command.args(["--cli", "--transport", "http", "--server-url", &home.url(server), "--protocol-era", "auto"]);
     command.args(["--client-id", AGENT, "--callback-url", &back, "--format", "json"]);
     command.args(["--method", "tools/call", "--tool-name", call.tool, "--tool-args-json", &call.arguments.to_string()]);
-    let path = std::env::var("PATH").unwrap_or_default();
     let store = home.scratch.join("inspector-login");
     std::fs::create_dir_all(&store)?;
-    command.env("PATH", format!("{}:{path}", programs.display())).env("BROWSER", programs.join("xdg-open"));
+    command
+        .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display()))
+        .env("BROWSER", programs.join("xdg-open"));
     command.env("MCP_AUTO_OPEN_ENABLED", "true").env("HOME", &store).current_dir(&store);
     process::run(&mut command, "", LOGIN_MAX)
 }

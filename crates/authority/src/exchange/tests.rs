@@ -53,7 +53,7 @@ fn world() -> World {
             resources: true,
             features: Feature::ALL.into(),
         };
-        state.add_server(&add, &by).unwrap();
+        state.add_server(&add, &[], &by).unwrap();
     }
     let needs: Vec<String> = every_target().iter().map(|target| need(target)).collect();
     let manifest = format!(
