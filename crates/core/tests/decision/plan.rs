@@ -90,6 +90,29 @@ fn a_tool_that_changed_is_not_called_and_nothing_else_is_stopped_by_that() {
     };
     assert_eq!(drifted(input_of("read_ticket", r#"{"id":1}"#)), Verdict::Forbid(Code::PinChanged));
     assert_eq!(drifted(asks(json!({"get_prompt": "greet"}))), Verdict::Permit);
+    // To who was not granted the tool it does not exist, changed or not.
+    let mut not_granted = input_of("annotate", "{}");
+    not_granted["presented"]["token"]["claims"]["authorization_details"][0]["tools"] = json!({});
+    assert_eq!(drifted(not_granted), Verdict::Forbid(Code::Unknown));
+}
+
+/// Break: judge what a method opens, or an answer, by the arguments of what it came with.
+#[test]
+fn what_comes_along_is_judged_by_itself() {
+    let mut completion = asks(json!({"method": "completion/complete"}));
+    completion["arguments"] =
+        json!(r#"{"ref":{"type":"ref/prompt","name":"greet"},"argument":{"name":"a","value":"x"}}"#);
+    completion["presented"]["token"]["claims"]["authorization_details"][0]["prompts"] =
+        json!({"greet": {"name": {"constraint_type": "wildcard"}}});
+    assert_eq!(verdict(&completion), Verdict::Permit);
+    let mut call = input_of("read_ticket", r#"{"id":1}"#);
+    call["state"]["label"]["trust"] = json!("untrusted");
+    call["answers"] = json!({"features": ["elicitation"], "text": "{}"});
+    call["presented"]["token"]["claims"]["authorization_details"][0]["features"] = json!(["elicitation"]);
+    let unproven = "forbid(principal, action == Action::\"AnswerServer\", resource) \
+        when { context.prov.unproven.contains(\"id\") };";
+    let found = decide(&bundle(&[ALL, unproven].concat()), &read(call), &Evidence::default()).0;
+    assert_eq!(found, Verdict::Permit);
 }
 
 /// Break: refuse the last call that a limit allows, or allow the first beyond it.
