@@ -1,6 +1,6 @@
 //! cargo-mutants: the mutants that it makes, and what it says of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::process::{Command, Stdio};
@@ -96,6 +96,9 @@ pub(crate) fn run(tree: &Tree, trial: &Trial<'_>, mutants: &[&Mutant]) -> io::Re
     // The tree is a copy already, and a copy of one's own at each run would build everything again.
     cargo.args(["--in-place", "--test-tool", "nextest", "--colors", "never", "--output"]).arg(&tree.out);
     cargo.arg("--timeout").arg(trial.seconds_max.to_string());
+    // A member left out of a struct passes every filter by name (cargo-mutants 27.1); no file but these is looked at.
+    let files: BTreeSet<&str> = mutants.iter().map(|mutant| mutant.file.as_str()).collect();
+    cargo.args(files.into_iter().flat_map(|file| ["--file", file]));
     cargo.args(mutants.iter().flat_map(|mutant| ["--re".to_owned(), format!("^{}$", escaped(&mutant.name))]));
     cargo.args(trial.targets.iter().map(|target| format!("--cargo-arg={target}")));
     cargo.arg(format!("--cargo-test-arg=--retries={}", trial.retries)).args(["--", "-E", trial.tests]);
