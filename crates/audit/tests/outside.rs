@@ -217,6 +217,12 @@ fn a_wal_does_not_excuse_what_is_too_much() {
                 fs::remove_dir(path.parent().unwrap()).unwrap();
             }
         }
+        // The last sealed file grows while the log is in use; one of a full bundle does not.
+        let full = dir.join("sealed/000");
+        let good = fs::read(&full).unwrap();
+        durable::write(&full, &[good.as_slice(), b"JUNK"].concat(), 0o600).unwrap();
+        assert!(verify().is_err(), "clean {clean}: behind a full bundle");
+        durable::write(&full, &good, 0o600).unwrap();
         assert!(verify().is_ok());
     }
     let home = tempfile::tempdir().unwrap();

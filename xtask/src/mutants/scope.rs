@@ -46,7 +46,7 @@ pub(crate) const SCOPES: &[Scope] = &[
         package: "remit-audit",
         folder: "crates/audit",
         strict: &["verify.rs", "proof.rs", "checkpoint.rs", "note.rs"],
-        quick: &["--lib"],
+        quick: &["--lib", "--test=tamper", "--test=outside", "--test=log"],
         slow: &["a_disk_that_hangs_costs_its_callers_the_deadline_and_no_more"],
         more: &["remit-audit", "remit-sim", "remit-gateway"],
     },

@@ -101,6 +101,7 @@ fn claims_and_grants() {
     check(TEXT_BYTES_MAX, |bytes| coherent(&|claims| claims["task"]["purpose"] = "p".repeat(bytes).into()));
     check(TEXT_BYTES_MAX, |bytes| coherent(&|claims| claims["task"]["why"] = "w".repeat(bytes).into()));
     check(TEXT_BYTES_MAX, |bytes| coherent(&|claims| claims["name"] = "n".repeat(bytes).into()));
+    assert!(!coherent(&|claims| claims["iat"] = claims["exp"].clone()), "a token that ends as it begins");
     let well_formed = |detail: serde_json::Value| serde_json::from_value::<Detail>(detail).unwrap().well_formed();
     check(GRANT_TOOLS_MAX, |count| {
         let tools: serde_json::Map<_, _> = (0..count - 2).map(|n| (format!("t{n}"), json!({}))).collect();
@@ -108,6 +109,10 @@ fn claims_and_grants() {
             "resources": [{"constraint_type": "wildcard"}]}))
     });
     check(ID_BYTES_MAX, |bytes| RunId::new("r".repeat(bytes)).is_ok());
+    for text in ["", "a b", "a\n", "a/b", "a,b", "\"", "\u{e9}"] {
+        assert!(RunId::new(text).is_err(), "{text:?}");
+    }
+    assert!(RunId::new("A-z_0.9:|@+").is_ok());
 }
 
 /// Break: weigh constraints, numbers or values of any depth and width.

@@ -5,7 +5,7 @@ use remit_core::gate::{Evidence, binding};
 use remit_core::rejection::Code;
 use serde_json::{Value, json};
 
-use crate::common::{NOW, PIN, bundle, decide, input_of, read};
+use crate::common::{NOW, PIN, bundle, compile_value, decide, input_of, read, registry};
 
 const CLAIMS: &str = "/presented/token/claims";
 
@@ -111,6 +111,38 @@ fn a_tool_has_its_arguments_and_their_trust() {
     let trust = "context.trust has to && context.trust.to == 0";
     assert!(permitted(trust, &|_| {}));
     assert!(!permitted(trust, &|input| input["state"]["label"]["trust"] = json!("internal")));
+}
+
+/// Break: know an argument's type, and not give its value to policy.
+#[test]
+fn each_type_of_argument_reaches_policy() {
+    let mut registry = registry();
+    let properties = &mut registry["servers"][0]["tools"][1]["input"]["properties"];
+    properties["later"] = json!({"type": ["null", "boolean"]});
+    properties["flags"] = json!({"type": "array", "items": {"type": "boolean"}});
+    let permitted = |condition: &str, arguments: &str| {
+        let mut bundle = registry.clone();
+        let scope = "principal, action == Action::\"tickets/issue_refund\", resource";
+        bundle["floor"] = json!([{"name": "base", "text": format!("permit({scope}) when {{ {condition} }};")}]);
+        let input = read(input_of("issue_refund", arguments));
+        decide(&compile_value(bundle).unwrap(), &input, &Evidence::default()).0 == Verdict::Permit
+    };
+    for (name, is, value, other) in [
+        ("to", "== \"ada\"", "\"ada\"", "\"eve\""),
+        ("count", "== 3", "3", "4"),
+        ("amount", "== decimal(\"1.50\")", "1.5", "1.51"),
+        ("urgent", "== true", "true", "false"),
+        ("later", "== true", "true", "null"),
+        ("tags", ".contains(\"a\")", "[\"b\",\"a\"]", "[\"b\"]"),
+        ("flags", ".contains(false)", "[false]", "[true]"),
+    ] {
+        let condition = format!(
+            "context.input has {name} && context.input.{name}{}{is}",
+            if is.starts_with('.') { "" } else { " " }
+        );
+        assert!(permitted(&condition, &format!("{{\"{name}\":{value}}}")), "{condition}");
+        assert!(!permitted(&condition, &format!("{{\"{name}\":{other}}}")), "{condition}");
+    }
 }
 
 /// Break: leave out what a resource or a prompt was asked with.
