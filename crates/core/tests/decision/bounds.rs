@@ -10,7 +10,7 @@ use remit_core::event::CLEAR_TEXT_BYTES_MAX;
 use remit_core::gate::{Evidence, binding};
 use remit_core::grant::{Detail, GRANT_TOOLS_MAX};
 use remit_core::hash::{b64, sha256};
-use remit_core::id::{ID_BYTES_MAX, RunId, ServerName, TrustDomain};
+use remit_core::id::{ID_BYTES_MAX, PrincipalId, RunId, ServerName, TrustDomain};
 use remit_core::json::{DEPTH_MAX, MEMBERS_MAX, Value};
 use remit_core::jws::{JWS_BYTES_MAX, Jwk, Unverified};
 use remit_core::manifest::{GRANT_SECONDS_MAX, MANIFEST_BYTES_MAX, Manifest, NEEDS_MAX};
@@ -110,9 +110,10 @@ fn claims_and_grants() {
     });
     check(ID_BYTES_MAX, |bytes| RunId::new("r".repeat(bytes)).is_ok());
     for text in ["", "a b", "a\n", "a/b", "a,b", "\"", "\u{e9}"] {
-        assert!(RunId::new(text).is_err(), "{text:?}");
+        assert!(RunId::new(text).is_err() && PrincipalId::new(text).is_err(), "{text:?}");
     }
-    assert!(RunId::new("A-z_0.9:|@+").is_ok());
+    assert!(PrincipalId::new("A-z_0.9:|@+").is_ok() && RunId::new("A-z_0.9:|@+").is_err());
+    assert!(RunId::new("a-z_0").is_ok() && RunId::new("-a").is_err());
 }
 
 /// Break: weigh constraints, numbers or values of any depth and width.

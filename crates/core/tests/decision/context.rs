@@ -72,6 +72,34 @@ fn a_run_is_direct_where_a_person_launched_it_and_nobody_stands_between() {
     assert!(holds("!context.run.direct && context.run.depth == 0", &of_workload, none));
 }
 
+/// Break: call a tool harmless, or an agent trusted, that is neither.
+#[test]
+fn agents_and_tools_are_what_was_registered() {
+    let permitted = |condition: &str, tool: &str, arguments: &str| {
+        let scope = "principal is Agent, action in Action::\"CallTool\", resource is Tool";
+        let bundle = bundle(&format!("permit({scope}) when {{ {condition} }};"));
+        decide(&bundle, &read(input_of(tool, arguments)), &Evidence::default()).0 == Verdict::Permit
+    };
+    for (tool, arguments, tier) in [("read_ticket", r#"{"id":1}"#, 0), ("annotate", "{}", 1), ("issue_refund", "{}", 3)]
+    {
+        for other in 0..4 {
+            assert_eq!(
+                permitted(&format!("resource.tier == {other}"), tool, arguments),
+                other == tier,
+                "{tool} {other}"
+            );
+        }
+    }
+    for condition in [
+        "principal.team == \"support\" && principal.name == \"triage\" && principal.version == \"1.4.2\"",
+        "principal.purpose == \"sorts tickets\" && principal.tier == \"medium\"",
+        "principal.environment == \"production\" && resource.environment == \"production\"",
+        "principal.tags.contains(\"pilot\") && !principal.tags.contains(\"x\")",
+    ] {
+        assert!(permitted(condition, "annotate", "{}"), "{condition}");
+    }
+}
+
 /// Break: tell policy of one approval as of two, or of none as of one.
 #[test]
 fn evidence_is_what_was_given() {
