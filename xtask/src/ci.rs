@@ -44,6 +44,7 @@ pub(crate) fn prove(root: &Path) -> io::Result<bool> {
         step("verifiers", VERIFIERS),
         step("conformance", CONFORMANCE),
         step("interop", INTEROP),
+        step("mutants", &["xtask", "mutants"]),
         step("fault", &["xtask", "fault", "--long"]),
         step("fuzz", &["xtask", "fuzz", "--seconds", "3600"]),
     ];

@@ -7,6 +7,7 @@ mod docs;
 mod fault;
 mod fuzz;
 mod interop;
+mod mutants;
 mod tidy;
 mod verifiers;
 mod worlds;
@@ -27,6 +28,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   fuzz [--seconds N] [--keep] [TARGET…]  bytes that break a property of a parser, searched by libFuzzer
   interop [--packages DIR]  real MCP clients and servers of other makers, with the real gateway between them
   conformance  the suite of the MCP project against a fixture, directly and through the gateway
+  mutants [--sample N | --all | FILE…]  small mistakes in what decides and verifies, by cargo-mutants: a test must find each
   verifiers  our log under verifiers of other makers: each accepts the true log and refuses changed ones
   bench [--quick] [--write]  what a governed call costs beside a direct one, and all that is measured; --help says more
   soak [--only PART] [--minutes N] [--write]  overload, a flood, idle streams, and an hour; --help says more";
@@ -55,6 +57,10 @@ fn main() -> ExitCode {
         ["soak", rest @ ..] => bench::soak(root(), rest),
         ["interop"] => interop::run(root(), None).and_then(|tally| tally.passed()),
         ["interop", "--packages", dir] => interop::run(root(), Some(dir)).and_then(|tally| tally.passed()),
+        ["mutants", rest @ ..] => match mutants::Options::read(rest) {
+            Some(options) => mutants::run(root(), &options),
+            None => Err(std::io::Error::other(mutants::USAGE)),
+        },
         ["verifiers"] => verifiers::run(root()).and_then(|tally| tally.passed()),
         _ => {
             say(USAGE);

@@ -187,7 +187,7 @@ fn parse_signature(line: &str) -> Result<(&str, Vec<u8>), NoteError> {
 }
 
 fn check_name(name: &str) -> Result<(), NoteError> {
-    let bad = |c: char| c.is_whitespace() || c == '+' || (c as u32) < 0x20;
+    let bad = |c: char| c.is_whitespace() || matches!(c, '+' | '\0'..='\x1f');
     if name.is_empty() || name.contains(bad) {
         return Err(NoteError::KeyName);
     }
@@ -275,6 +275,62 @@ mod tests {
         let note = sign("x\n", &alice) + "\u{2014} witness.example AAAAAAEC\n";
         let known = [Verifier::parse(alice.vkey()).unwrap()];
         assert_eq!(open(&note, &known).unwrap().by.len(), 1);
+        // An id and one byte are the least that may be a signature.
+        let with = |blob: &str| {
+            open(&(sign("x\n", &alice) + "\u{2014} w " + blob + "\n"), &known).map(|opened| opened.by.len())
+        };
+        assert_eq!(with("AAAAAAA="), Ok(1));
+        assert_eq!(with("AAAAAA=="), Err(NoteError::Malformed));
+    }
+
+    #[test]
+    fn a_name_is_one_word_without_signs() {
+        for bad in ["", "a b", "a+b", "a\tb", "a\u{1}b", "a\u{1f}b", "a\nb", "a\u{2003}b"] {
+            assert_eq!(Signer::from_seed(bad, &[7; 32]).err(), Some(NoteError::KeyName), "{bad:?}");
+        }
+        for good in ["a", "example.org/log/gw1/1", "a\u{7f}b", "\u{e9}"] {
+            assert!(Signer::from_seed(good, &[7; 32]).is_ok(), "{good:?}");
+        }
+    }
+
+    /// Break: count who signed twice as two signers.
+    #[test]
+    fn a_signer_counts_once_and_another_beside_it() {
+        let (alice, bob) = (signer("example.org/alice"), signer("example.org/bob"));
+        let known = [&alice, &bob].map(|signer| Verifier::parse(signer.vkey()).unwrap());
+        let line = |signer| sign("x\n", signer).rsplit_once("\n\n").unwrap().1.to_owned();
+        let by = |lines: &[&str]| open(&format!("x\n\n{}", lines.concat()), &known).unwrap().by;
+        let (a, b) = (line(&alice), line(&bob));
+        assert_eq!(by(&[&a, &a]), ["example.org/alice"]);
+        assert_eq!(by(&[&a, &b, &a, &b]), ["example.org/alice", "example.org/bob"]);
+    }
+
+    #[test]
+    fn a_note_is_so_long_and_no_longer() {
+        let alice = signer("example.org/alice");
+        let known = [Verifier::parse(alice.vkey()).unwrap()];
+        let rest = sign("\n", &alice).len() - 1;
+        let of = |bytes: usize| {
+            let note = sign(&format!("{}\n", "x".repeat(bytes - rest - 1)), &alice);
+            assert_eq!(note.len(), bytes);
+            open(&note, &known).map(|opened| opened.by.len())
+        };
+        assert_eq!(of(NOTE_BYTES_MAX), Ok(1));
+        assert_eq!(of(NOTE_BYTES_MAX + 1), Err(NoteError::Malformed));
+    }
+
+    /// Break: look only at the first signatures, so that a note has another meaning to who reads on.
+    #[test]
+    fn every_signature_is_looked_at_or_none() {
+        let alice = signer("example.org/alice");
+        let known = [Verifier::parse(alice.vkey()).unwrap()];
+        let (text, own) = sign("x\n", &alice).split_once("\n\n").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        let after = |strangers: usize| {
+            let strangers = "\u{2014} witness.example AAAAAAEC\n".repeat(strangers);
+            open(&format!("{text}\n\n{strangers}{own}"), &known).map(|opened| opened.by.len())
+        };
+        assert_eq!(after(SIGNATURES_MAX - 1), Ok(1));
+        assert_eq!(after(SIGNATURES_MAX), Err(NoteError::Malformed));
     }
 
     #[test]

@@ -103,9 +103,9 @@ pub fn verify_consistency(old: (u64, &Hash), new: (u64, &Hash), path: &[Hash]) -
         return Err(ProofError::OutOfRange);
     }
     if old_size == new_size || old_size == 0 {
-        let same =
-            old_size == 0 && *old_root == crate::tree::empty_root() || old_root == new_root && old_size == new_size;
-        return if same && path.is_empty() { Ok(()) } else { Err(ProofError::Mismatch) };
+        let empty_is_empty = old_size != 0 || *old_root == crate::tree::empty_root();
+        let unchanged = old_size != new_size || old_root == new_root;
+        return if empty_is_empty && unchanged && path.is_empty() { Ok(()) } else { Err(ProofError::Mismatch) };
     }
     let mut path = path.iter();
     let first = if old_size.is_power_of_two() { Some(old_root) } else { path.next() };
@@ -203,10 +203,17 @@ mod tests {
                 let path = consistency(old, new, &mut subtree).unwrap();
                 let (old_root, new_root) = (root(&all[..old as usize]), root(&all));
                 verify_consistency((old, &old_root), (new, &new_root), &path).unwrap();
-                if old > 0 {
-                    assert!(verify_consistency((old, &[9; 32]), (new, &new_root), &path).is_err());
-                    assert!(verify_consistency((old, &old_root), (new, &[9; 32]), &path).is_err());
-                }
+                assert!(verify_consistency((old, &[9; 32]), (new, &new_root), &path).is_err());
+                // Every tree grew out of nothing, and from nothing else than nothing.
+                let grown = old == 0 && new > 0;
+                assert_eq!(verify_consistency((old, &old_root), (new, &[9; 32]), &path).is_ok(), grown);
+                assert!(verify_consistency((old, &[9; 32]), (new, &[9; 32]), &path).is_err() || old == new && old > 0);
+                let longer = [path.as_slice(), &[[0; 32]]].concat();
+                assert!(verify_consistency((old, &old_root), (new, &new_root), &longer).is_err());
+                let shorter =
+                    path.split_last().map(|(_, rest)| verify_consistency((old, &old_root), (new, &new_root), rest));
+                assert!(shorter.is_none_or(|checked| checked.is_err()), "{old} {new}");
+                assert!(new == old || verify_consistency((new, &new_root), (old, &old_root), &path).is_err());
             }
         }
     }

@@ -7,8 +7,12 @@ use std::{
 };
 
 use remit_audit::{
-    Config, Entry, Log, LogKey, OpenError, Opened, ReadError, durable, epochs,
+    Config, Damage, Entry, Log, LogKey, OpenError, Opened, ReadError,
+    checkpoint::Checkpoint,
+    durable, epochs,
     head::{self, Behind},
+    note::Signer,
+    tree::{Frontier, leaf_hash},
     verify::verify_dir,
 };
 
@@ -152,6 +156,31 @@ fn a_deleted_epoch_is_remembered_outside() {
     assert!(opened.new_epoch && opened.previous.unwrap().contains("\n5\n"));
 }
 
+/// Break: compare what is kept outside only with what is in tiles, so that another history may stand in segments.
+#[test]
+fn a_head_outside_is_compared_with_what_is_in_segments_only() {
+    let home = tempfile::tempdir().unwrap();
+    let (log, opened) = open(home.path(), Behind::Begin).unwrap();
+    let mut frontier = Frontier::new();
+    let mut root_of_five = frontier.root();
+    for at in 0..7 {
+        frontier.push(leaf_hash(&entry(at).leaf));
+        root_of_five = if at == 4 { frontier.root() } else { root_of_five };
+        log.commit_wait(entry(at)).unwrap();
+    }
+    drop(log);
+    let signer = Signer::from_seed(&opened.origin, &[1; 32]).unwrap();
+    let told = |size, root| {
+        let head = Checkpoint { origin: opened.origin.clone(), size, root }.sign(&signer);
+        durable::write(&home.path().join("log.head"), head.as_bytes(), 0o600).unwrap();
+        open(home.path(), Behind::Refuse)
+    };
+    let Err(OpenError::Read(ReadError::Damaged { damage, .. })) = told(5, [9; 32]) else { panic!("another history") };
+    assert!(matches!(damage, Damage::Root { size: 5, signed, .. } if signed == [9; 32]), "{damage:?}");
+    assert!(matches!(told(8, [9; 32]), Err(OpenError::Behind { signed: 8, .. })));
+    assert_eq!(told(5, root_of_five).unwrap().1.size, 7);
+}
+
 #[test]
 fn a_head_that_nobody_signed_is_refused_and_one_that_is_missing_is_written() {
     let home = tempfile::tempdir().unwrap();
@@ -189,6 +218,12 @@ fn a_wal_does_not_excuse_what_is_too_much() {
                 fs::remove_dir(path.parent().unwrap()).unwrap();
             }
         }
+        // The last sealed file grows while the log is in use; one of a full bundle does not.
+        let full = dir.join("sealed/000");
+        let good = fs::read(&full).unwrap();
+        durable::write(&full, &[good.as_slice(), b"JUNK"].concat(), 0o600).unwrap();
+        assert!(verify().is_err(), "clean {clean}: behind a full bundle");
+        durable::write(&full, &good, 0o600).unwrap();
         assert!(verify().is_ok());
     }
     let home = tempfile::tempdir().unwrap();

@@ -253,6 +253,12 @@ mod tests {
         check(r#"{"constraint_type":"exact","value":5}"#, "5.0", Ok(()));
         check(r#"{"constraint_type":"exact","value":5}"#, r#""5""#, OUT);
         check(r#"{"constraint_type":"exact","value":true}"#, "1", OUT);
+        check(r#"{"constraint_type":"exact","value":true}"#, "true", Ok(()));
+        check(r#"{"constraint_type":"exact","value":true}"#, "false", OUT);
+        check(r#"{"constraint_type":"exact","value":"true"}"#, "true", OUT);
+        check(r#"{"constraint_type":"range","min":1}"#, "1", Ok(()));
+        check(r#"{"constraint_type":"range","min":1,"min_inclusive":false}"#, "1", OUT);
+        check(r#"{"constraint_type":"range","min":1,"min_inclusive":false}"#, "1.0001", Ok(()));
         check(r#"{"constraint_type":"range","max":100}"#, "100", Ok(()));
         check(r#"{"constraint_type":"range","max":100,"max_inclusive":false}"#, "100", OUT);
         check(r#"{"constraint_type":"range","min":1,"max":100}"#, "0.9999", OUT);
@@ -266,6 +272,8 @@ mod tests {
         check(r#"{"constraint_type":"not_one_of","values":["a"]}"#, r#"["a"]"#, OUT);
         check(r#"{"constraint_type":"contains","values":["x"]}"#, r#"["y","x"]"#, Ok(()));
         check(r#"{"constraint_type":"contains","values":["x"]}"#, r#"["y"]"#, OUT);
+        check(r#"{"constraint_type":"contains","values":["x","y"]}"#, r#"["x","y","z"]"#, Ok(()));
+        check(r#"{"constraint_type":"contains","values":["x","y"]}"#, r#"["x","z"]"#, OUT);
         check(r#"{"constraint_type":"subset","values":["x","y"]}"#, r#"["y"]"#, Ok(()));
         check(r#"{"constraint_type":"subset","values":["x","y"]}"#, r#"["y","z"]"#, OUT);
         check(r#"{"constraint_type":"wildcard"}"#, r#"{"a":1e9}"#, Ok(()));
@@ -289,7 +297,16 @@ mod tests {
         ] {
             assert!(serde_json::from_str::<Constraint>(text).is_err(), "{text}");
         }
-        let empty: Constraint = serde_json::from_str(r#"{"constraint_type":"range"}"#).unwrap();
-        assert!(!empty.well_formed());
+        for text in [
+            r#"{"constraint_type":"range"}"#,
+            r#"{"constraint_type":"range","min":true}"#,
+            r#"{"constraint_type":"range","min":1,"max":"a lot"}"#,
+            r#"{"constraint_type":"range","min":"1e3","max":2}"#,
+            r#"{"constraint_type":"one_of","values":[]}"#,
+            r#"{"constraint_type":"any","constraints":[]}"#,
+            r#"{"constraint_type":"all","constraints":[{"constraint_type":"range"}]}"#,
+        ] {
+            assert!(!serde_json::from_str::<Constraint>(text).unwrap().well_formed(), "{text}");
+        }
     }
 }

@@ -125,8 +125,10 @@ impl<'a> Question<'a> {
         for group in &self.groups {
             let response = Authorizer::new().is_authorized(request, &group.merged, &self.bundle.entities);
             let mut determining = response.diagnostics().reason().peekable();
-            let forbidden = response.decision() == Decision::Deny && determining.peek().is_some();
-            if forbidden || response.diagnostics().errors().next().is_some() {
+            if response.diagnostics().errors().next().is_some() {
+                return None;
+            }
+            if let (Decision::Deny, Some(_forbid)) = (response.decision(), determining.peek()) {
                 return None;
             }
             permits.extend(determining.map(ToString::to_string));

@@ -154,6 +154,108 @@ mod tests {
         EntityUid::from_str(text).unwrap()
     }
 
+    /// Break: ask each forbid by itself, so that a call costs more with each that is written.
+    #[test]
+    fn forbids_of_one_scope_are_asked_as_one() {
+        let merged = |texts: &[&str]| {
+            let texts: Vec<String> = texts.iter().map(ToString::to_string).collect();
+            let index = Index::build(&parsed(&texts)).unwrap();
+            found(&index).iter().map(|group| (group.ids.len(), group.merged.policies().count())).collect::<Vec<_>>()
+        };
+        let permit = "permit(principal, action, resource);";
+        let forbid = "forbid(principal, action, resource) when { context.n > 1 };";
+        let unless = "forbid(principal is Agent, action, resource is Tool) unless { context.n > 2 };";
+        assert_eq!(merged(&[permit, forbid, unless, forbid]), [(4, 2)]);
+        assert_eq!(merged(&[permit, permit, forbid]), [(3, 3)]);
+        assert_eq!(merged(&[permit]), [(1, 1)]);
+    }
+
+    fn parsed(texts: &[String]) -> Vec<Parsed> {
+        let one = |(i, text): (usize, &String)| {
+            let policy = Policy::parse(Some(PolicyId::new(i.to_string())), text).unwrap();
+            Parsed { json: policy.to_json().unwrap(), policy }
+        };
+        texts.iter().enumerate().map(one).collect()
+    }
+
+    /// What is found for a call of `c1` on `x1` by `a1`.
+    fn found(index: &Index) -> Vec<&Group> {
+        let list = |texts: &[&str]| texts.iter().map(|text| entity(text)).collect::<Vec<_>>();
+        index.candidates(
+            &list(&["Agent::\"a1\"", "Team::\"t1\"", "Org::\"o\""]),
+            &list(&["Action::\"c1\"", "Action::\"call\""]),
+            &list(&["Tool::\"x1\"", "Server::\"s1\""]),
+        )
+    }
+
+    /// A scope, whether the index finds a policy that has it, and whether it matches.
+    const SCOPES: &[(&str, bool, bool)] = &[
+        ("principal, action, resource", true, true),
+        ("principal is Agent, action, resource is Tool", true, true),
+        ("principal is Team, action, resource", true, false),
+        ("principal, action, resource is Server", true, false),
+        ("principal == Agent::\"a1\", action == Action::\"c1\", resource == Tool::\"x1\"", true, true),
+        ("principal == Team::\"t1\", action, resource", true, false),
+        ("principal, action, resource == Server::\"s1\"", true, false),
+        ("principal in Team::\"t1\", action in Action::\"call\", resource in Server::\"s1\"", true, true),
+        ("principal is Agent in Org::\"o\", action in [Action::\"c2\", Action::\"c1\"], resource", true, true),
+        ("principal is Team in Team::\"t1\", action, resource", true, false),
+        ("principal in Team::\"t2\", action, resource", false, false),
+        ("principal == Agent::\"a2\", action, resource", false, false),
+        ("principal, action == Action::\"c2\", resource", false, false),
+        ("principal, action in [], resource", false, false),
+        ("principal, action, resource in Server::\"s2\"", false, false),
+        ("principal, action, resource is Tool in Server::\"s2\"", false, false),
+    ];
+
+    /// Break: look at policies that speak of others, so that a call costs more with each that is written.
+    #[test]
+    fn what_names_another_entity_is_not_looked_at() {
+        for (scope, expected, _) in SCOPES {
+            let index = Index::build(&parsed(&[format!("permit({scope});")])).unwrap();
+            assert_eq!(found(&index).len(), usize::from(*expected), "{scope}");
+        }
+    }
+
+    /// Break: forget a part of a forbid where many become one.
+    #[test]
+    fn forbids_as_one_say_something_where_one_of_them_does() {
+        let entities = Entities::from_json_str(ENTITIES, None).unwrap();
+        let loud = |forbid: &str, scope: &str| {
+            // Beside one that never applies, so that there is something to make one of.
+            let index =
+                Index::build(&parsed(&[forbid.to_owned(), format!("forbid({scope}) when {{ false }};")])).unwrap();
+            let context = Context::from_json_value(serde_json::json!({"n": 2}), None).unwrap();
+            let [agent, action, tool] = ["Agent::\"a1\"", "Action::\"c1\"", "Tool::\"x1\""].map(entity);
+            let request = Request::new(agent, action, tool, context, None).unwrap();
+            found(&index).into_iter().any(|group| {
+                assert_eq!((group.ids.len(), group.merged.policies().count()), (2, 1), "{forbid}");
+                let response = Authorizer::new().is_authorized(&request, &group.merged, &entities);
+                response.diagnostics().reason().next().is_some() || response.diagnostics().errors().next().is_some()
+            })
+        };
+        for (scope, _, matches) in SCOPES {
+            assert_eq!(loud(&format!("forbid({scope});"), scope), *matches, "{scope}");
+        }
+        let scope = "principal, action, resource";
+        for (condition, applies) in [
+            ("when { true }", true),
+            ("when { false }", false),
+            ("unless { true }", false),
+            ("unless { false }", true),
+            ("when { context.n > 1 }", true),
+            ("when { context.n > 2 }", false),
+            ("when { true } when { context.n > 2 }", false),
+            ("when { context.n > 1 } unless { context.n > 2 }", true),
+            ("when { context.n > 1 } unless { context.n == 2 }", false),
+            ("when { context.missing == 1 }", true),
+            ("unless { context.missing == 1 }", true),
+            ("when { false } when { context.missing == 1 }", false),
+        ] {
+            assert_eq!(loud(&format!("forbid({scope}) {condition};"), scope), applies, "{condition}");
+        }
+    }
+
     fn any_policy() -> impl Strategy<Value = String> {
         // What names nobody stands there more than once, so that groups have several members.
         let principal = prop::sample::select(vec![

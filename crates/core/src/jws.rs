@@ -165,6 +165,32 @@ mod tests {
         assert!(serde_json::from_str::<Jwk>(r#"{"kty":"OKP","crv":"Ed25519","x":"AA","d":"AA"}"#).is_err());
     }
 
+    /// Break: refuse every key of the second kind, or accept one by half.
+    #[test]
+    fn the_signature_of_rfc_7515_appendix_a3_opens_under_its_key_alone() {
+        const COMPACT: &str = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.\
+            DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+        let key: Jwk = serde_json::from_str(
+            r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#,
+        )
+        .unwrap();
+        let opens = |key: &Jwk| Unverified::parse(COMPACT).unwrap().verify(key).is_some();
+        assert!(opens(&key));
+        let long = |text: &str| b64(&[&[0], unb64(text).unwrap().as_slice()].concat());
+        let y = key.y.clone().unwrap();
+        for other in [
+            Jwk { x: y.clone(), y: Some(key.x.clone()), ..key.clone() },
+            Jwk { x: long(&key.x), ..key.clone() },
+            Jwk { y: Some(long(&y)), ..key.clone() },
+            Jwk { y: None, ..key.clone() },
+            Jwk { kty: "OKP".into(), ..key.clone() },
+            Jwk { crv: "P-384".into(), ..key.clone() },
+            Jwk { alg: Some("EdDSA".into()), ..key.clone() },
+        ] {
+            assert!(!opens(&other), "{other:?}");
+        }
+    }
+
     #[test]
     fn thumbprint_of_rfc_8037_appendix_a3() {
         let key: Jwk =

@@ -12,7 +12,7 @@ const ID: &str = "merged";
 
 /// The forbids, in Cedar's JSON form, as one. `None` where that gains nothing, or where one of them cannot be written so.
 pub(crate) fn merged(forbids: &[&Json]) -> Option<Policy> {
-    if forbids.len() < 2 {
+    if let [] | [_] = forbids {
         return None;
     }
     let conditions = forbids.iter().map(|policy| condition(policy)).collect::<Option<Vec<_>>>()?;

@@ -106,7 +106,18 @@ fn weigh(bundle: &Compiled, input: &Input, lifted: &Lifted) -> Result<Finding, F
 
 /// What comes with a call or is opened by it, as calls of their own.
 fn each(input: &Input, actions: impl IntoIterator<Item = Action>) -> Vec<Input> {
-    let alone = |action| Input { action, arguments: "{}".into(), answers: Answers::default(), ..input.clone() };
+    let Input { now, presented, facts, server, state, .. } = input;
+    // Each member by its name: what is added to an input must not come along unseen.
+    let alone = |action| Input {
+        now: *now,
+        presented: presented.clone(),
+        facts: facts.clone(),
+        server: server.clone(),
+        action,
+        arguments: "{}".into(),
+        answers: Answers::default(),
+        state: state.clone(),
+    };
     actions.into_iter().map(alone).collect()
 }
 

@@ -165,6 +165,8 @@ mod tests {
             Some(&["chain", "credential"]),
             Some(&[]),
         );
+        // Something else that has an `input`.
+        check("{input: {amount: context.now}} has input.amount", Some(&["now"]), Some(&[]));
         check("{\"has\": 1, \".\": context.now}[\"has\"] == 1", None, None);
         check("true", Some(&[]), Some(&[]));
     }

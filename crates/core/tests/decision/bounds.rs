@@ -10,7 +10,7 @@ use remit_core::event::CLEAR_TEXT_BYTES_MAX;
 use remit_core::gate::{Evidence, binding};
 use remit_core::grant::{Detail, GRANT_TOOLS_MAX};
 use remit_core::hash::{b64, sha256};
-use remit_core::id::{ID_BYTES_MAX, RunId, ServerName, TrustDomain};
+use remit_core::id::{ID_BYTES_MAX, PrincipalId, RunId, ServerName, TrustDomain};
 use remit_core::json::{DEPTH_MAX, MEMBERS_MAX, Value};
 use remit_core::jws::{JWS_BYTES_MAX, Jwk, Unverified};
 use remit_core::manifest::{GRANT_SECONDS_MAX, MANIFEST_BYTES_MAX, Manifest, NEEDS_MAX};
@@ -101,6 +101,7 @@ fn claims_and_grants() {
     check(TEXT_BYTES_MAX, |bytes| coherent(&|claims| claims["task"]["purpose"] = "p".repeat(bytes).into()));
     check(TEXT_BYTES_MAX, |bytes| coherent(&|claims| claims["task"]["why"] = "w".repeat(bytes).into()));
     check(TEXT_BYTES_MAX, |bytes| coherent(&|claims| claims["name"] = "n".repeat(bytes).into()));
+    assert!(!coherent(&|claims| claims["iat"] = claims["exp"].clone()), "a token that ends as it begins");
     let well_formed = |detail: serde_json::Value| serde_json::from_value::<Detail>(detail).unwrap().well_formed();
     check(GRANT_TOOLS_MAX, |count| {
         let tools: serde_json::Map<_, _> = (0..count - 2).map(|n| (format!("t{n}"), json!({}))).collect();
@@ -108,6 +109,11 @@ fn claims_and_grants() {
             "resources": [{"constraint_type": "wildcard"}]}))
     });
     check(ID_BYTES_MAX, |bytes| RunId::new("r".repeat(bytes)).is_ok());
+    for text in ["", "a b", "a\n", "a/b", "a,b", "\"", "\u{e9}"] {
+        assert!(RunId::new(text).is_err() && PrincipalId::new(text).is_err(), "{text:?}");
+    }
+    assert!(PrincipalId::new("A-z_0.9:|@+").is_ok() && RunId::new("A-z_0.9:|@+").is_err());
+    assert!(RunId::new("a-z_0").is_ok() && RunId::new("-a").is_err());
 }
 
 /// Break: weigh constraints, numbers or values of any depth and width.

@@ -94,6 +94,21 @@ fn an_approval_is_for_these_answers() {
     assert_ne!(bind("{}"), bind("{ }"));
 }
 
+/// Break: send other bytes than came, or judge none as something.
+#[test]
+fn a_call_is_its_bytes() {
+    let call = |range| {
+        let server = remit_core::id::ServerName::new("tickets").unwrap();
+        Call::new(server, Action::Method("ping".into()), b"{\"a\":{\"b\":1}}".to_vec(), range).unwrap()
+    };
+    assert_eq!(call(5..12).body(), b"{\"a\":{\"b\":1}}");
+    assert_eq!((call(5..12).arguments(), call(5..5).arguments()), (&b"{\"b\":1}"[..], &b"{}"[..]));
+    assert_eq!(
+        (call(5..5).answer_bytes(), call(5..5).answering(BTreeSet::new(), 5..12).answer_bytes()),
+        (&b""[..], &b"{\"b\":1}"[..])
+    );
+}
+
 /// Break: judge other answers than those that are sent.
 #[test]
 fn the_answers_that_are_judged_are_those_that_are_sent() {

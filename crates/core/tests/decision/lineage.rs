@@ -65,3 +65,18 @@ fn no_grant_ends_after_its_root() {
     let verdict = decide(&above(&[]), &read(input), &Evidence::default()).0;
     assert_eq!(verdict, Verdict::Forbid(Code::TokenInvalid));
 }
+
+/// Break: mint a token that says of a model's own words that a person gave them.
+#[test]
+fn a_reason_keeps_its_trust_when_it_is_written_down() {
+    let written = |trust: Option<&str>| {
+        let mut claims = crate::common::claims();
+        if let Some(trust) = trust {
+            claims["task"]["trust"] = json!(trust);
+        }
+        let claims: remit_core::claims::Claims = serde_json::from_value(claims).unwrap();
+        serde_json::to_value(&claims).unwrap()["task"]["trust"].clone()
+    };
+    assert_eq!(written(Some("untrusted")), json!("untrusted"));
+    assert_eq!([written(None), written(Some("verified"))], [Value::Null, Value::Null]);
+}

@@ -5,6 +5,8 @@ mod bounds;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod context;
+#[cfg(test)]
 mod evaluate;
 #[cfg(test)]
 mod features;
@@ -20,6 +22,8 @@ mod make;
 mod methods;
 #[cfg(test)]
 mod ocsf;
+#[cfg(test)]
+mod plan;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
