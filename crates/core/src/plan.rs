@@ -111,12 +111,12 @@ fn each(input: &Input, actions: impl IntoIterator<Item = Action>) -> Vec<Input> 
     let alone = |action| Input {
         now: *now,
         presented: presented.clone(),
-        facts: facts.clone(),
+        facts: *facts,
         server: server.clone(),
         action,
         arguments: "{}".into(),
         answers: Answers::default(),
-        state: state.clone(),
+        state: *state,
     };
     actions.into_iter().map(alone).collect()
 }

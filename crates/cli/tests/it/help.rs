@@ -26,6 +26,9 @@ fn the_first_page() {
           gateway     Say which gateways may be lent the credentials of servers
           request     Get a scoped grant, at once
           token       Print the headers with which an MCP client reaches a server
+          approvals   Show what waits for a person's word
+          approve     Let a program act as an agent, when it asks for it by its code
+          deny        Say no to it
           revoke      Take something back, everywhere, in seconds
           lockdown    Stop a server or a tool for everybody
           log         Read, prove and check the logs
