@@ -189,7 +189,9 @@ impl Logins {
     pub(crate) fn begin(&self, login: Login, now: i64) -> Result<Result<String, Full>, AuthorityError> {
         let mut all = self.all();
         all.retain(|_, login| login.until > now);
-        let same = all.values().filter(|other| other.source == login.source).count();
+        // One that was answered waits for nobody any more, and is kept only to know its code again.
+        let open = |other: &&Login| other.source == login.source && matches!(other.stage, Stage::Asked);
+        let same = all.values().filter(open).count();
         if all.len() >= LOGINS_MAX || same >= LOGINS_PER_SOURCE_MAX {
             return Ok(Err(Full));
         }
