@@ -42,6 +42,11 @@ use crate::error::{CliError, Drawn, Exit};
 use crate::home::Home;
 use crate::out::Out;
 
+/// What `malloc` of the C library keeps grows with each call for as long as many connections share it, although what is in use
+/// does not: see docs/overload.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Exit {
     let env = Env::read();
     let cli = match Cli::try_parse() {
