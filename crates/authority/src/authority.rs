@@ -20,6 +20,7 @@ use crate::change::Change;
 use crate::config::{BUNDLE_SECONDS, Config, Home, SOCKET_PATH_BYTES_MAX, TOKEN_SECONDS_MAX};
 use crate::error::AuthorityError;
 use crate::fetch::Fetcher;
+use crate::followers::Followers;
 use crate::http;
 use crate::journal::Journal;
 use crate::keys::{self, Keys};
@@ -44,6 +45,7 @@ pub(crate) struct State {
     pub(crate) root: Signer,
     pub(crate) bundle: watch::Sender<Offered>,
     pub(crate) feed: watch::Sender<u64>,
+    pub(crate) followers: Followers,
     pub(crate) sockets: Sockets,
     pub(crate) pin: Pin,
     /// Keys of the credentials of servers, apart from those of the log's frames: who may read the log may not open these.
@@ -96,6 +98,7 @@ impl Authority {
             root,
             bundle: watch::Sender::default(),
             feed: watch::Sender::new(core.revoked.seq()),
+            followers: Followers::default(),
             sockets: Sockets::default(),
             began: config.clock.now(),
             core: Mutex::new(core),

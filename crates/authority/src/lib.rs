@@ -15,6 +15,7 @@ mod entry;
 pub mod error;
 mod exchange;
 pub mod fetch;
+pub mod followers;
 pub mod form;
 mod gateways;
 pub mod grant;

@@ -69,6 +69,7 @@ impl State {
         })?;
         core.follow_feed()?;
         let seq = core.revoked.seq();
+        self.followers.made(seq);
         self.feed.send_replace(seq);
         Ok(revocation)
     }

@@ -5,6 +5,7 @@ use remit_authority::socket::wire::AdminAsk;
 use remit_core::revoked::{Kind, Revocation};
 
 use crate::ask::{self, PinArgs};
+use crate::confirmed;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::out::Style;
@@ -30,7 +31,7 @@ pub(crate) fn run(lockdown: &Lockdown, context: &Context) -> Result<Exit, CliErr
     let kind = if lockdown.lift { Kind::Lift } else { Kind::Lockdown };
     let ask = AdminAsk::Revoke { kind, id: lockdown.what.clone(), why: lockdown.why.clone() };
     let done: Revocation = ask::admin_with_pin(context, &ask, &lockdown.pin)?;
-    context.out.facts(&done, |out| {
+    confirmed::wait(context, done, |done, out| {
         if lockdown.lift {
             out.line(format!("{}  {}", out.style(Style::Good, "lifted"), done.id));
         } else {
@@ -38,6 +39,5 @@ pub(crate) fn run(lockdown: &Lockdown, context: &Context) -> Result<Exit, CliErr
             let home = context.home.flag(&context.env);
             out.line(format!("to lift it: remit{home} lockdown {} --lift", done.id));
         }
-    });
-    Ok(Exit::Fine)
+    })
 }

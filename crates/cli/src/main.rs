@@ -8,6 +8,7 @@ mod ask;
 mod cli;
 mod completion;
 mod config;
+mod confirmed;
 mod constraint;
 mod context;
 #[cfg(feature = "demo")]

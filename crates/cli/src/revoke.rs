@@ -5,6 +5,7 @@ use remit_authority::socket::wire::AdminAsk;
 use remit_core::revoked::{Kind, Revocation};
 
 use crate::ask::{self, PinArgs};
+use crate::confirmed;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::out::Style;
@@ -37,10 +38,9 @@ fn kind(text: &str) -> Result<Kind, String> {
 pub(crate) fn run(revoke: &Revoke, context: &Context) -> Result<Exit, CliError> {
     let ask = AdminAsk::Revoke { kind: revoke.kind, id: revoke.id.clone(), why: revoke.why.clone() };
     let done: Revocation = ask::admin_with_pin(context, &ask, &revoke.pin)?;
-    context.out.facts(&done, |out| {
+    confirmed::wait(context, done, |done, out| {
         let what = format!("{}  {} {}", out.style(Style::Good, "revoked"), done.kind.name(), done.id);
         out.line(format!("{what}: number {} of the feed that every gateway follows", done.seq));
         out.line(format!("see it refused: remit{} log tail --follow", context.home.flag(&context.env)));
-    });
-    Ok(Exit::Fine)
+    })
 }

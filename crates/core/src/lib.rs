@@ -7,6 +7,7 @@ pub mod arguments;
 pub mod bundle;
 pub mod call;
 pub mod claims;
+pub mod confirm;
 pub mod constraint;
 pub mod decide;
 pub mod dpop;

@@ -66,6 +66,7 @@ pub use open::OpenError;
 pub struct Gateway {
     config: Config,
     clock: Arc<dyn clock::Clock>,
+    identity: Arc<identity::Identity>,
     snapshots: snapshots::Snapshots,
     tokens: tokens::Tokens,
     runs: runs::Runs,

@@ -117,13 +117,14 @@ impl Gateway {
         let snapshots = Snapshots::new(root.clone(), config.trust_domain.clone(), rebuilt.highest, age_max, bundles);
         let mut source_key = [0; 32];
         aws_lc_rs::rand::fill(&mut source_key)?;
-        let identity = Identity::load_or_create(&config.home)?;
+        let identity = Arc::new(Identity::load_or_create(&config.home)?);
         let authority = Authority::new(&config.authority);
         let domain = config.trust_domain.clone();
-        let secrets = Secrets::new(identity, authority, root.clone(), domain, Arc::clone(&clock));
+        let secrets = Secrets::new(Arc::clone(&identity), authority, root.clone(), domain, Arc::clone(&clock));
         let around = Surroundings { path: PROGRAM_PATH.into(), scratch };
         Ok(Arc::new(Self {
             clock,
+            identity,
             snapshots,
             tokens: Tokens::default(),
             runs,
@@ -153,7 +154,7 @@ impl Gateway {
             while self.snapshots.latest().is_none() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            self.snapshots.follow_feed(&authority).await;
+            self.snapshots.follow_feed(&authority, &self.identity, self.clock.as_ref()).await;
         };
         tokio::join!(bundles, feed, self.forget(), self.beat(), self.sum_up());
     }

@@ -36,7 +36,7 @@ const ECHO_BYTES_MIN: usize = 8;
 
 /// What is lent to this gateway, by server.
 pub struct Secrets {
-    identity: Identity,
+    identity: Arc<Identity>,
     authority: Authority,
     root: Verifier,
     trust_domain: TrustDomain,
@@ -63,7 +63,7 @@ pub struct Held {
 impl Secrets {
     /// Nothing yet.
     pub fn new(
-        identity: Identity,
+        identity: Arc<Identity>,
         authority: Authority,
         root: Verifier,
         trust_domain: TrustDomain,

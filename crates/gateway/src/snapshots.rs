@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use remit_audit::note::{self, Verifier};
 use remit_core::bundle::{BUNDLE_BYTES_MAX, FeedPage, Versioned};
+use remit_core::confirm::{CONFIRM_TYP, Confirm};
 use remit_core::event::BundleSeen;
 use remit_core::hash::{Digest, sha256, sha256_text};
 use remit_core::id::TrustDomain;
@@ -20,7 +21,9 @@ use remit_core::revoked::Revoked;
 use remit_core::snapshot::Snapshot;
 use tokio::sync::watch;
 
+use crate::clock::Clock;
 use crate::fetch::Authority;
+use crate::identity::Identity;
 use crate::record::Recorder;
 
 /// Longest page of the feed that is read, in bytes.
@@ -205,7 +208,7 @@ impl Snapshots {
     }
 
     /// Follows the authority's bundles for ever.
-    pub async fn follow_bundles(&self, authority: &Authority, recorder: &Recorder, clock: &dyn crate::clock::Clock) {
+    pub async fn follow_bundles(&self, authority: &Authority, recorder: &Recorder, clock: &dyn Clock) {
         loop {
             let version = self.latest().map_or(0, |snapshot| snapshot.bundle.versioned.version);
             let path = format!("/fleet/bundle?after={version}&wait={}", WAIT.as_secs());
@@ -226,8 +229,8 @@ impl Snapshots {
         }
     }
 
-    /// Follows the authority's feed for ever.
-    pub async fn follow_feed(&self, authority: &Authority) {
+    /// Follows the authority's feed for ever, and says with each request how far.
+    pub async fn follow_feed(&self, authority: &Authority, identity: &Identity, clock: &dyn Clock) {
         // At first, and after a failure, nothing is decided until a page vouches: it is not waited for news then.
         let mut vouched = false;
         loop {
@@ -235,7 +238,8 @@ impl Snapshots {
             let seq = known.as_ref().map_or(0, |snapshot| snapshot.revoked.seq());
             let wait = if vouched { FEED_WAIT_S } else { 0 };
             let path = format!("/fleet/feed?after={seq}&wait={wait}");
-            let page = authority.get(&path, FEED_BYTES_MAX, WAIT).await;
+            let said = known.as_deref().and_then(|snapshot| confirm(snapshot, identity, clock.now_s()));
+            let page = authority.get_as(&path, said.as_deref(), FEED_BYTES_MAX, WAIT).await;
             let answered = matches!(page, Ok(Some(_)));
             let applied = match page {
                 Ok(Some(note)) => {
@@ -258,6 +262,13 @@ impl Snapshots {
             }
         }
     }
+}
+
+/// By which entry of the feed this gateway decides, signed.
+fn confirm(snapshot: &Snapshot, identity: &Identity, now: i64) -> Option<String> {
+    let issuer = &snapshot.bundle.versioned.bundle.issuer;
+    let said = Confirm::new(issuer, snapshot.revoked.seq(), now);
+    identity.sign(CONFIRM_TYP, &said)
 }
 
 async fn seen(

@@ -61,8 +61,9 @@ fn note(bundle: &Arc<Published>, headers: &HeaderMap) -> Response {
 
 /// The page of the feed after a position: at once where something follows it, else when something does, and at the
 /// latest after the idle time, because an empty page says that the authority is alive.
-pub(super) async fn feed(state: Shared, query: Query<After>) -> Response {
+pub(super) async fn feed(state: Shared, query: Query<After>, headers: HeaderMap) -> Response {
     let after = query.after.unwrap_or(0);
+    follows(&state, &headers).await;
     let mut seq = state.feed.subscribe();
     let wait = query.wait().min(state.config.feed_idle);
     let something = seq.wait_for(|seq| *seq > after);
@@ -75,6 +76,16 @@ pub(super) async fn feed(state: Shared, query: Query<After>) -> Response {
             (head, page).into_response()
         }
         Err(rejection) => refusal(&rejection),
+    }
+}
+
+/// Takes note of how far the gateway that asks follows, where it says so. The page is everybody's.
+async fn follows(state: &Shared, headers: &HeaderMap) {
+    let said = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let Some(said) = said.map(ToOwned::to_owned) else { return };
+    let state = Arc::clone(state);
+    if let Err(rejection) = blocking(move || state.follows(&said)).await {
+        tracing::warn!(%rejection, "how far a gateway follows is not known");
     }
 }
 

@@ -38,6 +38,7 @@ pub(super) async fn metadata(state: Shared) -> Json<Value> {
         "grant_types_supported": GRANT_TYPES,
         "token_endpoint_auth_methods_supported": ["none", "private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+        "client_id_metadata_document_supported": true,
         "dpop_signing_alg_values_supported": ALGORITHMS,
         "authorization_details_types_supported": [remit_core::grant::DETAIL_TYPE],
     }))

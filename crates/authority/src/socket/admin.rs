@@ -128,6 +128,7 @@ impl Admin<'_> {
                 reply(self.state.add_gateway(&name, &key, self.by.as_str())?)
             }
             AdminAsk::Gateways {} => reply(self.state.core().journal.store().gateways()?),
+            AdminAsk::Confirmed { seq } => reply(self.state.confirmed(seq)?),
             AdminAsk::RemoveGateway { name } => {
                 self.state.remove_gateway(&name, &self.by)?;
                 reply(serde_json::Map::new())

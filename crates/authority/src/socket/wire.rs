@@ -140,6 +140,12 @@ pub enum AdminAsk {
         /// Its name.
         name: GatewayName,
     },
+    /// How every registered gateway stands to an entry of the feed, waiting a little for those that follow: a list of
+    /// [`crate::followers::Confirmed`].
+    Confirmed {
+        /// The entry's number.
+        seq: u64,
+    },
     /// Begins a new root run: [`Requested`].
     Request(Box<Request>),
     /// Ends a run of one's own: `{}`.

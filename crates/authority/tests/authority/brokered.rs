@@ -38,7 +38,7 @@ async fn world(gateway: &Key) -> World {
     world
 }
 
-async fn admit(world: &World, name: &str, key: &Key) -> Result<GatewayRecord, ClientError> {
+pub(crate) async fn admit(world: &World, name: &str, key: &Key) -> Result<GatewayRecord, ClientError> {
     let add = AdminAsk::AddGateway { name: GatewayName::new(name).unwrap(), key: key.public.clone() };
     world.admin_pin(add, Some(PIN)).await
 }

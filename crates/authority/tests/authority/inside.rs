@@ -52,11 +52,12 @@ fn every(other: &RunId) -> Vec<AdminAsk> {
         AdminAsk::AddGateway { name: "edge".parse().unwrap(), key: Key::new(9).public },
         AdminAsk::Gateways {},
         AdminAsk::RemoveGateway { name: "edge".parse().unwrap() },
+        AdminAsk::Confirmed { seq: 0 },
     ]
 }
 
 /// Number of things that can be asked. What is added to the socket does not compile here until it is tried too.
-const VERBS: usize = 25;
+const VERBS: usize = 26;
 
 fn verb(ask: &AdminAsk) -> usize {
     match ask {
@@ -85,6 +86,7 @@ fn verb(ask: &AdminAsk) -> usize {
         AdminAsk::AddGateway { .. } => 22,
         AdminAsk::Gateways {} => 23,
         AdminAsk::RemoveGateway { .. } => 24,
+        AdminAsk::Confirmed { .. } => 25,
     }
 }
 

@@ -7,6 +7,7 @@ mod common;
 mod delegation;
 mod documented;
 mod exchange;
+mod followed;
 mod http;
 mod inside;
 mod introspect;

@@ -11,6 +11,8 @@ mod apart;
 #[cfg(test)]
 mod brokered;
 #[cfg(test)]
+mod confirmed;
+#[cfg(test)]
 #[cfg(feature = "demo")]
 mod demo;
 #[cfg(test)]
