@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// What can be measured alone.
-pub(crate) const NAMES: &[&str] = &["calls", "plan", "tokens", "log", "verify", "cost", "program"];
+pub(crate) const NAMES: &[&str] =
+    &["calls", "plan", "tokens", "log", "verify", "cost", "program", "revocation", "runs"];
 pub(crate) const USAGE: &str =
     "usage: cargo xtask bench [--only NAME] [--peer URL] [--seconds N] [--quick] [--write [--force]] [--dir DIR]
 
-  --only NAME   one of: calls plan tokens log verify cost program
+  --only NAME   one of: calls plan tokens log verify cost program revocation runs
   --peer URL    another MCP endpoint in the same run, beside the direct and the governed calls
   --seconds N   how long each load lasts, 5 unless told
   --quick       everything shorter, to see that it works: its figures say little

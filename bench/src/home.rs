@@ -17,6 +17,10 @@ use crate::road::Credentials;
 const READY_MAX: Duration = Duration::from_mins(15);
 /// How long a program may take to end by itself once it is asked to.
 const STOP_MAX: Duration = Duration::from_secs(30);
+/// The agent of the measured calls.
+pub(crate) const CALLER: &str = "bench/caller";
+/// An agent of another team.
+pub(crate) const NEIGHBOUR: &str = "other/caller";
 /// The agent of the measured calls: the usual budget of an agent would end them after a thousand.
 const MANIFEST: &str = r#"
 [agent]
@@ -52,6 +56,7 @@ pub(crate) struct Home {
 /// A run of the agent, whose key is this process's own.
 pub(crate) struct Run {
     pub(crate) key: Arc<Key>,
+    id: String,
     /// The acting instance, as tokens name it.
     pub(crate) instance: String,
 }
@@ -98,14 +103,7 @@ impl Home {
     }
 
     fn is_well(&self) -> bool {
-        let asked = || -> io::Result<bool> {
-            let mut stream = TcpStream::connect(self.gateway)?;
-            write!(stream, "GET /healthz HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.gateway)?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer.starts_with("HTTP/1.1 200"))
-        };
-        asked().unwrap_or(false)
+        is_well(self.gateway).unwrap_or(false)
     }
 
     /// Asks `remit up` to end, and waits until it has.
@@ -159,9 +157,18 @@ impl Home {
         for tool in ["echo/echo", "echo/count", "pipe/echo", "pipe/count"] {
             manifest.extend(["[[need]]\ntool = \"", tool, "\"\nreason = \"to be measured\"\nlongest = \"24h\"\n"]);
         }
-        let file = self.dir.with_extension("agent.toml");
-        #[expect(clippy::disallowed_methods, reason = "a scratch file need not be durable")]
-        std::fs::write(&file, manifest)?;
+        self.register_agent(&manifest)
+    }
+
+    /// Registers an agent of another team.
+    pub(crate) fn register_neighbour(&self) -> io::Result<()> {
+        let need = "[[need]]\ntool = \"echo/echo\"\nreason = \"to be measured\"\nlongest = \"24h\"\n";
+        self.register_agent(&format!("{}{need}", MANIFEST.replace("\"bench\"", "\"other\"")))
+    }
+
+    fn register_agent(&self, manifest: &str) -> io::Result<()> {
+        let (file, pin) = (self.dir.with_extension("agent.toml"), self.pin_file().display().to_string());
+        write(&file, manifest)?;
         self.remit(&["agent", "register", &file.display().to_string(), "--pin-file", &pin]).map(drop)
     }
 
@@ -172,18 +179,47 @@ impl Home {
 
     /// The same with these tools alone, for so long.
     pub(crate) fn run_of(&self, tools: &[&str], time: &str) -> io::Result<Run> {
+        self.run_as(CALLER, tools, time)
+    }
+
+    /// The same of this agent.
+    pub(crate) fn run_as(&self, agent: &str, tools: &[&str], time: &str) -> io::Result<Run> {
         let key = Key::generate()?;
-        let ask = json!({ "ask": { "op": "request", "agent": "bench/caller", "key": key.public(), "asked": {
+        let ask = json!({ "ask": { "op": "request", "agent": agent, "key": key.public(), "asked": {
             "tools": tools, "for": time, "why": "the benchmark" } } });
-        let mut stream = UnixStream::connect(self.dir.join("authority/admin.sock"))?;
-        stream.write_all(format!("{ask}\n").as_bytes())?;
-        let mut line = String::new();
-        BufReader::new(stream).read_line(&mut line)?;
-        let answer: Value = serde_json::from_str(&line)?;
+        let answer = asked(&self.socket(), &ask)?;
         let part = |name: &str| answer.pointer(name).and_then(Value::as_str);
-        let (agent, id) =
-            part("/ok/run/agent").zip(part("/ok/run/id")).ok_or_else(|| io::Error::other(line.clone()))?;
-        Ok(Run { key: Arc::new(key), instance: format!("{agent}/{id}") })
+        let named = part("/run/agent").zip(part("/run/id"));
+        let (agent, id) = named.ok_or_else(|| io::Error::other(answer.to_string()))?;
+        Ok(Run { key: Arc::new(key), id: id.to_owned(), instance: format!("{agent}/{id}") })
+    }
+
+    /// Takes a run back; asked for beside whatever else is done.
+    pub(crate) async fn revoke(&self, run: &Run) -> io::Result<()> {
+        let ask = json!({ "ask": { "op": "revoke", "kind": "run", "id": run.id, "why": "the benchmark" } });
+        let socket = self.socket();
+        let done = tokio::task::spawn_blocking(move || asked(&socket, &ask));
+        done.await.map_err(io::Error::other)?.map(drop)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.dir.join("authority/admin.sock")
+    }
+
+    /// What `remit status` says.
+    pub(crate) fn status(&self) -> io::Result<Value> {
+        serde_json::from_slice(&self.remit(&["status"])?.stdout).map_err(io::Error::other)
+    }
+
+    /// Registers a gateway of another home.
+    pub(crate) fn admit(&self, name: &str, identity: &Path) -> io::Result<()> {
+        let (pin, identity) = (self.pin_file().display().to_string(), identity.display().to_string());
+        self.remit(&["gateway", "add", name, &identity, "--pin-file", &pin]).map(drop)
+    }
+
+    /// The binary.
+    pub(crate) fn program(&self) -> &Path {
+        &self.remit
     }
 
     /// What a call of this server at the gateway must carry: a token that was minted just now.
@@ -218,6 +254,34 @@ impl Home {
     fn pin_file(&self) -> PathBuf {
         self.dir.with_extension("pin")
     }
+}
+
+/// Whether a gateway would decide and record a call.
+pub(crate) fn is_well(gateway: SocketAddr) -> io::Result<bool> {
+    let mut stream = TcpStream::connect(gateway)?;
+    write!(stream, "GET /healthz HTTP/1.1\r\nhost: {gateway}\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.starts_with("HTTP/1.1 200"))
+}
+
+/// Writes a scratch file, which need not be durable, into a directory that is made for it.
+pub(crate) fn write(file: &Path, text: &str) -> io::Result<()> {
+    if let Some(dir) = file.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    #[expect(clippy::disallowed_methods, reason = "a scratch file need not be durable")]
+    std::fs::write(file, text)
+}
+
+/// One line to a socket of the authority, and what it answers.
+fn asked(socket: &Path, ask: &Value) -> io::Result<Value> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.write_all(format!("{ask}\n").as_bytes())?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    let mut answer: Value = serde_json::from_str(&line)?;
+    answer.get_mut("ok").map(Value::take).ok_or_else(|| io::Error::other(line))
 }
 
 impl Drop for Home {

@@ -12,12 +12,14 @@ mod ledger;
 mod load;
 mod log;
 mod machine;
+mod many;
 mod mint;
 mod page;
 mod pipe;
 mod plan;
 mod program;
 mod report;
+mod revocation;
 mod road;
 mod sample;
 mod soak;
@@ -126,6 +128,9 @@ fn measure(arguments: &Arguments, dir: &Path) -> io::Result<Measured> {
     if arguments.wants("calls") || arguments.wants("program") || arguments.wants("cost") {
         whole_program(arguments, dir, &mut measured)?;
     }
+    if arguments.wants("revocation") || arguments.wants("runs") {
+        fleet(arguments, dir, &mut measured)?;
+    }
     if arguments.wants("cost") {
         remark("the steps of a call");
         let runs = arguments.runs(10_000, 500);
@@ -194,6 +199,29 @@ fn whole_program(arguments: &Arguments, dir: &Path, measured: &mut Measured) -> 
         seen.log(&mut home)?;
         measured.goals.append(&mut seen.goals);
         measured.tables.push(seen.table());
+    }
+    Ok(())
+}
+
+/// What is asked of an authority and its gateways together, in a home of its own.
+fn fleet(arguments: &Arguments, dir: &Path, measured: &mut Measured) -> io::Result<()> {
+    let (program, dir) = (std::env::current_exe()?, dir.join("fleet"));
+    std::fs::create_dir(&dir)?;
+    let echo = Echo::start(&program, &[])?;
+    let home = Home::create(&arguments.remit, &dir)?;
+    home.register(&echo.url, &program)?;
+    let runtime = single_thread()?;
+    if arguments.wants("revocation") {
+        remark("revocations");
+        let (table, goals) = runtime.block_on(revocation::measure(&home, &dir, arguments.runs(1_000, 20)))?;
+        measured.tables.push(table);
+        measured.goals.extend(goals);
+    }
+    if arguments.wants("runs") {
+        remark("many runs");
+        let (table, goals) = runtime.block_on(many::measure(&home, arguments.runs(100_000, 2_000)))?;
+        measured.tables.push(table);
+        measured.goals.extend(goals);
     }
     Ok(())
 }
