@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** no scenario that passes directly fails through the gateway for a reason that nobody wrote down.
 
+mod authorization;
 mod differences;
 mod fixture;
 mod gateway;
@@ -96,6 +97,7 @@ fn talk(root: &Path, packages: &Packages, scratch: &Path) -> io::Result<Vec<Row>
             rows.push(Row { revision, name, direct, through, differences });
         }
     }
+    authorization::run(root, packages, &between, &scratch.join("authorization"))?;
     between.home.stop()?;
     logged(&between.home)?;
     Ok(rows)

@@ -14,10 +14,11 @@ use crate::interop::process;
 /// The revisions for which the suite has a set of scenarios, each run in its own era.
 pub(crate) const REVISIONS: [&str; 2] = ["2025-11-25", "2026-07-28"];
 
-const PROGRAM: &str = "@modelcontextprotocol/conformance/dist/index.js";
+pub(super) const PROGRAM: &str = "@modelcontextprotocol/conformance/dist/index.js";
 const RUN_MAX: Duration = Duration::from_mins(2);
-/// Before the name of a scenario in the name of its folder, and after it a time of this many bytes.
-const FOLDER: (&str, usize) = ("server-", "-2026-01-01T00-00-00-000Z".len());
+/// Before the name of a scenario in the name of its folder; after it stands a time.
+const FOLDER: &str = "server-";
+const TIME_BYTES: usize = "-2026-01-01T00-00-00-000Z".len();
 
 /// How a check came out, the better before the worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,16 +57,22 @@ pub(crate) fn run(
     suite.arg(packages.module(PROGRAM)).args(["server", "--url", url]).args(chosen).arg("-o").arg(out);
     // Whether it is content is not asked: what passes directly is.
     let output = process::run(&mut suite, "", RUN_MAX)?;
+    let found = scenarios(out, FOLDER)?;
+    if found.is_empty() {
+        return Err(io::Error::other(format!("the suite ran nothing: {}", output.last_line())));
+    }
+    Ok(found)
+}
+
+/// What the suite left of its scenarios of one kind, by name.
+pub(super) fn scenarios(out: &Path, kind: &str) -> io::Result<BTreeMap<String, Scenario>> {
     let mut scenarios = BTreeMap::new();
     for entry in std::fs::read_dir(out).into_iter().flatten().flatten() {
         let folder = entry.file_name().to_string_lossy().into_owned();
-        let name = folder.strip_prefix(FOLDER.0).and_then(|rest| rest.get(..rest.len().checked_sub(FOLDER.1)?));
+        let name = folder.strip_prefix(kind).and_then(|rest| rest.get(..rest.len().checked_sub(TIME_BYTES)?));
         let Some(name) = name else { return Err(io::Error::other(format!("the suite left {folder}"))) };
         let text = std::fs::read_to_string(entry.path().join("checks.json"))?;
         scenarios.insert(name.to_owned(), Scenario::read(&text)?);
-    }
-    if scenarios.is_empty() {
-        return Err(io::Error::other(format!("the suite ran nothing: {}", output.last_line())));
     }
     Ok(scenarios)
 }

@@ -50,7 +50,8 @@ fn python(root: &Path, home: &Home, packages: &Packages, server: &Server) -> io:
 
 /// It opens a browser, which is the person's program.
 fn inspector(root: &Path, home: &Home, packages: &Packages, server: &Server) -> io::Result<Output> {
-    let programs = browser(root, home, packages)?;
+    let python = packages.of_environment(CURRENT, "python").display().to_string();
+    let programs = browser(root, home, &python)?;
     let (call, _) = &server.allowed;
     let back = format!("http://127.0.0.1:{}/oauth/callback", free_port()?);
     let mut command = Command::new(packages.node());
@@ -68,10 +69,10 @@ fn inspector(root: &Path, home: &Home, packages: &Packages, server: &Server) -> 
 }
 
 /// A folder with a browser: the program that plays the person.
-fn browser(root: &Path, home: &Home, packages: &Packages) -> io::Result<PathBuf> {
+pub(crate) fn browser(root: &Path, home: &Home, python: &str) -> io::Result<PathBuf> {
     let folder = home.scratch.join("browser");
     let mut line = vec![
-        packages.of_environment(CURRENT, "python").display().to_string(),
+        python.to_owned(),
         "-B".into(),
         root.join("xtask/interop/person.py").display().to_string(),
         "\"$1\"".into(),

@@ -10,7 +10,7 @@ mod cell;
 mod clients;
 pub(crate) mod home;
 pub(crate) mod install;
-mod login;
+pub(crate) mod login;
 pub(crate) mod packages;
 pub(crate) mod process;
 mod questions;
