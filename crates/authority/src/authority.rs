@@ -207,8 +207,7 @@ impl State {
         let now = self.config.clock.now();
         {
             let mut core = self.core();
-            let mut over = core.journal.store().open_runs()?;
-            over.retain(|run| run.until <= now);
+            let mut over = core.journal.store().over_runs(now)?;
             // The deepest first, as a run ends with those below it.
             over.sort_by_key(|run| std::cmp::Reverse(run.lin.len()));
             for run in over {

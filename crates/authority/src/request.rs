@@ -201,8 +201,8 @@ pub(crate) fn key(given: Option<&Jwk>) -> Result<(Jwk, Option<PrivateKey>), Auth
 /// from which nothing could tell it.
 pub(crate) fn may_begin(core: &Core, run: &Run, now: i64) -> Result<(), AuthorityError> {
     not_revoked(core, run)?;
-    let live = core.journal.store().live_runs(now)?;
-    match live.iter().find(|other| run.process.is_some() && other.process == run.process) {
+    let other = run.process.map(|process| core.journal.store().live_run_of(process, now)).transpose()?.flatten();
+    match other {
         None => Ok(()),
         Some(other) => {
             let message = format!("its process is that of the run `{}`", other.id);
@@ -217,15 +217,16 @@ fn not_revoked(core: &Core, run: &Run) -> Result<(), AuthorityError> {
     let name = format!("{}/{}", run.agent.team, run.agent.name);
     let short = run.agent.short();
     let jkt = run.key.thumbprint();
-    let hit = core.journal.store().revocations()?.into_iter().find(|entry| match entry.kind {
-        Kind::Agent => entry.id == short || entry.id == name,
-        Kind::Team => entry.id == run.agent.team.as_str(),
-        Kind::Principal => entry.id == run.principal.as_str(),
-        Kind::Key => entry.id == jkt,
-        _ => false,
-    });
-    hit.map_or(Ok(()), |entry| {
-        let (message, help) = taken_back(entry.kind, &entry.id);
+    let names = [
+        (Kind::Agent, short.as_str()),
+        (Kind::Agent, &name),
+        (Kind::Team, run.agent.team.as_str()),
+        (Kind::Principal, run.principal.as_str()),
+        (Kind::Key, &jkt),
+    ];
+    let hit = names.into_iter().find(|(kind, id)| core.revoked.has(*kind, id));
+    hit.map_or(Ok(()), |(kind, id)| {
+        let (message, help) = taken_back(kind, id);
         Err(refused(Code::Revoked, message, help))
     })
 }

@@ -86,12 +86,11 @@ impl State {
     /// Ends a run and all below it: nothing is minted for them any more, and their sockets are closed.
     pub(crate) fn end(&self, core: &mut Core, run: &RunId) -> Result<(), AuthorityError> {
         let at = self.config.clock.now();
-        let open = core.journal.store().open_runs()?;
         // The deepest first: whenever this is interrupted, no run outlives its parent.
-        for run in below(&open, run).chain([run]) {
+        for run in below(core, run)?.into_iter().chain([run.clone()]) {
             core.journal.record(&Change::Ended { run: run.clone(), at })?;
-            core.held.remove(run);
-            self.sockets.close(run);
+            core.held.remove(&run);
+            self.sockets.close(&run);
         }
         Ok(())
     }
@@ -194,20 +193,26 @@ fn ended(core: &Core, kind: Kind, id: &str, now: i64) -> Result<Vec<RunId>, Auth
         (Kind::Grant, Ok(grant)) => store.grant(&grant)?.filter(|grant| grant.ceiling).map(|grant| grant.run),
         _ => None,
     };
-    let hit = |run: &Run| match kind {
-        Kind::Run => run.id.as_str() == id,
-        Kind::Root => run.root.as_str() == id,
-        Kind::Agent => run.agent.short() == id || format!("{}/{}", run.agent.team, run.agent.name) == id,
-        Kind::Team => run.agent.team.as_str() == id,
-        Kind::Principal => run.principal.as_str() == id,
-        Kind::Key => run.key.thumbprint() == id,
-        Kind::Token => began_by(run, id),
-        // All that a run may do is within its ceiling. Without that, nothing is left of it.
-        Kind::Grant => ceiling.as_ref() == Some(&run.id),
-        Kind::Lockdown | Kind::Lift => false,
+    let one = |run: Option<&RunId>| run.map_or(Ok(None), |run| store.live_run(run, now));
+    // Only what names no run is looked for in all of them.
+    let all = |hit: &dyn Fn(&Run) -> bool| {
+        let mut live = store.live_runs(now)?;
+        live.retain(hit);
+        Ok::<_, AuthorityError>(live)
     };
-    let mut live = store.live_runs(now)?;
-    live.retain(hit);
+    let agent = |run: &Run| run.agent.short() == id || format!("{}/{}", run.agent.team, run.agent.name) == id;
+    let mut live = match kind {
+        Kind::Run => one(RunId::new(id).ok().as_ref())?.into_iter().collect(),
+        Kind::Root => RunId::new(id).map_or(Ok(Vec::new()), |root| store.live_tree(&root, now))?,
+        // All that a run may do is within its ceiling. Without that, nothing is left of it.
+        Kind::Grant => one(ceiling.as_ref())?.into_iter().collect(),
+        Kind::Key => store.live_runs_of_key(id, now)?,
+        Kind::Agent => all(&agent)?,
+        Kind::Team => all(&|run| run.agent.team.as_str() == id)?,
+        Kind::Principal => all(&|run| run.principal.as_str() == id)?,
+        Kind::Token => all(&|run| began_by(run, id))?,
+        Kind::Lockdown | Kind::Lift => Vec::new(),
+    };
     // The deepest first: what was ended with its parent is not ended again.
     live.sort_by_key(|run| Reverse(run.lin.len()));
     Ok(live.into_iter().map(|run| run.id).collect())
@@ -225,19 +230,18 @@ fn began_by(run: &Run, jti: &str) -> bool {
     run.lin.iter().chain(&run.via).any(|by| by == jti)
 }
 
-/// Runs below this one, the deepest first.
-fn below<'a>(runs: &'a [Run], of: &RunId) -> impl Iterator<Item = &'a RunId> {
-    let mut found: Vec<&Run> = Vec::new();
-    let mut next = vec![of];
+/// Runs below this one that were not ended, the deepest first.
+fn below(core: &Core, of: &RunId) -> Result<Vec<RunId>, AuthorityError> {
+    let mut found = Vec::new();
+    let mut next = vec![of.clone()];
     while let Some(parent) = next.pop() {
-        let children = runs.iter().filter(|run| run.parent.as_ref() == Some(parent));
-        for child in children {
+        for child in core.journal.store().began(&parent)? {
+            next.push(child.id.clone());
             found.push(child);
-            next.push(&child.id);
         }
     }
     found.sort_by_key(|run| Reverse(run.lin.len()));
-    found.into_iter().map(|run| &run.id)
+    Ok(found.into_iter().map(|run| run.id).collect())
 }
 
 fn run(core: &Core, id: &str) -> Result<Option<Run>, AuthorityError> {

@@ -81,9 +81,7 @@ pub(crate) fn room(core: &Core, parent: &Run, now: i64) -> Result<(), AuthorityE
         let help = "do it in this run: remit request SERVER/TOOL --for 15m --why \"…\"";
         return Err(refused(Code::InsufficientScope, message, help));
     }
-    let live = core.journal.store().live_runs(now)?;
-    let below = live.iter().filter(|run| run.root == parent.root && run.parent.is_some()).count();
-    if below >= CHILD_RUNS_MAX {
+    if core.journal.store().live_below(&parent.root, now)? >= CHILD_RUNS_MAX {
         let message = format!("there are {CHILD_RUNS_MAX} live runs below `{}`, and there may be no more", parent.root);
         return Err(refused(Code::Overloaded, message, "wait until one ends, and ask for shorter ones: --for 2m"));
     }

@@ -114,7 +114,8 @@ impl Revoked {
         Ok(())
     }
 
-    fn has(&self, kind: Kind, id: &str) -> bool {
+    /// Whether it was taken back under this very id.
+    pub fn has(&self, kind: Kind, id: &str) -> bool {
         self.ids.contains(&(kind, id.to_owned()))
     }
 

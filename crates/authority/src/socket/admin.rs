@@ -34,21 +34,25 @@ pub(super) fn refuse(state: &State, peer: Option<Peer>) -> Option<Vec<u8>> {
 
 /// The peer, where it is of our user and outside every live run.
 fn outside(state: &State, peer: Option<Peer>) -> Result<Peer, AuthorityError> {
-    let live = state.core().journal.store().live_runs(state.config.clock.now())?;
-    match peer.map(|peer| (peer, peer::place(peer.pid, &live))) {
-        Some((peer, Some(Place::Outside))) => Ok(peer),
-        Some((peer, Some(Place::Within(run)))) => {
+    let Some(peer) = peer else { return Err(unplaced()) };
+    match state.place(peer.pid)? {
+        Some(Place::Outside) => Ok(peer),
+        Some(Place::Within(run)) => {
             tracing::warn!(pid = peer.pid, %run, "a run's process came to the admin socket");
             Err(refused(format!("this comes from inside the run `{run}`")))
         }
-        Some((peer, Some(Place::Marked(_)))) => {
+        Some(Place::Marked(_)) => {
             tracing::warn!(pid = peer.pid, "what a run started came to the admin socket");
             let message = "this comes from inside a run: REMIT_RUN is set for it, or for a process that started it";
             let help = "ask from a terminal that was not started inside a run, with: env -u REMIT_RUN remit …";
             Err(AuthorityError::Refused(Rejection::new(Code::AdminRequired, message, help)))
         }
-        _ => Err(refused("it cannot be seen which process asks".into())),
+        None => Err(unplaced()),
     }
+}
+
+fn unplaced() -> AuthorityError {
+    refused("it cannot be seen which process asks".into())
 }
 
 fn refused(message: String) -> AuthorityError {
@@ -172,7 +176,7 @@ impl Admin<'_> {
             bundle_error: offered.error,
             revocations: core.revoked.seq(),
             locked: core.revoked.locked().map(ToOwned::to_owned).collect(),
-            runs: core.journal.store().live_runs(state.config.clock.now())?.len(),
+            runs: core.journal.store().live_count(state.config.clock.now())?,
             pin_set: state.pin.is_set(),
         })
     }

@@ -22,7 +22,10 @@ use remit_core::claims::DELEGATION_DEPTH_MAX;
 use remit_core::id::RunId;
 use tokio::net::UnixStream;
 
+use crate::authority::State;
 use crate::change::{Process, Run};
+use crate::error::AuthorityError;
+use crate::store::Store;
 
 /// Deepest chain of parents that is followed, in processes; who is deeper is refused.
 const PARENTS_MAX: usize = 1_024;
@@ -92,22 +95,56 @@ pub(crate) fn peer(stream: &UnixStream) -> Option<Peer> {
     (uid == rustix::process::geteuid().as_raw()).then_some(Peer { pid, uid })
 }
 
-/// Where a process belongs; nothing where its parents cannot all be read.
-pub(crate) fn place(pid: i32, runs: &[Run]) -> Option<Place> {
-    placed(parents(pid, stat), runs)
+impl State {
+    /// Where a process belongs; nothing where its parents cannot all be read.
+    pub(crate) fn place(&self, pid: i32) -> Result<Option<Place>, AuthorityError> {
+        // All that is read of processes is read before the lock is taken: some of it can be made slow by them.
+        let line: Vec<Option<Step>> = line(pid, stat).collect();
+        let runs = concerned(self.core().journal.store(), &line, self.config.clock.now())?;
+        Ok(placed(&line, &runs))
+    }
 }
 
-fn placed(parents: impl Iterator<Item = Option<(i32, Process)>>, runs: &[Run]) -> Option<Place> {
+/// One process of those that another descends from.
+struct Step {
+    process: Process,
+    parent: i32,
+    /// What it was started with in `REMIT_RUN`.
+    mark: Option<String>,
+}
+
+fn line<S>(pid: i32, stat: S) -> impl Iterator<Item = Option<Step>>
+where
+    S: Fn(i32) -> Option<(i32, Process)>,
+{
+    let step = |(parent, process): (i32, Process)| Step { process, parent, mark: marked(process.pid) };
+    parents(pid, stat).map(move |found| found.map(step))
+}
+
+/// Live runs that a line of processes speaks of, and those that these descend from.
+fn concerned(store: &Store, line: &[Option<Step>], now: i64) -> Result<Vec<Run>, AuthorityError> {
+    let mut runs: Vec<Run> = Vec::new();
+    for step in line.iter().flatten() {
+        runs.extend(store.live_run_of(step.process, now)?);
+        let mark = step.mark.as_deref().and_then(|mark| RunId::new(mark).ok());
+        if let Some(mark) = mark.filter(|mark| runs.iter().all(|run| run.id != *mark)) {
+            runs.extend(store.live_line(&mark, now)?);
+        }
+    }
+    Ok(runs)
+}
+
+fn placed(line: &[Option<Step>], runs: &[Run]) -> Option<Place> {
     let mut marks = Vec::new();
-    for step in parents {
-        let (parent, process) = step?;
-        let own = runs.iter().find(|run| run.process == Some(process));
+    for step in line {
+        let step = step.as_ref()?;
+        let own = runs.iter().find(|run| run.process == Some(step.process));
         if own.is_none() {
-            marks.extend(marked(process.pid));
+            marks.extend(step.mark.clone());
         }
         let first = match own {
             Some(run) => Place::Within(run.id.clone()),
-            None if parent == 0 => Place::Outside,
+            None if step.parent == 0 => Place::Outside,
             None => continue,
         };
         return Some(marks.into_iter().rev().fold(first, |place, mark| place.marked(mark, runs)));
@@ -236,20 +273,52 @@ mod tests {
         }
     }
 
+    /// Break: look up the runs that are named and not those between them; take another process of the same number for the run's.
+    #[test]
+    fn of_all_runs_those_are_looked_up_that_a_line_of_processes_concerns() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("db")).unwrap();
+        let below = |id: &str, parent: &str, lin: &[&str]| Run {
+            lin: lin.iter().map(ToString::to_string).collect(),
+            ..run(id, Some(parent))
+        };
+        for run in [
+            Run { process: Some(Process { pid: 50, started: 7 }), ..run("r-1", None) },
+            below("r-2", "r-1", &["t-1"]),
+            below("r-3", "r-2", &["t-1", "t-2"]),
+            run("r-9", None),
+        ] {
+            store.put(&run);
+        }
+        let step = |pid, started, parent, mark: Option<&str>| {
+            Some(Step { process: Process { pid, started }, parent, mark: mark.map(ToOwned::to_owned) })
+        };
+        let check = |line: &[Option<Step>], expected: Place| {
+            let runs = concerned(&store, line, 0).unwrap();
+            assert!(runs.iter().all(|run| run.id.as_str() != "r-9"));
+            assert_eq!(placed(line, &runs), Some(expected));
+        };
+        // The run between the two is named by nobody.
+        check(&[step(60, 1, 50, Some("r-3")), step(50, 7, 0, None)], Place::Marked("r-3".into()));
+        check(&[step(60, 1, 50, None), step(50, 7, 0, None)], Place::Within("r-1".parse().unwrap()));
+        check(&[step(60, 1, 50, None), step(50, 8, 0, None)], Place::Outside);
+    }
+
     /// Break: follow parents for as long as there are any, or take who is too deep for one from outside.
     #[test]
     fn a_process_below_more_parents_than_are_followed_is_refused() {
         // Beyond any that there are: nothing is known of them but what is said here.
         let (first, last) = (1 << 30, |depth: usize| (1 << 30) + i32::try_from(depth).unwrap() - 1);
         let below = |pid: i32| Some((if pid == first { 0 } else { pid - 1 }, Process { pid, started: 1 }));
-        assert_eq!(placed(parents(last(1_024), below), &[]), Some(Place::Outside));
-        assert_eq!(placed(parents(last(1_025), below), &[]), None);
+        let placed = |line: Vec<Option<Step>>| placed(&line, &[]);
+        assert_eq!(placed(line(last(1_024), below).collect()), Some(Place::Outside));
+        assert_eq!(placed(line(last(1_025), below).collect()), None);
         let seen = std::cell::Cell::new(0);
         let endless = |pid| {
             seen.set(seen.get() + 1);
             Some((pid, Process { pid, started: 1 }))
         };
-        assert_eq!(placed(parents(first, endless), &[]), None);
+        assert_eq!(placed(line(first, endless).collect()), None);
         assert_eq!(seen.get(), 1_024);
     }
 
@@ -272,9 +341,10 @@ mod tests {
     #[test]
     fn our_own_parents_can_be_followed_to_the_first_process() {
         let own = i32::try_from(std::process::id()).unwrap();
-        assert_eq!(place(own, &[]), Some(Place::Outside));
+        let place = |pid| placed(&line(pid, stat).collect::<Vec<_>>(), &[]);
+        assert_eq!(place(own), Some(Place::Outside));
         assert!(descendant(own, own).is_some());
         assert!(descendant(std::os::unix::process::parent_id().try_into().unwrap(), own).is_none());
-        assert_eq!(place(0, &[]), None);
+        assert_eq!(place(0), None);
     }
 }

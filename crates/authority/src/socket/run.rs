@@ -35,9 +35,8 @@ pub(super) fn refuse(state: &State, run: &RunId, peer: Option<Peer>) -> Option<V
 
 /// The run's own processes, and those outside every run; never another run's, and never one that cannot be placed.
 fn own(state: &State, run: &RunId, peer: Option<Peer>) -> Result<Peer, AuthorityError> {
-    let live = state.core().journal.store().live_runs(state.config.clock.now())?;
-    let found = peer.and_then(|peer| Some((peer, peer::place(peer.pid, &live)?)));
-    match found {
+    let place = peer.map(|peer| state.place(peer.pid)).transpose()?.flatten();
+    match peer.zip(place) {
         Some((peer, place)) if place.may_ask(run) => Ok(peer),
         _ => Err(refused(
             Code::InsufficientScope,
@@ -63,9 +62,8 @@ fn act(state: &Arc<State>, run: &RunId, peer: Peer, ask: RunAsk) -> Reply {
 /// The process of a child: the one that asks, or one that it started. It belongs where that one belongs, so that what is
 /// another run's already stays that run's.
 fn process(state: &State, peer: Peer, pid: i32) -> Result<Process, AuthorityError> {
-    let live = state.core().journal.store().live_runs(state.config.clock.now())?;
-    let place = |pid| peer::place(pid, &live);
-    let found = peer::descendant(pid, peer.pid).filter(|_| place(pid).is_some() && place(pid) == place(peer.pid));
+    let (own, other) = (state.place(peer.pid)?, state.place(pid)?);
+    let found = peer::descendant(pid, peer.pid).filter(|_| own.is_some() && own == other);
     found.ok_or_else(|| {
         let message = format!("process {pid} is not the one that asks, nor was it started by it in the same run");
         refused(Code::RequestInvalid, message, "name a process that asks, or that it started: --pid PID")

@@ -5,6 +5,7 @@
 
 mod apply;
 mod read;
+mod runs;
 mod schema;
 
 use std::path::Path;

@@ -13,8 +13,8 @@ use crate::change::{
 };
 use crate::error::AuthorityError;
 
-type Found<T> = Result<Option<T>, AuthorityError>;
-type List<T> = Result<Vec<T>, AuthorityError>;
+pub(super) type Found<T> = Result<Option<T>, AuthorityError>;
+pub(super) type List<T> = Result<Vec<T>, AuthorityError>;
 
 /// A part of the revocation feed.
 pub(crate) struct Feed {
@@ -33,13 +33,13 @@ pub(crate) struct LastBundle {
 }
 
 impl Store {
-    fn one<T: DeserializeOwned>(&self, sql: &str, by: impl Params) -> Found<T> {
+    pub(super) fn one<T: DeserializeOwned>(&self, sql: &str, by: impl Params) -> Found<T> {
         let mut statement = self.connection.prepare_cached(sql)?;
         let text: Option<String> = statement.query_row(by, |row| row.get(0)).optional()?;
         Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
     }
 
-    fn all<T: DeserializeOwned>(&self, sql: &str, by: impl Params) -> List<T> {
+    pub(super) fn all<T: DeserializeOwned>(&self, sql: &str, by: impl Params) -> List<T> {
         let mut statement = self.connection.prepare_cached(sql)?;
         let rows = statement.query_map(by, |row| row.get::<_, String>(0))?;
         rows.map(|text| Ok(serde_json::from_str(&text?)?)).collect()
@@ -148,11 +148,6 @@ impl Store {
     pub(crate) fn live_runs(&self, now: i64) -> List<Run> {
         let sql = "SELECT record FROM runs WHERE ended IS NULL AND until > ?1 ORDER BY at, rowid";
         self.all(sql, [now])
-    }
-
-    /// Runs that were not ended, whether or not their time is over.
-    pub(crate) fn open_runs(&self) -> List<Run> {
-        self.all("SELECT record FROM runs WHERE ended IS NULL", [])
     }
 
     /// The acting instances that delegated to a run, the nearest first.

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use crate::error::AuthorityError;
 
 /// One step each, in order; a file of `user_version` n has had the first n of them.
-const MIGRATIONS: &[&str] = &[FIRST, REFRESH, SECRETS];
+const MIGRATIONS: &[&str] = &[FIRST, REFRESH, SECRETS, LIVE];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -57,6 +57,14 @@ CREATE TABLE gateways (name TEXT PRIMARY KEY, jkt TEXT NOT NULL, record TEXT NOT
 CREATE INDEX gateways_jkt ON gateways (jkt);
 ";
 
+/// Live runs are found by what is known of them, however many there are.
+const LIVE: &str = "
+CREATE INDEX runs_process ON runs (json_extract(record, '$.process.pid')) WHERE ended IS NULL;
+CREATE INDEX runs_parent ON runs (parent) WHERE ended IS NULL;
+CREATE INDEX runs_key ON runs (jkt);
+CREATE INDEX runs_tree ON runs (root) WHERE ended IS NULL;
+";
+
 /// Brings the file to the newest version; refuses one that is newer.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), AuthorityError> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
@@ -89,6 +97,6 @@ mod tests {
         assert_eq!(tables, 14);
         connection.pragma_update(None, "user_version", 99).unwrap();
         let refused = migrate(&mut connection).unwrap_err();
-        assert!(matches!(refused, AuthorityError::Newer { found: 99, known: 3 }), "{refused}");
+        assert!(matches!(refused, AuthorityError::Newer { found: 99, known: 4 }), "{refused}");
     }
 }
