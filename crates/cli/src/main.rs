@@ -18,6 +18,7 @@ mod gateway;
 mod health;
 mod home;
 mod http;
+mod jwk;
 mod lockdown;
 mod log;
 mod mcp;
