@@ -13,8 +13,11 @@ use crate::socket::wire::{Answered, Approval, Word};
 
 impl State {
     /// What waits for a person's word, the oldest first.
-    pub(crate) fn approvals(&self) -> Vec<Approval> {
-        self.logins.waiting(self.config.clock.now()).into_iter().map(Approval::Login).collect()
+    pub(crate) fn approvals(&self) -> Result<Vec<Approval>, AuthorityError> {
+        let imports = self.core().journal.store().open_imports()?;
+        let logins =
+            self.logins.waiting(self.config.clock.now()).into_iter().map(|login| Approval::Login(Box::new(login)));
+        Ok(imports.into_iter().map(|import| Approval::Import(Box::new(import))).chain(logins).collect())
     }
 
     /// Takes a person's word. It is recorded before anything comes of it; `asker` is the person's name.
@@ -38,7 +41,7 @@ impl State {
         }))?;
         let allowed = granted.clone().map(|asked| Allowed { asker: asker.to_owned(), asked });
         if self.logins.answer(&login.id, allowed, now) {
-            return Ok(Answered { approval: Approval::Login(login), asked: granted });
+            return Ok(Answered { approval: Approval::Login(Box::new(login)), asked: granted });
         }
         let message = format!("`{}` was answered already, or its time is over", login.id);
         Err(refused(Code::RequestInvalid, message, "see what waits: remit approvals"))

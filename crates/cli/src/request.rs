@@ -95,6 +95,9 @@ pub(crate) fn run(request: &RequestArgs, context: &Context) -> Result<Exit, CliE
         "run": given.run, "grant": given.grant, "tools": tools(&given.grant), "socket": given.socket, "took_ms": took_ms,
         "spawned_by": given.spawned_by,
     });
+    if let Some(warning) = &given.warning {
+        context.out.remark(warning);
+    }
     context.out.facts(&facts, |out| people(&given, took_ms, &context.home.flag(&context.env), out));
     Ok(Exit::Fine)
 }

@@ -33,13 +33,13 @@ pub(crate) struct LastBundle {
 }
 
 impl Store {
-    fn one<T: DeserializeOwned>(&self, sql: &str, by: impl Params) -> Found<T> {
+    pub(super) fn one<T: DeserializeOwned>(&self, sql: &str, by: impl Params) -> Found<T> {
         let mut statement = self.connection.prepare_cached(sql)?;
         let text: Option<String> = statement.query_row(by, |row| row.get(0)).optional()?;
         Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
     }
 
-    fn all<T: DeserializeOwned>(&self, sql: &str, by: impl Params) -> List<T> {
+    pub(super) fn all<T: DeserializeOwned>(&self, sql: &str, by: impl Params) -> List<T> {
         let mut statement = self.connection.prepare_cached(sql)?;
         let rows = statement.query_map(by, |row| row.get::<_, String>(0))?;
         rows.map(|text| Ok(serde_json::from_str(&text?)?)).collect()

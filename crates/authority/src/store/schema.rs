@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use crate::error::AuthorityError;
 
 /// One step each, in order; a file of `user_version` n has had the first n of them.
-const MIGRATIONS: &[&str] = &[FIRST, REFRESH, SECRETS];
+const MIGRATIONS: &[&str] = &[FIRST, REFRESH, SECRETS, ORGANIZATION];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -57,6 +57,22 @@ CREATE TABLE gateways (name TEXT PRIMARY KEY, jkt TEXT NOT NULL, record TEXT NOT
 CREATE INDEX gateways_jkt ON gateways (jkt);
 ";
 
+/// Whoever registered the agents of a team so far owns it. Registrations get their end when the authority opens.
+const ORGANIZATION: &str = "
+CREATE TABLE teams (name TEXT PRIMARY KEY, removed INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
+CREATE TABLE roles (
+    role TEXT NOT NULL, person TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (role, person)) STRICT;
+CREATE TABLE owners (agent TEXT PRIMARY KEY, team TEXT NOT NULL) STRICT;
+CREATE TABLE imports (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
+ALTER TABLE agents ADD COLUMN expires INTEGER;
+CREATE TEMP TABLE first AS SELECT
+    json_extract(record, '$.manifest.agent.team') AS team, json_extract(record, '$.by') AS by, min(at) AS at
+    FROM agents GROUP BY team;
+INSERT INTO teams SELECT team, 0, json_object('name', team, 'removed', json('false'), 'at', at, 'by', by) FROM first;
+INSERT INTO roles SELECT team || '/owner', by, at FROM first;
+DROP TABLE first;
+";
+
 /// Brings the file to the newest version; refuses one that is newer.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), AuthorityError> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
@@ -86,9 +102,9 @@ mod tests {
         migrate(&mut connection).unwrap();
         let tables: i64 =
             connection.query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", [], |r| r.get(0)).unwrap();
-        assert_eq!(tables, 14);
+        assert_eq!(tables, 18);
         connection.pragma_update(None, "user_version", 99).unwrap();
         let refused = migrate(&mut connection).unwrap_err();
-        assert!(matches!(refused, AuthorityError::Newer { found: 99, known: 3 }), "{refused}");
+        assert!(matches!(refused, AuthorityError::Newer { found: 99, known: 4 }), "{refused}");
     }
 }
