@@ -63,6 +63,10 @@ fn show(login: &LoginShown, out: &Out) {
         login.agent.short()
     ));
     out.line(format!("  for    {}", login.tools.join(", ")));
+    if !login.owners.is_empty() {
+        let owners: Vec<String> = login.owners.iter().map(ToString::to_string).collect();
+        out.line(format!("  owned  by {}", owners.join(", ")));
+    }
     if let Some(redirect) = &login.redirect {
         out.line(format!("  back   {redirect}"));
     }

@@ -39,6 +39,11 @@ pub(crate) fn named(policy: &Policy, annotation: &str, team: Option<&Team>) -> R
     }
 }
 
+/// Whether somebody answers for a tool of this tier: the one place that says from where on.
+pub fn is_owned(tier: ToolTier) -> bool {
+    tier >= ToolTier::T1
+}
+
 impl Compiled {
     /// Every gate.
     pub fn gates(&self) -> Vec<Gated> {
@@ -52,7 +57,7 @@ impl Compiled {
         let gates = policies.iter().filter_map(|id| self.policies.get(&PolicyId::new(id)));
         let mut owners: BTreeSet<OrgRole> = gates.filter_map(gated).map(|gate| gate.owner).collect();
         let tool = input.action.tool().and_then(|tool| self.tool(&input.server, tool));
-        if tool.is_some_and(|exposed| exposed.tool.tier >= ToolTier::T1) {
+        if tool.is_some_and(|exposed| is_owned(exposed.tool.tier)) {
             owners.extend(self.server(&input.server).and_then(|server| server.owner.clone()));
         }
         owners

@@ -68,7 +68,12 @@ fn refusal(decided: &Decided, entry: Option<u64>) -> Rejection {
     };
     let message = match code {
         // Whoever is refused by these can turn to somebody.
-        Code::PolicyForbid | Code::GatePending | Code::LockedDown | Code::PinChanged => owned(message, decided),
+        Code::PolicyForbid
+        | Code::GatePending
+        | Code::LockedDown
+        | Code::PinChanged
+        | Code::InsufficientScope
+        | Code::ArgumentsOutsideGrant => owned(message, decided),
         _ => message,
     };
     Rejection::new(code, message, help)

@@ -95,6 +95,34 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), AuthorityError>
 mod tests {
     use super::*;
 
+    /// Break: leave the agents of an earlier release to nobody, who would be frozen then.
+    #[test]
+    fn whoever_registered_agents_before_there_were_teams_owns_them() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        for sql in MIGRATIONS.iter().take(3) {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 3).unwrap();
+        for (name, team, by, at) in [("a", "desk", "p-2", 2), ("b", "desk", "p-1", 1), ("c", "docs", "p-1", 3)] {
+            let record = serde_json::json!({ "manifest": { "agent": { "team": team } }, "by": by }).to_string();
+            let sql = "INSERT INTO agents (id, short, name, record, at) VALUES (?1, ?1, ?1, ?2, ?3)";
+            connection.execute(sql, rusqlite::params![name, record, at]).unwrap();
+        }
+        migrate(&mut connection).unwrap();
+        let rows = |sql: &str| {
+            let mut statement = connection.prepare(sql).unwrap();
+            let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+            rows.map(Result::unwrap).collect::<Vec<_>>()
+        };
+        assert_eq!(rows("SELECT role || ' ' || person FROM roles ORDER BY role"), ["desk/owner p-1", "docs/owner p-1"]);
+        let teams: Vec<crate::org::TeamRecord> = rows("SELECT record FROM teams ORDER BY name")
+            .iter()
+            .map(|text| serde_json::from_str(text).unwrap())
+            .collect();
+        assert_eq!((teams.len(), teams[0].at, teams[0].removed), (2, 1, false));
+        assert_eq!(rows("SELECT id FROM agents WHERE expires IS NOT NULL"), [""; 0]);
+    }
+
     #[test]
     fn an_empty_file_is_brought_up_and_a_newer_one_is_refused() {
         let mut connection = Connection::open_in_memory().unwrap();

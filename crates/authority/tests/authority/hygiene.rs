@@ -1,13 +1,13 @@
 //! Registrations end, owners leave, rules of separation stand: what may not act gets neither a run nor a token.
 
-use super::common::{Key, MANIFEST, NOW, PIN, World, put, request};
+use super::common::{Key, MANIFEST, NOW, PIN, World, asked, put, request};
 use super::delegation::{Party, READER, actor, detail, furnished, root};
 use super::teams::{as_person, give, known, refusal};
 use remit_authority::change::AgentRecord;
 use remit_authority::hygiene::Standing;
 use remit_authority::org::{Owned, Renewal};
-use remit_authority::socket::client::ClientError;
-use remit_authority::socket::wire::{AdminAsk, RegistryAsk, Requested, TeamAsk, TokenGiven};
+use remit_authority::socket::client::{self, ClientError};
+use remit_authority::socket::wire::{AdminAsk, RegistryAsk, Requested, RunAsk, Spawn, TeamAsk, TokenGiven};
 use remit_core::id::ServerName;
 use remit_core::rejection::{Code, Rejection};
 use remit_core::revoked::Revocation;
@@ -30,8 +30,8 @@ async fn read(world: &World) -> Result<Requested, ClientError> {
 
 async fn token(requested: &Requested) -> Result<TokenGiven, ClientError> {
     let socket = requested.socket.clone();
-    let ask = remit_authority::socket::wire::RunAsk::Token { server: ServerName::new("tickets").unwrap(), grant: None };
-    tokio::task::spawn_blocking(move || remit_authority::socket::client::run(&socket, &ask)).await.unwrap()
+    let ask = RunAsk::Token { server: ServerName::new("tickets").unwrap(), grant: None };
+    tokio::task::spawn_blocking(move || client::run(&socket, &ask)).await.unwrap()
 }
 
 #[track_caller]
@@ -77,6 +77,29 @@ async fn a_registration_ends_is_spoken_of_before_and_is_renewed_by_its_owner() {
     world.register(&short).await.unwrap();
     assert_eq!(standings(&world, 365).await[0].expires, NOW + 97 * DAY);
     assert_eq!(refusal(world.register(&short.replace("7d", "366d")).await).code, Code::RequestInvalid);
+}
+
+/// Break: let a registration of a release that knew no end hold for ever, or be over at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_without_an_end_gets_one_when_the_authority_opens() {
+    let mut world = World::start().await;
+    world.furnish().await;
+    world.stop().await;
+    let database = rusqlite::Connection::open(world.path("authority.db")).unwrap();
+    assert_eq!(database.execute("UPDATE agents SET expires = NULL", []).unwrap(), 1);
+    drop(database);
+    world.clock.set(NOW + 200 * DAY);
+    world.serve().await;
+    assert_eq!(standings(&world, 365).await[0].expires, NOW + 290 * DAY);
+    read(&world).await.unwrap();
+    // It is an entry of the log: the same after the database was lost.
+    world.stop().await;
+    for file in ["authority.db", "authority.db-wal", "authority.db-shm"] {
+        std::fs::remove_file(world.path(file)).ok();
+    }
+    world.clock.set(NOW + 210 * DAY);
+    world.serve().await;
+    assert_eq!(standings(&world, 365).await[0].expires, NOW + 290 * DAY);
 }
 
 /// Break: show only what is over, or what was used in another version.
@@ -253,6 +276,11 @@ async fn a_veto_stops_one_version_in_production_until_the_same_role_lifts_it() {
     sam(veto(false, "INC-42")).await.unwrap();
     let staging = read(&world).await.unwrap();
     token(&staging).await.unwrap();
+    world.register(&MANIFEST.replace("triage", "reader")).await.unwrap();
+    let spawn = Spawn { agent: "support/reader".into(), asked: asked(&["tickets/read_ticket"]), pid: None };
+    let (socket, spawn) = (staging.socket.clone(), RunAsk::Spawn(Box::new(spawn)));
+    let helper = tokio::task::spawn_blocking(move || client::run::<Requested>(&socket, &spawn)).await.unwrap().unwrap();
+    token(&helper).await.unwrap();
     let production = MANIFEST.replace("purpose", "environment = \"production\"\npurpose");
     let register = |manifest: String| world.admin_pin::<Value>(AdminAsk::RegisterAgent { manifest }, Some(PIN));
     register(production.clone()).await.unwrap();
@@ -262,6 +290,8 @@ async fn a_veto_stops_one_version_in_production_until_the_same_role_lifts_it() {
         "is vetoed in production",
         "agent-security".trim_start_matches("agent-security"),
     );
+    let refused = refusal(token(&helper).await);
+    assert!(refused.message.contains("the agent, or one that it acts for, is vetoed in production"), "{refused}");
     register(production.replace("version = \"1\"", "version = \"2\"")).await.unwrap();
     let next = read(&world).await.unwrap();
     assert_eq!(next.run.agent.version.as_str(), "2");
