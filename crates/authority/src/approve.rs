@@ -1,20 +1,34 @@
 //! Approvals: what waits for a person's word, and what becomes of it.
 
+use std::collections::BTreeSet;
+
 use remit_core::id::PrincipalId;
+use remit_core::owner::is_owned;
 use remit_core::rejection::{Code, Rejection};
+use remit_core::role::OrgRole;
+use remit_core::target::Target;
 
 use crate::authority::State;
-use crate::change::{Change, LoginAnswered};
+use crate::change::{Change, LoginAnswered, ToolRecord};
 use crate::error::AuthorityError;
 use crate::grant::Asked;
 use crate::login::{Allowed, LoginShown};
 use crate::request::judge;
 use crate::socket::wire::{Answered, Approval, Word};
+use crate::store::Store;
 
 impl State {
     /// What waits for a person's word, the oldest first.
-    pub(crate) fn approvals(&self) -> Vec<Approval> {
-        self.logins.waiting(self.config.clock.now()).into_iter().map(Approval::Login).collect()
+    pub(crate) fn approvals(&self) -> Result<Vec<Approval>, AuthorityError> {
+        let core = self.core();
+        let store = core.journal.store();
+        let imports = store.open_imports()?;
+        let mut logins = Vec::new();
+        for mut login in self.logins.waiting(self.config.clock.now()) {
+            login.owners = owners(store, &login.tools)?;
+            logins.push(Approval::Login(Box::new(login)));
+        }
+        Ok(imports.into_iter().map(|import| Approval::Import(Box::new(import))).chain(logins).collect())
     }
 
     /// Takes a person's word. It is recorded before anything comes of it; `asker` is the person's name.
@@ -38,7 +52,7 @@ impl State {
         }))?;
         let allowed = granted.clone().map(|asked| Allowed { asker: asker.to_owned(), asked });
         if self.logins.answer(&login.id, allowed, now) {
-            return Ok(Answered { approval: Approval::Login(login), asked: granted });
+            return Ok(Answered { approval: Approval::Login(Box::new(login)), asked: granted });
         }
         let message = format!("`{}` was answered already, or its time is over", login.id);
         Err(refused(Code::RequestInvalid, message, "see what waits: remit approvals"))
@@ -65,6 +79,19 @@ impl State {
         judge(self, &core, &agent.manifest, &asked)?;
         Ok(asked)
     }
+}
+
+/// Who answers for what is asked for: the owner of each server that has a tool of T1 or above among it.
+fn owners(store: &Store, tools: &[String]) -> Result<Vec<OrgRole>, AuthorityError> {
+    let mut owners = BTreeSet::new();
+    for target in tools.iter().filter_map(|text| text.parse::<Target>().ok()) {
+        let Target::Tool(name, tool) = &target else { continue };
+        let meant = |record: &ToolRecord| tool.as_ref().is_none_or(|tool| *tool == record.name);
+        if store.tools(name)?.iter().any(|record| meant(record) && is_owned(record.tier)) {
+            owners.extend(store.server(name)?.map(|server| server.owner.unwrap_or(OrgRole::Platform)));
+        }
+    }
+    Ok(owners.into_iter().collect())
 }
 
 /// What somebody typed, fit to be shown.

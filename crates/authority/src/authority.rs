@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::assertion::Seen;
-use crate::bundle::Offered;
+use crate::bundle::{Loaded, Offered};
 use crate::change::Change;
 use crate::config::{BUNDLE_SECONDS, Config, Home, SOCKET_PATH_BYTES_MAX, TOKEN_SECONDS_MAX};
 use crate::error::AuthorityError;
@@ -58,6 +58,7 @@ pub(crate) struct State {
     pub(crate) fetcher: Fetcher,
     pub(crate) documents: Documents,
     publishing: Mutex<()>,
+    loaded: Mutex<Loaded>,
 }
 
 /// What changes together, under one lock: the order of changes is the order of the log.
@@ -92,6 +93,7 @@ impl Authority {
             held: HashMap::new(),
         };
         core.follow_feed()?;
+        State::end_the_endless(&mut core, config.clock.now())?;
         let state = State {
             pin: Pin::new(&home),
             secrets: Vault::open(&home.secrets(), Kek::load_or_create(&home.keys().join("secrets.key"))?)?,
@@ -107,6 +109,7 @@ impl Authority {
             fetcher: Fetcher::new(&config.internal_hosts),
             documents: Documents::default(),
             publishing: Mutex::default(),
+            loaded: Mutex::default(),
             home,
             config,
         };
@@ -160,6 +163,10 @@ impl State {
     pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
         // What a panic leaves behind is consistent: every change is one transaction.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn loaded(&self) -> MutexGuard<'_, Loaded> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn publishing(&self) -> MutexGuard<'_, ()> {

@@ -8,15 +8,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use remit_audit::note;
 use remit_core::bundle::{BUNDLE_BYTES_MAX, Bundle, PolicyFile, TeamPolicies, Versioned};
-use remit_core::hash::sha256_text;
+use remit_core::hash::{sha256, sha256_text};
 use remit_core::id::Team;
+use remit_core::owner::Gated;
 use remit_core::policy;
 use remit_core::registry::{Agent, Server, Tool};
+use remit_core::role::OrgRole;
 
 use crate::authority::{Core, State};
 use crate::change::{AgentRecord, Change, SecretRecord, ServerRecord, ToolRecord};
 use crate::config::BUNDLE_SECONDS;
 use crate::error::AuthorityError;
+use crate::posture::FileSaid;
+use crate::roles::gates_stand;
+use crate::separation::{self, Rules};
 use crate::store::LastBundle;
 
 const _: () = assert!(BUNDLE_BYTES_MAX <= note::NOTE_BYTES_MAX, "what is issued can be opened");
@@ -43,7 +48,40 @@ pub(crate) struct Offered {
     pub(crate) error: Option<String>,
 }
 
+/// What of the policy files the authority itself decides by.
+#[derive(Default)]
+pub(crate) struct Loaded {
+    /// Separation of duty; nothing where it could never be read.
+    rules: Option<Rules>,
+    /// The gates of the last good bundle.
+    gates: Vec<Gated>,
+}
+
 impl State {
+    /// The rules of separation that stand.
+    pub(crate) fn rules(&self) -> Result<Rules, AuthorityError> {
+        let unread = || AuthorityError::Bundle(format!("{} of the floor could not be read", separation::FILE));
+        self.loaded().rules.clone().ok_or_else(unread)
+    }
+
+    /// The gates of the last good bundle.
+    pub(crate) fn gates(&self) -> Vec<Gated> {
+        self.loaded().gates.clone()
+    }
+
+    /// Digest of each file of the floor, and of a team's.
+    pub(crate) fn policy_digests(&self, team: &Team) -> Result<Vec<FileSaid>, AuthorityError> {
+        let own = self.home.teams().join(team.as_str());
+        let mut said = Vec::new();
+        for (place, dir) in [("floor".to_owned(), self.home.floor()), (format!("team/{team}"), own)] {
+            for file in policies(&dir)? {
+                let digest = sha256_text(&sha256(&[file.text.as_bytes()]));
+                said.push(FileSaid { name: format!("{place}/{}", file.name), digest });
+            }
+        }
+        Ok(said)
+    }
+
     /// Issues what is registered now, where it differs from what was issued last or that ends soon.
     pub(crate) fn publish(&self) -> Result<Arc<Published>, AuthorityError> {
         // One at a time: two that compile at once could issue an older state under a newer version.
@@ -62,6 +100,8 @@ impl State {
     }
 
     fn issue(&self) -> Result<Arc<Published>, AuthorityError> {
+        let rules = separation::read(&self.home.floor()).map_err(AuthorityError::Bundle)?;
+        self.loaded().rules = Some(rules);
         let floor = policies(&self.home.floor())?;
         let teams = team_policies(&self.home.teams())?;
         let (bundle, last) = {
@@ -71,9 +111,11 @@ impl State {
         };
         let now = self.config.clock.now();
         let next = last.as_ref().map_or(0, |last| last.version).saturating_add(1);
-        let fresh = self.write(&bundle, next, now.saturating_add(BUNDLE_SECONDS))?;
+        let (fresh, gates) = self.write(&bundle, next, now.saturating_add(BUNDLE_SECONDS))?;
+        gates_stand(self.core().journal.store(), &gates)?;
+        self.loaded().gates = gates;
         if let Some(last) = last.filter(|last| still_good(last, &fresh, now)) {
-            return Ok(Arc::new(self.write(&bundle, last.version, last.not_after)?));
+            return Ok(Arc::new(self.write(&bundle, last.version, last.not_after)?.0));
         }
         self.core().journal.record(&Change::Bundle {
             version: fresh.version,
@@ -84,7 +126,7 @@ impl State {
         Ok(Arc::new(fresh))
     }
 
-    fn write(&self, bundle: &Bundle, version: u64, not_after: i64) -> Result<Published, AuthorityError> {
+    fn write(&self, bundle: &Bundle, version: u64, not_after: i64) -> Result<(Published, Vec<Gated>), AuthorityError> {
         let domain = &self.config.trust_domain;
         let text = Versioned::write(domain, version, not_after, bundle)
             .ok_or_else(|| AuthorityError::Bundle("larger than a bundle may be".into()))?;
@@ -95,8 +137,8 @@ impl State {
         // What is compiled is what was written, read back: exactly what a gateway will see.
         let versioned = Versioned::read(&text, domain).map_err(invalid)?;
         let digest = sha256_text(&versioned.digest);
-        policy::compile(versioned, domain.clone()).map_err(invalid)?;
-        Ok(Published { version, not_after, digest, note: note.into() })
+        let gates = policy::compile(versioned, domain.clone()).map_err(invalid)?.gates();
+        Ok((Published { version, not_after, digest, note: note.into() }, gates))
     }
 }
 
@@ -147,6 +189,7 @@ fn server(record: ServerRecord, tools: Vec<ToolRecord>, secrets: &[SecretRecord]
         tools: exposed.collect(),
         name: record.name,
         environment: record.environment,
+        owner: Some(record.owner.unwrap_or(OrgRole::Platform)),
         upstream: record.upstream,
         prompts: record.prompts,
         resources: record.resources,

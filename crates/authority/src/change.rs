@@ -13,10 +13,12 @@ use remit_core::label::Label;
 use remit_core::manifest::Manifest;
 use remit_core::registry::{Environment, Role, ToolTier, Upstream};
 use remit_core::revoked::Revocation;
+use remit_core::role::OrgRole;
 use remit_core::secret::{Place, Reference};
 use serde::{Deserialize, Serialize};
 
 use crate::learn::Override;
+use crate::org::{Import, Owned, Renewal, RoleRecord, TeamRecord};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -110,6 +112,16 @@ pub enum Change {
         /// Who.
         by: String,
     },
+    /// A team was registered, given up, or taken up again.
+    Team(TeamRecord),
+    /// A person was given a role, or it was taken from them.
+    Role(RoleRecord),
+    /// A registration was renewed.
+    Renewed(Renewal),
+    /// An agent got another owner.
+    Owned(Owned),
+    /// Another authority's agent was brought here, or somebody answered.
+    Import(Box<Import>),
     /// A bundle was issued.
     Bundle {
         /// Its version.
@@ -145,6 +157,9 @@ pub struct AgentRecord {
     pub manifest: Manifest,
     /// Whether it declares more than the manifest that it replaces.
     pub widened: bool,
+    /// The end of its registration, in seconds since 1970; nothing where an earlier release knew none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<i64>,
     /// When, in seconds since 1970.
     pub at: i64,
     /// Who.
@@ -159,6 +174,9 @@ pub struct ServerRecord {
     pub name: ServerName,
     /// Where it belongs.
     pub environment: Environment,
+    /// Who answers for what its tools do; the platform where nobody else is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<OrgRole>,
     /// How it is reached.
     pub upstream: Upstream,
     /// Prompts that are exposed.
@@ -427,6 +445,7 @@ impl Change {
             Change::Granted(grant) => Some(&grant.principal),
             Change::Token(token) => Some(&token.principal),
             Change::Login(login) => Some(&login.by),
+            Change::Role(role) => Some(&role.person),
             _ => None,
         }
     }

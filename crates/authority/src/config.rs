@@ -136,6 +136,11 @@ impl Home {
         self.0.join("keys")
     }
 
+    /// A file for each person who is known by name, with the hash of their PIN.
+    pub fn people(&self) -> PathBuf {
+        self.keys().join("people")
+    }
+
     /// The public half of the root key, in the form that a gateway pins.
     pub fn root_vkey(&self) -> PathBuf {
         self.0.join("root.vkey")

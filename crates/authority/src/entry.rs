@@ -173,6 +173,9 @@ fn registration(change: &Change, frame: Frame<'_>, head: &Head) -> Leaf {
             let digest = Some(digest(&g.key));
             write("put", "gateway", g.name.as_str(), digest, Some(&g.by), None, false)
         }
+        Change::Team(_) | Change::Role(_) | Change::Renewed(_) | Change::Owned(_) | Change::Import(_) => {
+            organization(change, frame, head)
+        }
         Change::GatewayGone { name, by, .. } => write("remove", "gateway", name.as_str(), None, Some(by), None, false),
         Change::Launched { .. }
         | Change::Granted(_)
@@ -182,6 +185,38 @@ fn registration(change: &Change, frame: Frame<'_>, head: &Head) -> Leaf {
         | Change::Erased { .. }
         | Change::Revoked { .. }
         | Change::Bundle { .. } => Err(event::EventError::Seal),
+    }
+}
+
+/// Teams, roles, and how registrations stand.
+fn organization(change: &Change, sealed: Frame<'_>, head: &Head) -> Leaf {
+    let write = |what, object, id: &str, digest: Option<String>, by: &str| {
+        let change = event::Change {
+            what,
+            object,
+            id,
+            digest: digest.as_deref(),
+            by: Some(by),
+            sealed,
+            ..event::Change::default()
+        };
+        change.write(Kind::Registration, head)
+    };
+    match change {
+        Change::Team(t) => {
+            write(if t.removed { "remove" } else { "add" }, "team", t.name.as_str(), None, t.by.as_str())
+        }
+        Change::Role(r) => {
+            let (what, id) = (if r.holds { "give" } else { "take" }, format!("{} {}", r.role, r.person));
+            write(what, "role", &id, None, r.by.as_str())
+        }
+        Change::Renewed(r) => write("renew", "agent", &r.agent.to_string(), None, &r.by),
+        Change::Owned(o) => write("own", "agent", &o.agent, Some(digest(&o.team)), o.by.as_str()),
+        Change::Import(i) => {
+            let what = i.taken.map_or("bring", |taken| if taken { "take" } else { "deny" });
+            write(what, "import", &i.agent.to_string(), Some(i.digest.clone()), i.by.as_str())
+        }
+        _ => Err(event::EventError::Seal),
     }
 }
 

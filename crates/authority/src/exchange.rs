@@ -19,7 +19,7 @@ use crate::error::AuthorityError;
 use crate::grant::{Asked, Granted, Stated, narrow, stated};
 use crate::mint::{Minted, Refusal, Wanted, narrowed};
 use crate::random;
-use crate::request::{may_begin, offers, over, state_grant};
+use crate::request::{fits, may_begin, offers, over, state_grant};
 use crate::spawn::{no_looser, room};
 
 /// What is wanted of the token that is shown. Where nothing is said, all of it.
@@ -150,6 +150,7 @@ impl State {
             };
             (refusal, rejection)
         })?;
+        fits(self, &agent.manifest, &granted).or_else(refused(Refusal::Actor))?;
         let why = Asked { tools: vec![], constraints: vec![], duration: String::new(), why: heir.why.clone() };
         Ok((granted, why))
     }

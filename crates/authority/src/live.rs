@@ -16,7 +16,7 @@ impl State {
         };
         let claims = authentic.claims();
         let ours = claims.iss == self.config.issuer && claims.iat <= now.saturating_add(CLOCK_SKEW_S);
-        if !ours || claims.exp <= now || core.revoked.token(claims).is_some() {
+        if !ours || claims.exp <= now || core.taken(claims)?.is_some() {
             return Ok(None);
         }
         let run = core.journal.store().live_run(&claims.run, now)?;

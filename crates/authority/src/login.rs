@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use remit_core::hash::{Digest, b64, sha256};
 use remit_core::id::{AgentId, RunId};
+use remit_core::role::OrgRole;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AuthorityError;
@@ -143,6 +144,9 @@ pub struct LoginShown {
     pub redirect: Option<String>,
     /// Until when it can be answered, in seconds since 1970.
     pub until: i64,
+    /// Who answers for what it asks for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owners: Vec<OrgRole>,
 }
 
 /// Why a login is not begun.
@@ -297,6 +301,7 @@ impl Login {
             constraints: self.constraints.clone(),
             redirect,
             until: self.until,
+            owners: Vec::new(),
         }
     }
 

@@ -8,12 +8,15 @@ use remit_core::grant::Detail;
 use remit_core::id::{GrantId, Instance, RunId};
 use remit_core::label::Trust;
 use remit_core::rejection::{Code, Rejection};
+use remit_core::revoked::Kind;
 use serde::Serialize;
 
 use crate::authority::{Core, State};
 use crate::change::{AgentRecord, Change, Grant, Refresh, Run, TokenRecord};
 use crate::error::AuthorityError;
 use crate::random;
+use crate::separation;
+use crate::standing::{self, frozen};
 use crate::subset::details_within;
 
 /// Links below the root that a run may have: a root, its helpers, theirs, and one more. What is deeper is seen by nobody.
@@ -101,8 +104,11 @@ impl State {
             Err(refused) => return Ok(Err(refused)),
         };
         let claims = self.claims(core, &run, &grant, &agent, (audience, details), wanted, now)?;
-        if let Some(kind) = core.revoked.token(&claims) {
+        if let Some(kind) = core.taken(&claims)? {
             return Ok(Err(revoked(kind)));
+        }
+        if let Err(refused) = separation::may_hold(&self.rules()?, &agent.manifest, &grant.details) {
+            return Ok(Err((Refusal::Grant, refused)));
         }
         let (public, private) = core.keys.signer(now).ok_or(AuthorityError::Crypto)?;
         let kid = public.kid.as_deref().unwrap_or_default();
@@ -208,6 +214,9 @@ fn holder(core: &Core, id: &RunId, wanted: &Wanted, now: i64) -> Result<Holder, 
     let Some(agent) = store.agent(&run.agent)? else {
         return over(format!("the agent {} is not registered", run.agent.short()));
     };
+    if let Some(why) = frozen(core, &agent, now)? {
+        return Ok(Err((Refusal::Grant, standing::refusal(store, &agent.id, &why, now)?)));
+    }
     Ok(Ok((run, grant, agent)))
 }
 
@@ -224,8 +233,11 @@ fn unbound(agent: &AgentRecord) -> (Refusal, Rejection) {
     (Refusal::Proof, Rejection::new(Code::ProofInvalid, message, help))
 }
 
-fn revoked(kind: remit_core::revoked::Kind) -> (Refusal, Rejection) {
-    let message = format!("the {} was revoked", kind.name());
+fn revoked(kind: Kind) -> (Refusal, Rejection) {
+    let message = match kind {
+        Kind::Veto => "the agent, or one that it acts for, is vetoed in production; owned by agent-security".to_owned(),
+        kind => format!("the {} was revoked", kind.name()),
+    };
     let help = "see what was: remit status";
     (Refusal::Grant, Rejection::new(Code::Revoked, message, help))
 }

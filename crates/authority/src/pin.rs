@@ -1,4 +1,4 @@
-//! The administrators' PIN: what proves a person where peer credentials prove only the operating-system user.
+//! PINs, of the administrators and of people that are known by name: what proves a person where peer credentials prove only the operating-system user.
 //!
 //! A PIN can be guessed, so guesses are counted before they are looked at, durably, and each wrong one makes the next
 //! wait longer. **Invariant:** without a PIN that was set, nothing that needs one is done.
@@ -39,15 +39,23 @@ struct Stored {
     not_before: i64,
 }
 
-/// The PIN's file, and the lock under which guesses are counted.
+/// Guesses are counted one after the other, whoever's PIN they are of.
+static GUESSING: Mutex<()> = Mutex::new(());
+
+/// A PIN's file.
 pub(crate) struct Pin {
     path: PathBuf,
-    guessing: Mutex<()>,
+    whose: &'static str,
 }
 
 impl Pin {
     pub(crate) fn new(home: &Home) -> Self {
-        Self { path: home.keys().join("pin"), guessing: Mutex::default() }
+        Self { path: home.keys().join("pin"), whose: "the administrators'" }
+    }
+
+    /// One person's own, in its file.
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self { path, whose: "the person's own" }
     }
 
     pub(crate) fn is_set(&self) -> bool {
@@ -56,13 +64,16 @@ impl Pin {
 
     /// Sets the first PIN, or another in the place of one that was given.
     pub(crate) fn set(&self, old: Option<&str>, new: &str, now: i64) -> Result<(), AuthorityError> {
-        if !(PIN_BYTES_MIN..=PIN_BYTES_MAX).contains(&new.len()) {
-            let message = format!("a PIN has between {PIN_BYTES_MIN} and {PIN_BYTES_MAX} bytes");
-            return Err(refused(message, "choose another"));
-        }
+        fits(new)?;
         if self.is_set() {
             self.check(old, now)?;
         }
+        self.replace(new)
+    }
+
+    /// Sets a PIN in the place of whatever was there: for whoever may do so without knowing it.
+    pub(crate) fn replace(&self, new: &str) -> Result<(), AuthorityError> {
+        fits(new)?;
         let salt = random::bytes::<16>()?;
         let mut hash = [0; 32];
         pbkdf2::derive(PBKDF2_HMAC_SHA256, ITERATIONS, &salt, new.as_bytes(), &mut hash);
@@ -71,12 +82,13 @@ impl Pin {
 
     /// Checks a PIN; the guess is counted first, so that ending the process does not undo it.
     pub(crate) fn check(&self, given: Option<&str>, now: i64) -> Result<(), AuthorityError> {
-        let _one_at_a_time = self.guessing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = GUESSING.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.is_set() {
             let message = "this needs the administrators' PIN, and none is set";
             return Err(refused(message, "set one: remit admin pin"));
         }
-        let given = given.ok_or_else(|| refused("this needs the administrators' PIN", "give it when asked for it"))?;
+        let given =
+            given.ok_or_else(|| refused(format!("this needs {} PIN", self.whose), "give it when asked for it"))?;
         let text = std::fs::read(&self.path).map_err(AuthorityError::at(&self.path))?;
         let mut stored: Stored = serde_json::from_slice(&text)?;
         if now < stored.not_before {
@@ -103,6 +115,14 @@ impl Pin {
         let text = serde_json::to_vec(stored)?;
         durable::write(&self.path, &text, 0o600).map_err(AuthorityError::at(&self.path))
     }
+}
+
+fn fits(new: &str) -> Result<(), AuthorityError> {
+    if (PIN_BYTES_MIN..=PIN_BYTES_MAX).contains(&new.len()) {
+        return Ok(());
+    }
+    let message = format!("a PIN has between {PIN_BYTES_MIN} and {PIN_BYTES_MAX} bytes");
+    Err(refused(message, "choose another"))
 }
 
 fn wait_s(guesses: u32) -> i64 {

@@ -9,6 +9,9 @@ use remit_core::rejection::{Code, Rejection};
 use crate::authority::State;
 use crate::change::{AgentRecord, Change};
 use crate::error::AuthorityError;
+use crate::hygiene::end;
+use crate::roles::unreserved;
+use crate::separation;
 
 /// Longest tag, in bytes, and most tags of one agent.
 const TAG_BYTES_MAX: usize = 64;
@@ -17,8 +20,14 @@ const TAGS_MAX: usize = 64;
 impl State {
     /// Reads a manifest and says what it widens, in the words of `agent.toml`.
     pub(crate) fn review(&self, text: &str) -> Result<(AgentRecord, Vec<String>), AuthorityError> {
-        let manifest = Manifest::parse(text).map_err(|error| refused(error.to_string()))?;
+        self.review_manifest(Manifest::parse(text).map_err(|error| refused(error.to_string()))?)
+    }
+
+    /// The same of a manifest that was read already.
+    pub(crate) fn review_manifest(&self, manifest: Manifest) -> Result<(AgentRecord, Vec<String>), AuthorityError> {
         bounded(&manifest)?;
+        unreserved(&manifest.agent.team)?;
+        separation::may_be(&self.rules()?, &manifest)?;
         let id = AgentId {
             trust_domain: self.config.trust_domain.clone(),
             team: manifest.agent.team.clone(),
@@ -34,8 +43,14 @@ impl State {
             None => store.agent_named(&name)?,
         };
         let wider = before.map_or_else(|| at_stake(&manifest), |old| widened(&old.manifest, &manifest));
-        let record =
-            AgentRecord { id, widened: !wider.is_empty(), manifest, at: self.config.clock.now(), by: String::new() };
+        let at = self.config.clock.now();
+        if let Some(team) = store.team(&id.team)?.filter(|team| team.removed) {
+            let message = format!("the team `{}` was given up", team.name);
+            let help = format!("the platform brings it back: remit team add {}", team.name);
+            return Err(AuthorityError::Refused(Rejection::new(Code::AgentFrozen, message, help)));
+        }
+        let mut record = AgentRecord { id, widened: !wider.is_empty(), expires: None, manifest, at, by: String::new() };
+        record.expires = Some(end(&record, at));
         Ok((record, wider))
     }
 
@@ -96,9 +111,17 @@ fn widened(old: &Manifest, new: &Manifest) -> Vec<String> {
     if_wider(added(&new.agent.redirect_uris, &old.agent.redirect_uris), "`redirect_uris`");
     if_wider(production(new) && !production(old), "`environment = \"production\"`");
     if_wider(new.tier() < old.tier(), "a lower control tier");
+    if_wider(new.registration_days() > old.registration_days(), "`expires`");
+    // Without a tag, a rule about it stands against nothing.
+    if_wider(old.agent.tags.iter().any(|tag| !new.agent.tags.contains(tag)), "a tag less");
     if_wider(new.budget.calls > old.budget.calls, "budget `calls`");
     if_wider(new.budget.calls_per_minute > old.budget.calls_per_minute, "budget `calls_per_minute`");
     if_wider(new.budget.repeats > old.budget.repeats, "budget `repeats`");
+    let longer = |need: &&Need| {
+        let old = old.needs.iter().find(|old| old.target == need.target);
+        old.is_some_and(|old| old.until_s().unwrap_or(i64::MAX) < need.until_s().unwrap_or(i64::MAX))
+    };
+    wider.extend(new.needs.iter().filter(longer).map(|need| format!("need `{}` for longer", need.target)));
     wider
 }
 
@@ -161,5 +184,9 @@ mod tests {
         check("reversible = false", "reversible = true", &["a lower control tier"]);
         check("calls = 10", "calls = 11", &["budget `calls`"]);
         check("calls = 10", "calls = 9", &[]);
+        check("purpose", "expires = \"91d\"\npurpose", &["`expires`"]);
+        check("purpose", "expires = \"89d\"\npurpose", &[]);
+        check("purpose", "tags = [\"customer-data\"]\npurpose", &[]);
+        check("longest = \"15m\"", "longest = \"15m\"\nuntil = \"2027-01-31\"", &[]);
     }
 }

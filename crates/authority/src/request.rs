@@ -13,11 +13,14 @@ use crate::authority::{Core, State};
 use crate::change::{Change, Grant, Principal, Process, Run};
 use crate::error::AuthorityError;
 use crate::grant::{Asked, Granted, Offer, grant, narrow};
+use crate::hygiene::still_needed;
 use crate::known;
 use crate::random;
+use crate::separation;
 use crate::signing::PrivateKey;
 use crate::socket;
 use crate::socket::wire::{Request, Requested};
+use crate::standing::{ends_soon, may_act};
 use crate::store::Store;
 
 /// What decided a grant that the rules alone decided.
@@ -82,7 +85,11 @@ impl State {
             socket::serve_run(self, run.id.clone(), listener)?;
         }
         let spawned_by = core.journal.store().spawned_by(&run)?;
-        Ok(Requested { run, grant: ceiling, socket, spawned_by })
+        let days = ends_soon(core.journal.store(), &run.agent, self.config.clock.now())?;
+        let name = format!("{}/{}", run.agent.team, run.agent.name);
+        let warning = days
+            .map(|days| format!("the registration of {name} ends in {days} days; renew it: remit agent renew {name}"));
+        Ok(Requested { run, grant: ceiling, socket, spawned_by, warning })
     }
 
     /// Grants a run something within its ceiling.
@@ -93,13 +100,14 @@ impl State {
         let run = store.live_run(run, now)?.ok_or_else(|| over(run))?;
         let ceiling = store.ceiling(&run.id)?.ok_or_else(|| over(&run.id))?;
         let agent = store.agent(&run.agent)?.ok_or_else(|| over(&run.id))?;
+        may_act(&core, &agent, now)?;
         let granted = judge(self, &core, &agent.manifest, asked)?;
         let until = narrow(&ceiling, &granted, now)?;
         let grant = state_grant(&run, granted, asked, until, false, now)?;
         core.journal.record(&Change::Granted(Box::new(grant.clone())))?;
         let socket = self.home.run_socket(run.id.as_str());
         let spawned_by = core.journal.store().spawned_by(&run)?;
-        Ok(Requested { run, grant, socket, spawned_by })
+        Ok(Requested { run, grant, socket, spawned_by, warning: None })
     }
 
     /// The pseudonym of a person or workload, made when it is met for the first time.
@@ -142,7 +150,18 @@ pub(crate) fn judge(
     let store = core.journal.store();
     let granted = grant(manifest, &offers(store)?, &state.config.gateway, asked)?;
     known::arguments(store, asked)?;
+    fits(state, manifest, &granted)?;
     Ok(granted)
+}
+
+/// What stands against a grant beside the manifest's own words: a rule of separation, or the end of a need.
+pub(crate) fn fits(
+    state: &State,
+    manifest: &remit_core::manifest::Manifest,
+    granted: &Granted,
+) -> Result<(), AuthorityError> {
+    separation::may_hold(&state.rules()?, manifest, &granted.details)?;
+    Ok(still_needed(manifest, granted, state.config.clock.now())?)
 }
 
 /// What every registered server has on its menu.
@@ -201,6 +220,9 @@ pub(crate) fn key(given: Option<&Jwk>) -> Result<(Jwk, Option<PrivateKey>), Auth
 /// from which nothing could tell it.
 pub(crate) fn may_begin(core: &Core, run: &Run, now: i64) -> Result<(), AuthorityError> {
     not_revoked(core, run)?;
+    if let Some(agent) = core.journal.store().agent(&run.agent)? {
+        may_act(core, &agent, now)?;
+    }
     let other = run.process.map(|process| core.journal.store().live_run_of(process, now)).transpose()?.flatten();
     match other {
         None => Ok(()),

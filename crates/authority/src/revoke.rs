@@ -78,6 +78,7 @@ impl State {
     pub(crate) fn erase(&self, who: &str, ground: &str, by: &PrincipalId) -> Result<PrincipalId, AuthorityError> {
         let revoked = self.revoke(Kind::Principal, who, ground, by)?;
         let principal = PrincipalId::new(revoked.id).map_err(|_| AuthorityError::Crypto)?;
+        self.forget_pin(&principal)?;
         let change = Change::Erased { principal: principal.clone(), ground: ground.to_owned(), by: by.to_string() };
         self.core().journal.record(&change)?;
         Ok(principal)
@@ -134,7 +135,8 @@ fn named(core: &Core, kind: Kind, id: &str, now: i64) -> Result<String, Authorit
         },
         // One that has expired still stands for what was begun by it.
         Kind::Token => store.token_grant(id)?.is_some() || !delegated(core, id, now)?.is_empty(),
-        Kind::Agent => store.agent_named(id)?.is_some(),
+        Kind::Agent | Kind::Veto => store.agent_named(id)?.is_some(),
+        Kind::VetoLift => core.revoked.vetoed().any(|vetoed| vetoed == id),
         Kind::Team => store.agents()?.iter().any(|agent| agent.id.team.as_str() == id),
         Kind::Principal => {
             if let Some(principal) = store.principal_named(id)? {
@@ -178,7 +180,7 @@ fn unknown(kind: Kind, id: &str) -> (String, &'static str) {
     let help = match kind {
         Kind::Lockdown => "see which servers are: remit server list; and their tools: remit server show SERVER",
         Kind::Lift => "see what is: remit status",
-        Kind::Agent | Kind::Team => "see which are registered: remit agent list",
+        Kind::Agent | Kind::Team | Kind::Veto | Kind::VetoLift => "see which are registered: remit agent list",
         Kind::Token => "see which were minted: remit log tail --log authority --kind token",
         Kind::Principal | Kind::Key => "see those of live runs: remit status --json",
         Kind::Run | Kind::Root | Kind::Grant => "see which are live: remit status",
@@ -211,7 +213,8 @@ fn ended(core: &Core, kind: Kind, id: &str, now: i64) -> Result<Vec<RunId>, Auth
         Kind::Team => all(&|run| run.agent.team.as_str() == id)?,
         Kind::Principal => all(&|run| run.principal.as_str() == id)?,
         Kind::Token => all(&|run| began_by(run, id))?,
-        Kind::Lockdown | Kind::Lift => Vec::new(),
+        // A vetoed version keeps its runs, which get no token until it is lifted.
+        Kind::Lockdown | Kind::Lift | Kind::Veto | Kind::VetoLift => Vec::new(),
     };
     // The deepest first: what was ended with its parent is not ended again.
     live.sort_by_key(|run| Reverse(run.lin.len()));

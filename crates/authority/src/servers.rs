@@ -34,9 +34,11 @@ impl State {
             }
         }
         let at = self.config.clock.now();
+        let old = core.journal.store().server(&add.name)?;
         let record = ServerRecord {
             name: add.name.clone(),
             environment: add.environment,
+            owner: add.owner.clone().or(old.as_ref().and_then(|old| old.owner.clone())),
             upstream: add.upstream.clone(),
             prompts: add.prompts.clone(),
             resources: add.resources,
@@ -44,7 +46,7 @@ impl State {
             at,
             by: by.to_string(),
         };
-        let moves = core.journal.store().server(&add.name)?.is_some_and(|old| old.upstream != add.upstream);
+        let moves = old.is_some_and(|old| old.upstream != add.upstream);
         let stay = if moves { Vec::new() } else { core.journal.store().secrets(&add.name)? };
         fitting(&add.upstream, &stay, given)?;
         core.journal.record(&Change::Server(record.clone()))?;

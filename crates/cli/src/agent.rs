@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use remit_authority::change::AgentRecord;
+use remit_authority::hygiene::{Standing, UNUSED_DAYS};
 use remit_authority::socket::wire::{AdminAsk, Registered};
+use remit_core::id::Team;
 use remit_core::manifest::{MANIFEST_BYTES_MAX, Manifest};
 use remit_core::revoked::{Kind, Revocation};
 use serde::Serialize;
@@ -14,6 +16,7 @@ use crate::ask::{self, PinArgs};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::out::{Out, Style};
+use crate::standing;
 use crate::time::utc;
 
 #[derive(Debug, Args)]
@@ -34,20 +37,86 @@ enum Command {
         pin: PinArgs,
     },
     /// List registered agents
-    List,
+    #[command(after_help = "Example:\n  remit agent list --stale --unused 60")]
+    List {
+        /// Only those about which something is to be done: over or soon over, unused, without an owner; exits 1 if there are any
+        #[arg(long)]
+        stale: bool,
+        /// Days without a grant after which an agent counts as unused
+        #[arg(long, value_name = "DAYS", default_value_t = UNUSED_DAYS)]
+        unused: i64,
+    },
     /// Show one agent with all that it declares
     #[command(after_help = "Example:\n  remit agent show support/triage")]
     Show {
         /// `TEAM/NAME` or `TEAM/NAME@VERSION`
         agent: String,
     },
+    /// Renew a registration, for as long as its manifest says; needs the PIN of its team's owner or the platform
+    #[command(after_help = "Example:\n  remit agent renew support/triage")]
+    Renew {
+        /// `TEAM/NAME` or `TEAM/NAME@VERSION`
+        agent: String,
+        #[command(flatten)]
+        pin: PinArgs,
+    },
+    /// Give an agent to another team, which answers for it from then on; needs the PIN of the platform
+    #[command(after_help = "Example:\n  remit agent own support/triage --team desk")]
+    Own {
+        /// `TEAM/NAME`
+        agent: String,
+        /// The team
+        #[arg(long, value_name = "TEAM")]
+        team: Team,
+        #[command(flatten)]
+        pin: PinArgs,
+    },
+    /// Stop a version of an agent in production, until it is lifted; for who holds agent-security
+    #[command(after_help = "Examples:
+  remit agent veto support/triage@1.4.2 --why \"INC-42\" --as grace
+  remit agent veto support/triage@1.4.2 --lift --as grace")]
+    Veto {
+        /// `TEAM/NAME@VERSION`
+        agent: String,
+        /// End the veto
+        #[arg(long)]
+        lift: bool,
+        /// Why
+        #[arg(long, default_value = "", value_name = "REASON")]
+        why: String,
+        #[command(flatten)]
+        pin: PinArgs,
+    },
+    /// Print a signed statement about an agent, which another authority can import
+    #[command(after_help = "Example:\n  remit agent export support/triage > triage.jws")]
+    Export {
+        /// `TEAM/NAME` or `TEAM/NAME@VERSION`
+        agent: String,
+    },
+    /// Bring such a statement of another authority; a person here has to confirm it
+    #[command(
+        after_help = "Example:\n  remit agent import triage.jws --from root.vkey\n\nThe key is the other authority's root.vkey, brought here by a road that you trust."
+    )]
+    Import {
+        /// The statement
+        file: PathBuf,
+        /// The verifier key of the other authority's root, or a file that holds it
+        #[arg(long, value_name = "KEY")]
+        from: String,
+    },
 }
 
 pub(crate) fn run(agent: &Agent, context: &Context) -> Result<Exit, CliError> {
     match &agent.command {
         Command::Register { manifest, pin } => register(manifest, pin, context),
-        Command::List => list(context),
+        Command::List { stale: true, unused } => standing::stale(*unused, context),
+        Command::List { unused, .. } => list(*unused, context),
         Command::Show { agent } => show(agent, context),
+        Command::Renew { agent, pin } => standing::renew(agent, pin, context),
+        Command::Own { agent, team, pin } => standing::own(agent, team, pin, context),
+        Command::Veto { agent, lift, why, pin } => standing::veto(agent, *lift, why, pin, context),
+        Command::Export { agent } => standing::export(agent, context),
+        Command::Import { file, from } => standing::import(file, from, context),
     }
 }
 
@@ -88,15 +157,21 @@ pub(crate) fn published(error: Option<&str>) -> Result<Exit, CliError> {
     }
 }
 
-fn list(context: &Context) -> Result<Exit, CliError> {
+fn list(unused_days: i64, context: &Context) -> Result<Exit, CliError> {
     let (agents, revocations) = registered(context)?;
-    let agents: Vec<Shown> = agents.into_iter().map(|agent| Shown::of(agent, &revocations)).collect();
+    let mut standings = standing::all(unused_days, context)?;
+    let agents: Vec<Shown> = agents.into_iter().map(|agent| Shown::of(agent, &revocations, &mut standings)).collect();
     context.out.facts(&json!({ "agents": agents }), |out| {
-        for Shown { agent, revoked, .. } in &agents {
+        for Shown { agent, revoked, standing, .. } in &agents {
             let manifest = &agent.manifest;
             let (name, tier) = (agent.id.short(), manifest.tier().name());
-            let revoked = if *revoked { out.style(Style::Bad, "revoked: ") } else { String::new() };
-            out.line(format!("{name:<32} {tier:<12} {revoked}{}", manifest.agent.purpose));
+            let frozen = standing.as_ref().is_some_and(|standing| standing.frozen.is_some());
+            let mark = match (*revoked, frozen) {
+                (true, _) => out.style(Style::Bad, "revoked: "),
+                (false, true) => out.style(Style::Bad, "frozen: "),
+                (false, false) => String::new(),
+            };
+            out.line(format!("{name:<32} {tier:<12} {mark}{}", manifest.agent.purpose));
         }
         if agents.is_empty() {
             let home = context.home.flag(&context.env);
@@ -112,13 +187,17 @@ struct Shown {
     #[serde(flatten)]
     agent: AgentRecord,
     revoked: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    standing: Option<Standing>,
     /// How far the widest revocation reaches.
     #[serde(skip)]
     reach: &'static str,
 }
 
 impl Shown {
-    fn of(agent: AgentRecord, revocations: &[Revocation]) -> Self {
+    fn of(agent: AgentRecord, revocations: &[Revocation], standings: &mut Vec<Standing>) -> Self {
+        let found = standings.iter().position(|standing| standing.agent == agent.id);
+        let standing = found.map(|index| standings.swap_remove(index));
         let hit = |kind: Kind, id: &str| revocations.iter().any(|entry| entry.kind == kind && entry.id == id);
         let reaches = [
             (hit(Kind::Team, agent.id.team.as_str()), "with its whole team"),
@@ -126,7 +205,7 @@ impl Shown {
             (hit(Kind::Agent, &agent.id.short()), "in this version"),
         ];
         let reach = reaches.into_iter().find_map(|(hit, reach)| hit.then_some(reach));
-        Self { agent, revoked: reach.is_some(), reach: reach.unwrap_or_default() }
+        Self { agent, revoked: reach.is_some(), standing, reach: reach.unwrap_or_default() }
     }
 }
 
@@ -148,7 +227,7 @@ fn show(name: &str, context: &Context) -> Result<Exit, CliError> {
             format!("see which are: remit{} agent list", context.home.flag(&context.env)),
         )
     })?;
-    let shown = Shown::of(agent, &revocations);
+    let shown = Shown::of(agent, &revocations, &mut standing::all(UNUSED_DAYS, context)?);
     context.out.facts(&shown, |out| people(&shown, out));
     Ok(Exit::Fine)
 }
@@ -177,10 +256,21 @@ fn people(shown: &Shown, out: &Out) {
         budget.calls, budget.calls_per_minute, budget.repeats
     ));
     out.line(format!("registered   {} by {}", utc(agent.at), agent.by));
+    if let Some(standing) = &shown.standing {
+        out.line(format!("owner        {}/owner", standing.owner));
+        out.line(format!(
+            "expires      {}: remit agent renew {}/{}",
+            utc(standing.expires),
+            agent.id.team,
+            agent.id.name
+        ));
+        standing.stale.iter().for_each(|what| out.line(format!("to do        {}", out.style(Style::Bad, what))));
+    }
     out.line("needs");
     for need in &manifest.needs {
         let wild = if need.wildcard { out.style(Style::Bad, "  WILDCARD") } else { String::new() };
-        out.line(format!("  {:<32} at most {:<5} {}{wild}", need.target.to_string(), need.longest, need.reason));
+        let until = need.until.as_ref().map_or_else(String::new, |until| format!(", until {until}"));
+        out.line(format!("  {:<32} at most {:<5} {}{until}{wild}", need.target.to_string(), need.longest, need.reason));
     }
 }
 

@@ -2,10 +2,11 @@
 
 use clap::Args;
 use remit_authority::login::LoginShown;
+use remit_authority::org::Import;
 use remit_authority::socket::wire::{AdminAsk, Answered, Approval, Word};
 use serde_json::json;
 
-use crate::ask;
+use crate::ask::{self, PinArgs};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::out::{Out, Style};
@@ -25,6 +26,8 @@ pub(crate) struct Approve {
     /// For how long: 90s, 15m, 2h [default: the longest that agent.toml allows]
     #[arg(long = "for", value_name = "TIME", default_value = "")]
     duration: String,
+    #[command(flatten)]
+    pin: PinArgs,
 }
 
 #[derive(Debug, Args)]
@@ -41,8 +44,11 @@ pub(crate) fn list(context: &Context) -> Result<Exit, CliError> {
         if waiting.is_empty() {
             out.line("nothing waits for a word");
         }
-        for Approval::Login(login) in &waiting {
-            show(login, out);
+        for approval in &waiting {
+            match approval {
+                Approval::Login(login) => show(login, out),
+                Approval::Import(import) => show_import(import, out),
+            }
         }
     });
     Ok(Exit::Fine)
@@ -57,17 +63,42 @@ fn show(login: &LoginShown, out: &Out) {
         login.agent.short()
     ));
     out.line(format!("  for    {}", login.tools.join(", ")));
+    if !login.owners.is_empty() {
+        let owners: Vec<String> = login.owners.iter().map(ToString::to_string).collect();
+        out.line(format!("  owned  by {}", owners.join(", ")));
+    }
     if let Some(redirect) = &login.redirect {
         out.line(format!("  back   {redirect}"));
     }
     out.line(format!("  within {left}: remit approve {} --why \"…\", or remit deny {}", login.id, login.id));
 }
 
+fn show_import(import: &Import, out: &Out) {
+    let (id, agent) = (&import.id, import.agent.short());
+    out.line(format!("{}  {} asks for {agent} to be registered here", out.style(Style::Good, id), import.issuer));
+    out.line(format!("  for    {}", import.manifest.agent.purpose));
+    for need in &import.manifest.needs {
+        out.line(format!("  needs  {} for {}: {}", need.target, need.longest, need.reason));
+    }
+    out.line(format!(
+        "  owner  {}/owner or platform: remit approve {id} --why \"…\", or remit deny {id}",
+        import.agent.team
+    ));
+}
+
 pub(crate) fn approve(approve: &Approve, context: &Context) -> Result<Exit, CliError> {
     let (id, why, duration) = (approve.id.clone(), approve.why.clone(), approve.duration.clone());
-    let answered: Answered = ask::admin(context, &AdminAsk::Answer(Word { id, allow: true, why, duration }))?;
+    let answered: Answered =
+        ask::admin_with_pin(context, &AdminAsk::Answer(Word { id, allow: true, why, duration }), &approve.pin)?;
     context.out.facts(&answered, |out| {
-        let Approval::Login(login) = &answered.approval;
+        let login = match &answered.approval {
+            Approval::Login(login) => login,
+            Approval::Import(import) => {
+                let agent = import.agent.short();
+                out.line(format!("{}  {agent}, under this authority's floor", out.style(Style::Good, "registered")));
+                return;
+            }
+        };
         let duration = answered.asked.as_ref().map_or("", |asked| asked.duration.as_str());
         let what = format!("{}  {} acts as {}", out.style(Style::Good, "approved"), login.client, login.agent.short());
         out.line(format!("{what} for {duration}: {}", login.tools.join(", ")));
@@ -80,8 +111,11 @@ pub(crate) fn deny(deny: &Deny, context: &Context) -> Result<Exit, CliError> {
     let word = Word { id: deny.id.clone(), allow: false, why: String::new(), duration: String::new() };
     let answered: Answered = ask::admin(context, &AdminAsk::Answer(word))?;
     context.out.facts(&answered, |out| {
-        let Approval::Login(login) = &answered.approval;
-        out.line(format!("{}  {} gets nothing", out.style(Style::Bad, "denied"), login.client));
+        let who = match &answered.approval {
+            Approval::Login(login) => login.client.clone(),
+            Approval::Import(import) => import.agent.short(),
+        };
+        out.line(format!("{}  {who} gets nothing", out.style(Style::Bad, "denied")));
     });
     Ok(Exit::Fine)
 }

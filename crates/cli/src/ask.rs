@@ -27,11 +27,14 @@ const CTRL_U: u8 = 21;
 const DELETE: u8 = 127;
 
 /// Where the administrators' PIN comes from, where one is needed.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct PinArgs {
     /// Read the administrators' PIN from a file, instead of asking for it on the terminal
     #[arg(long, value_name = "FILE")]
     pub(crate) pin_file: Option<PathBuf>,
+    /// Who you are, by the name of `remit person add`; the PIN is then your own [default: the operating-system user]
+    #[arg(id = "as", long = "as", value_name = "NAME")]
+    pub(crate) person: Option<String>,
 }
 
 /// Asks the admin socket for what needs no PIN.
@@ -56,12 +59,15 @@ pub(crate) fn admin_with<R: DeserializeOwned>(
     secrets: &[Given],
 ) -> Result<R, CliError> {
     let home = context.home.authority();
-    let file = pin.pin_file.as_deref().or(context.loaded.config.admin.pin_file.as_deref());
-    let given = file.map(read_pin).transpose()?;
-    match client::admin_with(home.path(), ask, given.as_deref(), secrets) {
+    let person = pin.person.as_deref();
+    // The file of the configuration holds the administrators' PIN, which is nobody's own.
+    let configured = context.loaded.config.admin.pin_file.as_deref().filter(|_| person.is_none());
+    let given = pin.pin_file.as_deref().or(configured).map(read_pin).transpose()?;
+    let who = |pin| client::Who { person, pin };
+    match client::admin_as(home.path(), ask, who(given.as_deref()), secrets) {
         Err(ClientError::Refused(refused)) if refused.code == Code::AdminRequired && given.is_none() => {
             let typed = prompt(&refused)?;
-            client::admin_with(home.path(), ask, Some(&typed), secrets).map_err(|error| failed(context, error))
+            client::admin_as(home.path(), ask, who(Some(&typed)), secrets).map_err(|error| failed(context, error))
         }
         answer => answer.map_err(|error| failed(context, error)),
     }

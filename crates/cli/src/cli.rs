@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Flag;
 use crate::{
-    admin, adopt, agent, approve, completion, doctor, gateway, lockdown, log, request, revoke, serve, server, status,
-    token, up,
+    admin, adopt, agent, approve, completion, doctor, gateway, lockdown, log, person, request, revoke, role, serve,
+    server, status, team, token, up,
 };
 
 #[derive(Debug, Parser)]
@@ -51,8 +51,14 @@ pub(crate) enum Command {
     Up(up::Up),
     /// Run the authority, or a gateway, alone
     Serve(serve::Serve),
-    /// Register agents, and see what they declare
+    /// Register agents, renew or stop them, and see how they stand
     Agent(agent::Agent),
+    /// Register teams, which own agents
+    Team(team::Team),
+    /// Say who holds which role
+    Role(role::Role),
+    /// Make people known by name
+    Person(person::Person),
     /// Register MCP servers, review and expose their tools
     Server(server::Server),
     /// Move a client's file of MCP servers off its standing keys: seal them, and lead it to the gateway

@@ -33,19 +33,25 @@ impl Termination for Exit {
 }
 
 /// Commands that are about one home, as they stand in a next step.
-const OF_A_HOME: [&str; 14] = [
+const OF_A_HOME: [&str; 20] = [
     "admin ",
     "adopt ",
     "agent ",
+    "approvals",
+    "approve ",
+    "deny ",
     "config ",
     "doctor",
     "gateway ",
     "lockdown ",
     "log ",
+    "person ",
     "request ",
     "revoke ",
+    "role ",
     "server ",
     "status",
+    "team ",
     "token ",
     "up",
 ];

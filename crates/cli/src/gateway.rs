@@ -1,22 +1,22 @@
 //! `remit gateway …`: which gateways may be lent the credentials of servers.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use remit_authority::change::GatewayRecord;
 use remit_authority::socket::wire::AdminAsk;
 use remit_core::id::GatewayName;
-use remit_core::jws::Jwk;
 use serde_json::{Value, json};
 
 use crate::ask::{self, PinArgs};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
+use crate::jwk;
 use crate::out::Style;
 use crate::time::utc;
 
-/// Largest file of a public key, in bytes.
-const KEY_BYTES_MAX: u64 = 4096;
+/// Where a gateway keeps its public key.
+const KEY_FILE: &str = "name the gateway's own file: gateway/identity.jwk in its home";
 
 #[derive(Debug, Args)]
 pub(crate) struct Gateway {
@@ -55,7 +55,7 @@ enum Command {
 pub(crate) fn run(gateway: &Gateway, context: &Context) -> Result<Exit, CliError> {
     match &gateway.command {
         Command::Add { name, file, pin } => {
-            let ask = AdminAsk::AddGateway { name: name.clone(), key: key(file)? };
+            let ask = AdminAsk::AddGateway { name: name.clone(), key: jwk::read(file, KEY_FILE)? };
             let added: GatewayRecord = ask::admin_with_pin(context, &ask, pin)?;
             context.out.facts(&added, |out| {
                 out.line(format!("{}  {name}  {}", out.style(Style::Good, "registered"), added.key.thumbprint()));
@@ -79,19 +79,4 @@ pub(crate) fn run(gateway: &Gateway, context: &Context) -> Result<Exit, CliError
         }
     }
     Ok(Exit::Fine)
-}
-
-fn key(path: &Path) -> Result<Jwk, CliError> {
-    let failed = |why: &dyn std::fmt::Display| {
-        CliError::unevaluated(
-            format!("{}: {why}", path.display()),
-            "name the gateway's own file: gateway/identity.jwk in its home",
-        )
-    };
-    match std::fs::metadata(path) {
-        Ok(meta) if meta.len() > KEY_BYTES_MAX => return Err(failed(&"larger than a key")),
-        _ => {}
-    }
-    let text = std::fs::read(path).map_err(|error| failed(&error))?;
-    serde_json::from_slice(&text).map_err(|error| failed(&format!("not a public key: {error}")))
 }

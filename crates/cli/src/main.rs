@@ -19,15 +19,20 @@ mod gateway;
 mod health;
 mod home;
 mod http;
+mod jwk;
 mod lockdown;
 mod log;
 mod mcp;
 mod out;
+mod person;
 mod request;
 mod revoke;
+mod role;
 mod serve;
 mod server;
+mod standing;
 mod status;
+mod team;
 mod time;
 mod token;
 mod up;
@@ -87,6 +92,9 @@ fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
         Command::Up(up) => up::run(up, context),
         Command::Serve(serve) => serve::run(serve, context),
         Command::Agent(agent) => agent::run(agent, context),
+        Command::Team(team) => team::run(team, context),
+        Command::Role(role) => role::run(role, context),
+        Command::Person(person) => person::run(person, context),
         Command::Server(server) => server::run(server, context),
         Command::Adopt(adopt) => adopt::run(adopt, context),
         Command::Gateway(gateway) => gateway::run(gateway, context),

@@ -1,5 +1,6 @@
 //! `remit request`: a scoped grant by one command, in well under a second.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
@@ -16,8 +17,12 @@ use crate::ask;
 use crate::constraint::constraint;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
+use crate::jwk;
 use crate::out::{Out, Style};
 use crate::time::{now, span, utc};
+
+/// What a key file is.
+const KEY_FILE: &str = "name a public key, Ed25519 or P-256, as a JWK: --key FILE";
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -51,6 +56,10 @@ pub(crate) struct RequestArgs {
     #[arg(long, value_name = "RUN", conflicts_with = "principal")]
     #[arg(help = "Ask from inside a run, within its ceiling: its id or socket [env: REMIT_RUN]")]
     run: Option<String>,
+    /// The run's own public key (a JWK file), where its private half is not to be kept by the authority: it then asks for its
+    /// tokens over OAuth
+    #[arg(long, value_name = "FILE", conflicts_with = "run")]
+    key: Option<PathBuf>,
     /// The process whose descendants are the run: this command's child, or its own
     #[arg(long, value_name = "PID", hide = true)]
     pid: Option<i32>,
@@ -75,7 +84,7 @@ pub(crate) fn run(request: &RequestArgs, context: &Context) -> Result<Exit, CliE
                 asked,
                 principal: request.principal.clone(),
                 pid: request.pid,
-                key: None,
+                key: request.key.as_deref().map(|file| jwk::read(file, KEY_FILE)).transpose()?,
                 golden: false,
             })),
             &request.pin,
@@ -86,12 +95,21 @@ pub(crate) fn run(request: &RequestArgs, context: &Context) -> Result<Exit, CliE
         "run": given.run, "grant": given.grant, "tools": tools(&given.grant), "socket": given.socket, "took_ms": took_ms,
         "spawned_by": given.spawned_by,
     });
+    if let Some(warning) = &given.warning {
+        context.out.remark(warning);
+    }
     context.out.facts(&facts, |out| people(&given, took_ms, &context.home.flag(&context.env), out));
     Ok(Exit::Fine)
 }
 
 /// What is asked of the run's own socket: less of what it holds, or, where an agent is named, a run of it below this one.
 fn inside(request: &RequestArgs, asked: Asked) -> Result<RunAsk, CliError> {
+    if request.key.is_some() {
+        return Err(CliError::unevaluated(
+            "a run with a key of its own begins outside every run, or by token exchange",
+            "leave --key out, or see docs/delegation.md",
+        ));
+    }
     if request.principal.is_some() {
         return Err(CliError::unevaluated(
             "a run acts for whom it was launched, and so does all that it asks for",
@@ -148,6 +166,10 @@ fn people(given: &Requested, took_ms: u64, home: &str, out: &Out) {
     out.line(format!("until  {} ({left}), decided by {}", utc(given.grant.until), given.grant.by));
     let server = given.grant.details.first().map_or("SERVER", server);
     // What its parent asks on its socket is refused: whatever is to be the child is started with its name.
+    if !given.run.key_held {
+        out.line("next   its tokens are asked for with its key, over OAuth: docs/delegation.md");
+        return;
+    }
     out.line(match parentage {
         Some(_) => format!("next   REMIT_RUN={id} remit{home} token {server}"),
         None => format!("next   remit{home} token {server} --run {id}"),

@@ -13,7 +13,8 @@ use crate::out::Style;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   remit revoke run r-…                      this run, and what it started
-  remit revoke agent support/triage --why \"acts on its own\"")]
+  remit revoke agent support/triage --why \"acts on its own\"
+  remit revoke agent support/triage@1.4.2   this version alone")]
 pub(crate) struct Revoke {
     /// What: agent, run, root, grant, token, principal, team or key
     #[arg(value_parser = kind)]
@@ -30,6 +31,7 @@ pub(crate) struct Revoke {
 fn kind(text: &str) -> Result<Kind, String> {
     match serde_json::from_value(text.into()) {
         Ok(Kind::Lockdown | Kind::Lift) => Err("use `remit lockdown`".into()),
+        Ok(Kind::Veto | Kind::VetoLift) => Err("use `remit agent veto`".into()),
         Ok(kind) => Ok(kind),
         Err(_) => Err("it is agent, run, root, grant, token, principal, team or key".into()),
     }

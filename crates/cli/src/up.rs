@@ -195,7 +195,7 @@ fn say(running: &Running, context: &Context) -> Result<(), CliError> {
 }
 
 fn set_pin(context: &Context, new: String) -> Result<(), CliError> {
-    let none = PinArgs { pin_file: None };
+    let none = PinArgs::default();
     ask::admin_with_pin::<Value>(context, &AdminAsk::SetPin { new }, &none).map(drop)
 }
 
@@ -302,7 +302,7 @@ async fn first_pin(up: &Up, context: &Context) -> Result<Option<String>, CliErro
     set_pin(context, pin).map(|()| None)
 }
 
-fn new_pin() -> Result<String, CliError> {
+pub(crate) fn new_pin() -> Result<String, CliError> {
     let mut bytes = [0; PIN_DIGITS * 4];
     rand::fill(&mut bytes).map_err(|_| CliError::unevaluated("the system gives no random bytes", "try again"))?;
     // 250 is a multiple of ten: no digit is likelier than another.

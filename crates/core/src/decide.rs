@@ -11,6 +11,7 @@ use crate::input::Input;
 use crate::plan::{Finding, Outcome, Plan, found};
 use crate::policy::Compiled;
 use crate::rejection::Code;
+use crate::role::OrgRole;
 
 /// The answer to a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +62,7 @@ pub struct Decided {
     verdict: Verdict,
     policies: BTreeSet<String>,
     about: Option<String>,
+    owners: BTreeSet<OrgRole>,
     leaf_hash: Option<Digest>,
 }
 
@@ -75,8 +77,10 @@ pub fn decide(bundle: &Compiled, call: Call, plan: Plan, evidence: Evidence) -> 
         && input.answers.features == *call.answers()
         && input.answers.text.as_bytes() == call.answer_bytes();
     let finding = if same { close(bundle, &input, finding, &evidence) } else { Finding::forbid(Code::Internal) };
-    let verdict = Verdict::of(finding.outcome);
-    Decided { call, input, evidence, verdict, policies: finding.policies, about: finding.about, leaf_hash: None }
+    let Finding { outcome, policies, about } = finding;
+    let verdict = Verdict::of(outcome);
+    let owners = bundle.owners(&input, &policies);
+    Decided { call, input, evidence, verdict, policies, about, owners, leaf_hash: None }
 }
 
 /// What is pending is weighed again with what the evidence proves; anything else stands.
@@ -128,6 +132,11 @@ impl Decided {
     /// Hash of the leaf in which the decision is recorded (RFC 6962 section 2.1).
     pub fn leaf_hash(&self) -> Option<&Digest> {
         self.leaf_hash.as_ref()
+    }
+
+    /// Who answers for it: the owner of a tool of T1 or above, and of each gate among the policies.
+    pub fn owners(&self) -> &BTreeSet<OrgRole> {
+        &self.owners
     }
 
     /// The argument or limit that the verdict is about.

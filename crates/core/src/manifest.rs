@@ -10,6 +10,12 @@ use crate::target::Target;
 pub const MANIFEST_BYTES_MAX: usize = 256 * 1024;
 /// Longest time for which any grant holds, in seconds: one day.
 pub const GRANT_SECONDS_MAX: i64 = 86_400;
+/// Longest time for which a registration holds, in days, and the usual one.
+pub const REGISTRATION_DAYS_MAX: i64 = 365;
+/// How long a registration holds where its manifest does not say, in days.
+pub const REGISTRATION_DAYS: i64 = 90;
+/// Seconds of a day.
+pub const DAY_S: i64 = 86_400;
 /// Most needs in one manifest.
 pub const NEEDS_MAX: usize = 256;
 /// Most OAuth clients, and most redirect URIs, of one agent.
@@ -62,6 +68,9 @@ pub struct About {
     /// Where it belongs.
     #[serde(default = "staging")]
     pub environment: Environment,
+    /// For how long its registration holds, such as `90d`; then it is renewed, or it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
     /// Whether MCP clients that cannot prove possession of a key may use its tokens.
     #[serde(default)]
     pub bearer: bool,
@@ -101,6 +110,8 @@ pub struct Need {
     pub longest: String,
     /// States that it is `<server>/*`: every tool or resource that the server exposes, now and later.
     pub wildcard: bool,
+    /// The last day on which it is granted at all, `2027-01-31`; the end of the registration where none is named.
+    pub until: Option<String>,
 }
 
 /// A need as its lines say it.
@@ -119,20 +130,27 @@ struct Lines {
     longest: String,
     #[serde(default)]
     wildcard: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
 }
 
 impl TryFrom<Lines> for Need {
     type Error = String;
 
     fn try_from(lines: Lines) -> Result<Self, String> {
-        let named =
-            [("tool", lines.tool), ("prompt", lines.prompt), ("resource", lines.resource), ("client", lines.client)];
-        let named: Vec<_> = named.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+        let named = [
+            ("tool", &lines.tool),
+            ("prompt", &lines.prompt),
+            ("resource", &lines.resource),
+            ("client", &lines.client),
+        ];
+        let named: Vec<_> = named.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?))).collect();
         let [(key, value)] = named.as_slice() else {
             return Err("a need names one of `tool`, `prompt`, `resource` and `client`".into());
         };
         let target = Target::of(key, value).map_err(|error| error.to_string())?;
-        Ok(Self { target, reason: lines.reason, longest: lines.longest, wildcard: lines.wildcard })
+        let Lines { reason, longest, wildcard, until, .. } = lines;
+        Ok(Self { target, reason, longest, wildcard, until })
     }
 }
 
@@ -140,7 +158,8 @@ impl From<Need> for Lines {
     fn from(need: Need) -> Self {
         let of = |key: &str| (need.target.key() == key).then(|| need.target.value());
         let (tool, prompt, resource, client) = (of("tool"), of("prompt"), of("resource"), of("client"));
-        Self { tool, prompt, resource, client, reason: need.reason, longest: need.longest, wildcard: need.wildcard }
+        let Need { reason, longest, wildcard, until, .. } = need;
+        Self { tool, prompt, resource, client, reason, longest, wildcard, until }
     }
 }
 
@@ -189,10 +208,22 @@ impl Manifest {
                 ));
             }
         }
+        if self.registration_days().is_none() {
+            return rule(format!(
+                "`expires` is not a number of days of at most {REGISTRATION_DAYS_MAX}, such as `90d`"
+            ));
+        }
         for need in &self.needs {
             need.check()?;
         }
         Ok(())
+    }
+
+    /// For how many days its registration holds; nothing where what it says is no such number.
+    pub fn registration_days(&self) -> Option<i64> {
+        let Some(text) = &self.agent.expires else { return Some(REGISTRATION_DAYS) };
+        let digits = text.strip_suffix('d').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+        digits.parse().ok().filter(|days| (1..=REGISTRATION_DAYS_MAX).contains(days))
     }
 
     /// The tier that the three questions give, before the registry's sensitivity is looked at.
@@ -224,6 +255,9 @@ impl Need {
                 return rule(format!("`longest = \"{}\"` is not a time of at most 24h, such as `15m`", self.longest));
             }
         }
+        if self.until.as_deref().is_some_and(|until| day(until).is_none()) {
+            return rule("`until` is not a day, such as `2027-01-31`".into());
+        }
         match (self.target.is_wildcard(), self.wildcard) {
             (true, false) => rule("a wildcard must say so with `wildcard = true`; it is logged as one".into()),
             (false, true) => rule("`wildcard = true` is for `<server>/*` only".into()),
@@ -231,10 +265,35 @@ impl Need {
         }
     }
 
+    /// The end of the last day on which it is granted, in seconds since 1970.
+    pub fn until_s(&self) -> Option<i64> {
+        self.until.as_deref().and_then(day)
+    }
+
     /// The longest time for which this need is granted, in seconds.
     pub fn longest_s(&self) -> i64 {
         seconds(&self.longest).unwrap_or(0)
     }
+}
+
+/// The end of a day of the Gregorian calendar, `2027-01-31`, in UTC, in seconds since 1970.
+pub fn day(text: &str) -> Option<i64> {
+    let digits = |part: &str, length: usize| {
+        let plain = part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit());
+        plain.then(|| part.parse::<i64>().ok()).flatten()
+    };
+    let mut parts = text.split('-');
+    let (year, month, day) = (digits(parts.next()?, 4)?, digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let months = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let longest = months.get(usize::try_from(month.checked_sub(1)?).ok()?)?;
+    if parts.next().is_some() || year < 1970 || !(1..=*longest).contains(&day) {
+        return None;
+    }
+    let before = months.iter().take(usize::try_from(month - 1).ok()?).sum::<i64>();
+    let leaps = |year: i64| year / 4 - year / 100 + year / 400;
+    let days = (year - 1970) * 365 + leaps(year - 1) - leaps(1969) + before + day;
+    days.checked_mul(DAY_S)
 }
 
 /// Reads a time such as `90s`, `15m`, `2h`, in seconds.
@@ -296,6 +355,34 @@ mod tests {
         refused("tool = \"tickets/read_ticket\"", "", "one of `tool`, `prompt`, `resource` and `client`");
         refused("tool = \"tickets/read_ticket\"", "prompt = \"tickets/*\"", "*");
         refused("tool = \"tickets/read_ticket\"", "resource = \"tickets/*\"", "wildcard = true");
+    }
+
+    /// Break: count days from the wrong end, or take a day that there is not.
+    #[test]
+    fn a_day_ends_at_midnight_and_a_registration_after_so_many() {
+        for (text, end) in [
+            ("1970-01-01", Some(86_400)),
+            ("2000-02-28", Some(951_782_400)),
+            ("2024-02-29", Some(1_709_251_200)),
+            ("2100-02-28", Some(4_107_542_400)),
+            ("2023-02-29", None),
+            ("2026-13-01", None),
+            ("2026-00-01", None),
+            ("2026-1-1", None),
+            ("2026-01-00", None),
+            ("2026-01-01-01", None),
+            ("", None),
+        ] {
+            assert_eq!(day(text), end, "{text}");
+        }
+        refused("longest = \"15m\"", "longest = \"15m\"\nuntil = \"soon\"", "`until` is not a day");
+        let days = |expires: &str| {
+            let text = GOOD.replace("purpose", &format!("expires = \"{expires}\"\npurpose"));
+            Manifest::parse(&text).ok().and_then(|manifest| manifest.registration_days())
+        };
+        assert_eq!(Manifest::parse(GOOD).unwrap().registration_days(), Some(90));
+        assert_eq!(["1d", "365d"].map(days), [Some(1), Some(365)]);
+        assert_eq!(["0d", "366d", "9", "d", "-1d", "+1d", "12h"].map(days), [None; 7]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::bundle::{PolicyFile, Versioned};
 use crate::gate::Gate;
 use crate::id::{AgentId, ServerName, Team, ToolName, TrustDomain};
 use crate::index::{Index, Parsed};
+use crate::owner::named;
 use crate::registry::{Agent, REGISTRY_ITEMS_MAX, Server, Tool};
 
 /// Why a bundle cannot be decided by.
@@ -195,7 +196,7 @@ fn read_file(
         {
             return Err(PolicyError::ForeignPrincipal { policy: id, team: team.to_string() });
         }
-        check_gate(&policy, &id)?;
+        check_gate(&policy, &id, team)?;
         let json = policy.to_json().map_err(|e| parse(e.to_string()))?;
         parsed.push(Parsed { policy: policy.new_id(PolicyId::new(&id)), json });
     }
@@ -203,7 +204,10 @@ fn read_file(
 }
 
 /// A gate is a forbid that stated evidence lifts; which evidence, its annotation says.
-fn check_gate(policy: &Policy, id: &str) -> Result<(), PolicyError> {
+fn check_gate(policy: &Policy, id: &str, team: Option<&Team>) -> Result<(), PolicyError> {
+    for annotation in ["owner", "approvers"] {
+        named(policy, annotation, team).map_err(|why| PolicyError::Annotation { policy: id.to_owned(), why })?;
+    }
     let Some(name) = policy.annotation("gate") else {
         return Ok(());
     };

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::feature::Feature;
 use crate::id::{AgentId, ServerName, ToolName};
 use crate::label::Label;
+use crate::role::OrgRole;
 use crate::secret::Reference;
 use crate::target::Target;
 
@@ -139,6 +140,9 @@ pub struct Server {
     pub name: ServerName,
     /// Where it belongs.
     pub environment: Environment,
+    /// Who answers for what its tools do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<OrgRole>,
     /// How it is reached.
     pub upstream: Upstream,
     /// The menu: tools that are exposed. What is not here does not exist, whatever the upstream offers.

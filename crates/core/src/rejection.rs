@@ -109,6 +109,10 @@ codes! {
     ScopeUndeclared = "scope_undeclared", 403;
     /// The request gives no reason, or no end, or a longer time than the manifest allows.
     GrantIncomplete = "grant_incomplete", 400;
+    /// The agent may not act now: its registration is over, nobody owns it, its version is vetoed, or a rule of separation stands against it.
+    AgentFrozen = "agent_frozen", 403;
+    /// What was asked belongs to a role that whoever asks does not hold.
+    RoleRequired = "role_required", 403;
     /// The command is for an administrator, from outside every run.
     AdminRequired = "admin_required", 403;
     /// Something that should not happen; refused because nothing else is safe.

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::claims::Claims;
-use crate::id::{ServerName, ToolName};
+use crate::id::{AgentId, ServerName, ToolName};
 
 /// What a revocation takes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -31,6 +31,11 @@ pub enum Kind {
     Lockdown,
     /// The end of a lockdown.
     Lift,
+    /// A version of an agent, `<team>/<name>@<version>`, as far as it is of production, until that is lifted.
+    Veto,
+    /// The end of a veto.
+    #[serde(rename = "veto-lift")]
+    VetoLift,
 }
 
 impl Kind {
@@ -47,6 +52,8 @@ impl Kind {
             Kind::Key => "key",
             Kind::Lockdown => "lockdown",
             Kind::Lift => "lift",
+            Kind::Veto => "veto",
+            Kind::VetoLift => "veto-lift",
         }
     }
 }
@@ -81,6 +88,7 @@ pub struct Revoked {
     seq: u64,
     ids: HashSet<(Kind, String)>,
     locked: BTreeSet<String>,
+    vetoed: BTreeSet<String>,
 }
 
 impl Revoked {
@@ -106,6 +114,12 @@ impl Revoked {
             }
             Kind::Lift => {
                 self.locked.remove(&entry.id);
+            }
+            Kind::Veto => {
+                self.vetoed.insert(entry.id);
+            }
+            Kind::VetoLift => {
+                self.vetoed.remove(&entry.id);
             }
             kind => {
                 self.ids.insert((kind, entry.id));
@@ -143,6 +157,16 @@ impl Revoked {
         ]
         .into_iter()
         .find_map(|(hit, kind)| hit.then_some(kind))
+    }
+
+    /// Versions of agents that are vetoed.
+    pub fn vetoed(&self) -> impl Iterator<Item = &str> {
+        self.vetoed.iter().map(String::as_str)
+    }
+
+    /// Whether this version of an agent is vetoed. What that stops is for whoever knows where the version belongs.
+    pub fn has_veto(&self, agent: &AgentId) -> bool {
+        !self.vetoed.is_empty() && self.vetoed.contains(&agent.short())
     }
 
     /// Whether a server, or one tool of it, is locked down.

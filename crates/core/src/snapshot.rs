@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::call::Action;
 use crate::claims::Claims;
 use crate::hash::sha256_text;
-use crate::id::ServerName;
+use crate::id::{AgentId, ServerName};
 use crate::input::Facts;
 use crate::policy::Compiled;
-use crate::revoked::Revoked;
+use crate::registry::Environment;
+use crate::revoked::{Kind, Revoked};
 
 /// One consistent view.
 #[derive(Clone)]
@@ -52,10 +53,21 @@ impl Snapshot {
         if ended >= 0 { i64::MAX } else { silent.max(0) }
     }
 
+    /// What took a token back, if anything did: itself or what it depends on was revoked, or a version of production in its
+    /// lineage is vetoed.
+    pub fn taken(&self, claims: &Claims) -> Option<Kind> {
+        let vetoed = |agent: &AgentId| {
+            self.revoked.has_veto(agent)
+                && self.bundle.agent(agent).is_none_or(|agent| agent.environment == Environment::Production)
+        };
+        let vetoed = || claims.lineage().any(|link| vetoed(&link.agent)).then_some(Kind::Veto);
+        self.revoked.token(claims).or_else(vetoed)
+    }
+
     /// What is known beside the bundle of a token and of what it asks for.
     pub fn facts(&self, claims: Option<&Claims>, server: &ServerName, action: &Action, drifted: bool) -> Facts {
         Facts {
-            revoked: claims.and_then(|claims| self.revoked.token(claims)),
+            revoked: claims.and_then(|claims| self.taken(claims)),
             locked: self.revoked.is_locked(server, action.tool()),
             drifted,
         }

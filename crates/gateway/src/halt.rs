@@ -19,7 +19,7 @@ impl Gateway {
     /// Whether something took the caller's token back, locked down what it calls, or removed the agent.
     fn is_revoked(&self, claims: &Claims, server: &ServerName, action: &Action) -> bool {
         self.snapshots.latest().is_none_or(|snapshot| {
-            snapshot.revoked.token(claims).is_some()
+            snapshot.taken(claims).is_some()
                 || snapshot.revoked.is_locked(server, action.tool())
                 || snapshot.bundle.agent(&claims.client_id).is_none()
                 || snapshot.bundle.server(server).is_none()

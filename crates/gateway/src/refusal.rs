@@ -66,7 +66,23 @@ fn refusal(decided: &Decided, entry: Option<u64>) -> Rejection {
         Code::Unknown => (unknown(&input.action), "list what this run may use: tools/list".into()),
         code => text(code, &of),
     };
+    let message = match code {
+        // Whoever is refused by these can turn to somebody.
+        Code::PolicyForbid
+        | Code::GatePending
+        | Code::LockedDown
+        | Code::PinChanged
+        | Code::InsufficientScope
+        | Code::ArgumentsOutsideGrant => owned(message, decided),
+        _ => message,
+    };
     Rejection::new(code, message, help)
+}
+
+/// With who answers for it.
+fn owned(message: String, decided: &Decided) -> String {
+    let owners: Vec<String> = decided.owners().iter().map(ToString::to_string).collect();
+    if owners.is_empty() { message } else { format!("{message}; owned by {}", owners.join(", ")) }
 }
 
 fn text(code: Code, of: &Of<'_>) -> (String, String) {

@@ -45,6 +45,7 @@ fn world() -> World {
         let add = AddServer {
             name: ServerName::new(name).unwrap(),
             environment: Environment::Staging,
+            owner: None,
             upstream: Upstream::Http { url: "http://127.0.0.1:1/mcp".into() },
             list: format!(r#"{{"tools":[{}]}}"#, tools.join(",")),
             expose: TOOLS.map(|tool| ToolName::new(tool).unwrap()).into(),

@@ -5,23 +5,32 @@
 
 use std::sync::Arc;
 
-use remit_core::id::PrincipalId;
+use remit_core::id::{PrincipalId, Team};
 use remit_core::rejection::{Code, Rejection};
 use remit_core::revoked::Kind;
+use remit_core::role::{OrgRole, Post};
 
 use super::peer::{self, Peer, Place};
+use super::registry::of_team;
 use super::wire::{AdminAsk, Given, Issued, Line, Registered, Request, Rotated, SecretShown, ServerShown, Status};
 use super::{line, not_a_request, reply};
 use crate::authority::State;
 use crate::error::AuthorityError;
+use crate::roles;
 
-type Reply = Result<serde_json::Value, AuthorityError>;
+pub(super) type Reply = Result<serde_json::Value, AuthorityError>;
 
 pub(super) fn answer(state: &Arc<State>, peer: Option<Peer>, text: &[u8]) -> Vec<u8> {
     let answered = outside(state, peer).and_then(|peer| {
         let asked: Line<AdminAsk> = serde_json::from_slice(text).map_err(|error| not_a_request(&error))?;
-        let by = state.principal(&mut state.core(), &user(peer))?;
-        let admin = Admin { state, peer, by, pin: asked.pin.as_deref(), given: &asked.secrets };
+        let pin = asked.pin.as_deref();
+        let named = asked.person.is_some();
+        let by = match &asked.person {
+            Some(person) => state.proven(person, pin)?,
+            None => state.principal(&mut state.core(), &user(peer))?,
+        };
+        let name = asked.person.unwrap_or_else(|| user(peer));
+        let admin = Admin { state, peer, by, named, name, pin, given: &asked.secrets };
         admin.act(asked.ask)
     });
     line(answered)
@@ -60,16 +69,21 @@ fn refused(message: String) -> AuthorityError {
     AuthorityError::Refused(Rejection::new(Code::AdminRequired, message, help))
 }
 
-/// Until people log in, a person is the operating-system user.
+/// Where nobody says who they are, a person is the operating-system user.
 fn user(peer: Peer) -> String {
     format!("uid:{}", peer.uid)
 }
 
-struct Admin<'a> {
-    state: &'a Arc<State>,
+pub(super) struct Admin<'a> {
+    pub(super) state: &'a Arc<State>,
     peer: Peer,
-    by: PrincipalId,
-    pin: Option<&'a str>,
+    /// Who asks.
+    pub(super) by: PrincipalId,
+    /// Whether they said who they are, and have shown it by their own PIN.
+    pub(super) named: bool,
+    /// Their name.
+    name: String,
+    pub(super) pin: Option<&'a str>,
     given: &'a [Given],
 }
 
@@ -85,9 +99,14 @@ impl Admin<'_> {
             AdminAsk::RegisterAgent { manifest } => self.register(&manifest),
             AdminAsk::Request(request) => self.request(&request),
             AdminAsk::End { run } => self.end(&run),
-            AdminAsk::Approvals {} => reply(self.state.approvals()),
+            AdminAsk::Approvals {} => reply(self.state.approvals()?),
             // It begins no more than `remit request` would, for whoever asks.
-            AdminAsk::Answer(word) => reply(self.state.answer(&word, &user(self.peer), &self.by)?),
+            AdminAsk::Answer(word) => match self.state.import_named(&word.id)? {
+                Some(import) => self.import(import, &word),
+                None => reply(self.state.answer(&word, &self.name, &self.by)?),
+            },
+            AdminAsk::Team(ask) => self.team(ask),
+            AdminAsk::Registry(ask) => self.registry(ask),
             AdminAsk::Revoke { kind, id, why } => self.revoke(kind, &id, &why),
             AdminAsk::Erase { principal, ground } => {
                 self.person()?;
@@ -155,8 +174,16 @@ impl Admin<'_> {
         }
     }
 
-    /// A person, and not merely a process of the same user, stands behind this.
-    fn person(&self) -> Result<(), AuthorityError> {
+    /// A person of the platform, and not merely a process of the same user, stands behind this.
+    pub(super) fn person(&self) -> Result<(), AuthorityError> {
+        self.needs(&[OrgRole::Platform])
+    }
+
+    /// A person stands behind this, whoever they are.
+    pub(super) fn proven(&self) -> Result<(), AuthorityError> {
+        if self.named {
+            return Ok(());
+        }
         self.state.pin.check(self.pin, self.state.config.clock.now())
     }
 
@@ -183,13 +210,24 @@ impl Admin<'_> {
 
     fn register(&self, manifest: &str) -> Reply {
         let (record, widened) = self.state.review(manifest)?;
+        let of_team = of_team(&record.id.team);
         if !widened.is_empty() {
-            self.person().map_err(|error| wider(error, &widened))?;
+            self.needs(&of_team).map_err(|error| wider(error, &widened))?;
+        } else if !self.owns(&record.id.team)? {
+            self.needs(&of_team)?;
         }
         let (agent, tier) = (record.id.clone(), record.manifest.tier().name().to_owned());
         self.state.register(record, &self.by)?;
         let bundle_error = self.published();
         reply(Registered { agent, tier, widened, bundle_error })
+    }
+
+    /// Whether whoever asks owns the team, or would: nobody has added it.
+    fn owns(&self, team: &Team) -> Result<bool, AuthorityError> {
+        let core = self.state.core();
+        let store = core.journal.store();
+        let role = OrgRole::of(team, Post::Owner);
+        Ok(store.team(team)?.is_none() || roles::holds(store, &self.by, &role)?)
     }
 
     fn request(&self, request: &Request) -> Reply {
@@ -203,10 +241,10 @@ impl Admin<'_> {
             }
         };
         // A name that the asker is not is somebody else's word in the log, and somebody else's revocation.
-        if request.principal.as_ref().is_some_and(|name| *name != user(self.peer)) {
+        if request.principal.as_ref().is_some_and(|name| *name != self.name) {
             self.person()?;
         }
-        reply(self.state.launch(request, &user(self.peer), process)?)
+        reply(self.state.launch(request, &self.name, process)?)
     }
 
     fn end(&self, run: &remit_core::id::RunId) -> Reply {
@@ -221,8 +259,16 @@ impl Admin<'_> {
     fn revoke(&self, kind: Kind, id: &str, why: &str) -> Reply {
         // A lockdown needs no PIN: in an emergency anybody outside the runs may stop a tool. Lifting it does.
         let own = kind == Kind::Lockdown || self.state.owner(kind, id)?.as_ref() == Some(&self.by);
-        if !own {
-            self.person()?;
+        match kind {
+            // By its own command, and not even the platform's to lift.
+            Kind::Veto | Kind::VetoLift => self.needs(&[OrgRole::AgentSecurity])?,
+            Kind::Agent if !own => {
+                let owner = self.state.agent_and_owner(id).ok().map(|(_, team)| OrgRole::of(&team, Post::Owner));
+                let others = [OrgRole::Platform, OrgRole::AgentSecurity];
+                self.needs(&owner.into_iter().chain(others).collect::<Vec<_>>())?;
+            }
+            _ if !own => self.needs(&[OrgRole::Platform, OrgRole::AgentSecurity])?,
+            _ => {}
         }
         reply(self.state.revoke(kind, id, why, &self.by)?)
     }

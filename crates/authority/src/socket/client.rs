@@ -35,9 +35,18 @@ pub enum ClientError {
     Answer(#[from] serde_json::Error),
 }
 
+/// Who asks, and what shows it. No `Debug`: it holds a PIN.
+#[derive(Clone, Copy, Default)]
+pub struct Who<'a> {
+    /// A person who is known by name; the operating-system user where nobody is named.
+    pub person: Option<&'a str>,
+    /// The person's PIN, or the administrators'.
+    pub pin: Option<&'a str>,
+}
+
 /// Asks the admin socket of a home.
 pub fn admin<R: DeserializeOwned>(home: &Path, ask: &AdminAsk, pin: Option<&str>) -> Result<R, ClientError> {
-    ask_socket(&Home::new(home).admin_socket(), ask, pin, &[])
+    ask_socket(&Home::new(home).admin_socket(), ask, Who { person: None, pin }, &[])
 }
 
 /// The same, with credentials of a server.
@@ -47,17 +56,29 @@ pub fn admin_with<R: DeserializeOwned>(
     pin: Option<&str>,
     secrets: &[Given],
 ) -> Result<R, ClientError> {
-    ask_socket(&Home::new(home).admin_socket(), ask, pin, secrets)
+    admin_as(home, ask, Who { person: None, pin }, secrets)
+}
+
+/// The same, for a person who is known by name.
+pub fn admin_as<R: DeserializeOwned>(
+    home: &Path,
+    ask: &AdminAsk,
+    who: Who<'_>,
+    secrets: &[Given],
+) -> Result<R, ClientError> {
+    ask_socket(&Home::new(home).admin_socket(), ask, who, secrets)
 }
 
 /// Asks a run's socket.
 pub fn run<R: DeserializeOwned>(socket: &Path, ask: &RunAsk) -> Result<R, ClientError> {
-    ask_socket(socket, ask, None, &[])
+    ask_socket(socket, ask, Who::default(), &[])
 }
 
 /// [`super::wire::Line`], of what is only lent.
 #[derive(Serialize)]
 struct Asking<'a, T> {
+    #[serde(rename = "as", skip_serializing_if = "Option::is_none")]
+    person: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pin: Option<&'a str>,
     #[serde(skip_serializing_if = "<[Given]>::is_empty")]
@@ -68,10 +89,10 @@ struct Asking<'a, T> {
 fn ask_socket<R: DeserializeOwned>(
     path: &Path,
     ask: &impl Serialize,
-    pin: Option<&str>,
+    Who { person, pin }: Who<'_>,
     secrets: &[Given],
 ) -> Result<R, ClientError> {
-    let mut text = Zeroizing::new(serde_json::to_vec(&Asking { pin, secrets, ask })?);
+    let mut text = Zeroizing::new(serde_json::to_vec(&Asking { person, pin, secrets, ask })?);
     text.push(b'\n');
     let answer = exchange(path, &text).map_err(|source| ClientError::Unreachable { path: path.to_owned(), source })?;
     match serde_json::from_slice(&answer)? {

@@ -6,7 +6,9 @@
 
 mod admin;
 pub mod client;
+mod org;
 pub(crate) mod peer;
+mod registry;
 mod run;
 pub mod wire;
 

@@ -11,6 +11,7 @@ use remit_core::jws::Jwk;
 use remit_core::registry::{Environment, Upstream};
 use remit_core::rejection::Rejection;
 use remit_core::revoked::{Kind, Revocation};
+use remit_core::role::OrgRole;
 use remit_core::secret::{Place, Value};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,9 @@ use crate::change::{Grant, Run, ServerRecord, ToolRecord};
 use crate::grant::Asked;
 use crate::learn::Override;
 use crate::login::LoginShown;
+use crate::org::Import;
+
+pub use super::org::{RegistryAsk, RoleShown, TeamAsk, TeamShown};
 
 /// Longest line, in bytes.
 pub const LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -28,6 +32,9 @@ pub const LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Line<T> {
+    /// Who asks, where that is a person who is known by name; then the PIN is theirs.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
     /// The administrators' PIN, for what needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<String>,
@@ -184,6 +191,10 @@ pub enum AdminAsk {
     RotateKeys {},
     /// Reads the policy files again: [`Issued`].
     Reload {},
+    /// Something about teams, roles and people.
+    Team(TeamAsk),
+    /// Something about how agents stand.
+    Registry(RegistryAsk),
 }
 
 /// A server to register.
@@ -194,6 +205,9 @@ pub struct AddServer {
     pub name: ServerName,
     /// Where it belongs.
     pub environment: Environment,
+    /// Who answers for what its tools do; the platform where nobody is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<OrgRole>,
     /// How it is reached.
     pub upstream: Upstream,
     /// The raw result of `tools/list`.
@@ -227,7 +241,9 @@ impl AddServer {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Approval {
     /// An OAuth client wants to act as an agent.
-    Login(LoginShown),
+    Login(Box<LoginShown>),
+    /// An agent of another authority shall be one of this one's.
+    Import(Box<Import>),
 }
 
 /// A person's word.
@@ -429,6 +445,9 @@ pub struct Requested {
     /// The instances that delegated to the run, the nearest first; none where it is a root.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spawned_by: Vec<Instance>,
+    /// What the agent's owner should know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// A signing key was added.

@@ -4,6 +4,7 @@ use remit_core::id::{PrincipalId, ServerName};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use serde::Serialize;
 
+use super::org;
 use crate::change::{
     AgentRecord, Change, Grant, KeyRecord, Principal, Run, SecretRecord, ServerRecord, TokenRecord, ToolRecord,
 };
@@ -49,6 +50,11 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Applied {
             done(tx.execute(sql, params![record.name.as_str(), record.key.thumbprint(), json(record)?]))
         }
         Change::GatewayGone { name, .. } => done(tx.execute("DELETE FROM gateways WHERE name = ?1", [name.as_str()])),
+        Change::Team(record) => org::team(tx, record),
+        Change::Role(record) => org::role(tx, record),
+        Change::Renewed(renewal) => org::renewed(tx, renewal),
+        Change::Owned(owned) => org::owned(tx, owned),
+        Change::Import(import) => org::import(tx, import),
         // What was lent stands in the log.
         Change::Login(_) | Change::Leased(_) => Ok(()),
         Change::Bundle { version, not_after, digest, at } => {
@@ -65,10 +71,11 @@ fn principal(tx: &Transaction<'_>, record: &Principal) -> Applied {
 
 fn agent(tx: &Transaction<'_>, record: &AgentRecord) -> Applied {
     let name = format!("{}/{}", record.id.team, record.id.name);
-    let sql = "INSERT INTO agents (id, short, name, record, at) VALUES (?1, ?2, ?3, ?4, ?5)
-               ON CONFLICT (id) DO UPDATE SET record = excluded.record, at = excluded.at";
+    let sql = "INSERT INTO agents (id, short, name, record, at, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+               ON CONFLICT (id) DO UPDATE SET record = excluded.record, at = excluded.at, expires = excluded.expires";
     let id = record.id.to_string();
-    done(tx.execute(sql, params![id, record.id.short(), name, json(record)?, record.at]))
+    tx.execute(sql, params![id, record.id.short(), name, json(record)?, record.at, record.expires])?;
+    org::first_owner(tx, record)
 }
 
 /// What is reached somewhere else now is somebody else: it gets none of the credentials from before.
@@ -146,6 +153,7 @@ fn token(tx: &Transaction<'_>, record: &TokenRecord) -> Applied {
 /// The name and the person's words go; what was done under the pseudonym stays.
 fn erase(tx: &Transaction<'_>, principal: &PrincipalId) -> Applied {
     tx.execute("DELETE FROM principals WHERE id = ?1", [principal.as_str()])?;
+    org::forget(tx, principal)?;
     let sql = "UPDATE grants SET record = json_set(record, '$.why', 'erased')
                WHERE json_extract(record, '$.principal') = ?1";
     done(tx.execute(sql, [principal.as_str()]))

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use crate::error::AuthorityError;
 
 /// One step each, in order; a file of `user_version` n has had the first n of them.
-const MIGRATIONS: &[&str] = &[FIRST, REFRESH, SECRETS, LIVE];
+const MIGRATIONS: &[&str] = &[FIRST, REFRESH, SECRETS, ORGANIZATION, LIVE];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -57,6 +57,22 @@ CREATE TABLE gateways (name TEXT PRIMARY KEY, jkt TEXT NOT NULL, record TEXT NOT
 CREATE INDEX gateways_jkt ON gateways (jkt);
 ";
 
+/// Whoever registered the agents of a team so far owns it. Registrations get their end when the authority opens.
+const ORGANIZATION: &str = "
+CREATE TABLE teams (name TEXT PRIMARY KEY, removed INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
+CREATE TABLE roles (
+    role TEXT NOT NULL, person TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (role, person)) STRICT;
+CREATE TABLE owners (agent TEXT PRIMARY KEY, team TEXT NOT NULL) STRICT;
+CREATE TABLE imports (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
+ALTER TABLE agents ADD COLUMN expires INTEGER;
+CREATE TEMP TABLE first AS SELECT
+    json_extract(record, '$.manifest.agent.team') AS team, json_extract(record, '$.by') AS by, min(at) AS at
+    FROM agents GROUP BY team;
+INSERT INTO teams SELECT team, 0, json_object('name', team, 'removed', json('false'), 'at', at, 'by', by) FROM first;
+INSERT INTO roles SELECT team || '/owner', by, at FROM first;
+DROP TABLE first;
+";
+
 /// Live runs are found by what is known of them, however many there are.
 const LIVE: &str = "
 CREATE INDEX runs_process ON runs (json_extract(record, '$.process.pid')) WHERE ended IS NULL;
@@ -87,6 +103,34 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), AuthorityError>
 mod tests {
     use super::*;
 
+    /// Break: leave the agents of an earlier release to nobody, who would be frozen then.
+    #[test]
+    fn whoever_registered_agents_before_there_were_teams_owns_them() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        for sql in MIGRATIONS.iter().take(3) {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 3).unwrap();
+        for (name, team, by, at) in [("a", "desk", "p-2", 2), ("b", "desk", "p-1", 1), ("c", "docs", "p-1", 3)] {
+            let record = serde_json::json!({ "manifest": { "agent": { "team": team } }, "by": by }).to_string();
+            let sql = "INSERT INTO agents (id, short, name, record, at) VALUES (?1, ?1, ?1, ?2, ?3)";
+            connection.execute(sql, rusqlite::params![name, record, at]).unwrap();
+        }
+        migrate(&mut connection).unwrap();
+        let rows = |sql: &str| {
+            let mut statement = connection.prepare(sql).unwrap();
+            let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+            rows.map(Result::unwrap).collect::<Vec<_>>()
+        };
+        assert_eq!(rows("SELECT role || ' ' || person FROM roles ORDER BY role"), ["desk/owner p-1", "docs/owner p-1"]);
+        let teams: Vec<crate::org::TeamRecord> = rows("SELECT record FROM teams ORDER BY name")
+            .iter()
+            .map(|text| serde_json::from_str(text).unwrap())
+            .collect();
+        assert_eq!((teams.len(), teams[0].at, teams[0].removed), (2, 1, false));
+        assert_eq!(rows("SELECT id FROM agents WHERE expires IS NOT NULL"), [""; 0]);
+    }
+
     #[test]
     fn an_empty_file_is_brought_up_and_a_newer_one_is_refused() {
         let mut connection = Connection::open_in_memory().unwrap();
@@ -94,9 +138,9 @@ mod tests {
         migrate(&mut connection).unwrap();
         let tables: i64 =
             connection.query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", [], |r| r.get(0)).unwrap();
-        assert_eq!(tables, 14);
+        assert_eq!(tables, 18);
         connection.pragma_update(None, "user_version", 99).unwrap();
         let refused = migrate(&mut connection).unwrap_err();
-        assert!(matches!(refused, AuthorityError::Newer { found: 99, known: 4 }), "{refused}");
+        assert!(matches!(refused, AuthorityError::Newer { found: 99, known: 5 }), "{refused}");
     }
 }

@@ -178,6 +178,7 @@ pub(crate) fn add_server() -> AdminAsk {
     AdminAsk::AddServer(Box::new(AddServer {
         name: ServerName::new("tickets").unwrap(),
         environment: Environment::Staging,
+        owner: None,
         upstream: Upstream::Http { url: "http://127.0.0.1:1/mcp".into() },
         list: LIST.into(),
         expose: ["read_ticket", "reply"].map(|t| ToolName::new(t).unwrap()).into(),

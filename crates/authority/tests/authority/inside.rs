@@ -8,7 +8,9 @@ use std::process::{Child, Command, Stdio};
 
 use super::common::{GATEWAY, Key, LIST, MANIFEST, PIN, World, add_server, asked, request};
 use remit_authority::socket::client::{self, ClientError};
-use remit_authority::socket::wire::{AdminAsk, Answer, Line, Request, Requested, RunAsk, Status, Word};
+use remit_authority::socket::wire::{
+    AdminAsk, Answer, Line, RegistryAsk, Request, Requested, RunAsk, Status, TeamAsk, Word,
+};
 use remit_core::id::{RunId, ServerName, ToolName};
 use remit_core::rejection::Code;
 use remit_core::revoked::Kind;
@@ -52,12 +54,28 @@ fn every(other: &RunId) -> Vec<AdminAsk> {
         AdminAsk::AddGateway { name: "edge".parse().unwrap(), key: Key::new(9).public },
         AdminAsk::Gateways {},
         AdminAsk::RemoveGateway { name: "edge".parse().unwrap() },
+        AdminAsk::Team(TeamAsk::Add { name: "b".parse().unwrap() }),
+        AdminAsk::Team(TeamAsk::List {}),
+        AdminAsk::Team(TeamAsk::Show { name: "support".parse().unwrap() }),
+        AdminAsk::Team(TeamAsk::Remove { name: "support".parse().unwrap() }),
+        AdminAsk::Team(TeamAsk::Roles {}),
+        AdminAsk::Team(TeamAsk::Role { role: "platform".parse().unwrap(), person: "ada".into(), held: true }),
+        AdminAsk::Team(TeamAsk::People {}),
+        AdminAsk::Team(TeamAsk::AddPerson { name: "ada".into(), new: "000000".into() }),
+        AdminAsk::Team(TeamAsk::RemovePerson { name: "ada".into() }),
+        AdminAsk::Team(TeamAsk::OwnPin { new: "000000".into() }),
+        AdminAsk::Registry(RegistryAsk::Standings { unused_days: 1 }),
+        AdminAsk::Registry(RegistryAsk::Renew { agent: "support/triage".into() }),
+        AdminAsk::Registry(RegistryAsk::Own { agent: "support/triage".into(), team: "support".parse().unwrap() }),
+        AdminAsk::Registry(RegistryAsk::Veto { agent: "support/triage@1".into(), lift: false, why: "x".into() }),
+        AdminAsk::Registry(RegistryAsk::Export { agent: "support/triage".into() }),
+        AdminAsk::Registry(RegistryAsk::Import { statement: "x".into(), key: "x".into() }),
         AdminAsk::Confirmed { seq: 0 },
     ]
 }
 
 /// Number of things that can be asked. What is added to the socket does not compile here until it is tried too.
-const VERBS: usize = 26;
+const VERBS: usize = 42;
 
 fn verb(ask: &AdminAsk) -> usize {
     match ask {
@@ -86,7 +104,27 @@ fn verb(ask: &AdminAsk) -> usize {
         AdminAsk::AddGateway { .. } => 22,
         AdminAsk::Gateways {} => 23,
         AdminAsk::RemoveGateway { .. } => 24,
-        AdminAsk::Confirmed { .. } => 25,
+        AdminAsk::Team(ask) => match ask {
+            TeamAsk::Add { .. } => 25,
+            TeamAsk::List {} => 26,
+            TeamAsk::Show { .. } => 27,
+            TeamAsk::Remove { .. } => 28,
+            TeamAsk::Roles {} => 29,
+            TeamAsk::Role { .. } => 30,
+            TeamAsk::People {} => 31,
+            TeamAsk::AddPerson { .. } => 32,
+            TeamAsk::RemovePerson { .. } => 33,
+            TeamAsk::OwnPin { .. } => 34,
+        },
+        AdminAsk::Registry(ask) => match ask {
+            RegistryAsk::Standings { .. } => 35,
+            RegistryAsk::Renew { .. } => 36,
+            RegistryAsk::Own { .. } => 37,
+            RegistryAsk::Veto { .. } => 38,
+            RegistryAsk::Export { .. } => 39,
+            RegistryAsk::Import { .. } => 40,
+        },
+        AdminAsk::Confirmed { .. } => 41,
     }
 }
 
@@ -130,7 +168,7 @@ impl Agent {
 
 /// A line for the admin socket, on a run's.
 fn misdirected(socket: &Path, ask: &AdminAsk) -> Result<Value, ClientError> {
-    let mut text = serde_json::to_vec(&Line { pin: Some(PIN.into()), secrets: Vec::new(), ask }).unwrap();
+    let mut text = serde_json::to_vec(&Line { person: None, pin: Some(PIN.into()), secrets: Vec::new(), ask }).unwrap();
     text.push(b'\n');
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.write_all(&text).unwrap();

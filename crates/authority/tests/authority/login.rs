@@ -386,7 +386,8 @@ async fn one_source_has_so_many_logins_open_and_no_more() {
     }
     let pairs = back(&follow(&world, &query(&[])).await);
     assert_eq!(value(&pairs, "error"), Some("temporarily_unavailable"));
-    let Approval::Login(first) = approvals(&world).await.remove(0);
+    let Approval::Login(first) = approvals(&world).await.remove(0) else { panic!("a login") };
+    assert_eq!(first.owners, ["platform".parse().unwrap()], "who answers for what it asks for");
     answer(&world, &first.id, true).await.unwrap();
     assert!(follow(&world, &query(&[])).await.starts_with("/authorize/"), "one that was answered makes room");
     let pairs = back(&follow(&world, &query(&[])).await);

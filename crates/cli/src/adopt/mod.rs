@@ -105,6 +105,7 @@ fn one(adopt: &Adopt, entry: &Entry, context: &Context) -> Result<Fate, CliError
     let ask = AdminAsk::AddServer(Box::new(AddServer {
         name: entry.name.clone(),
         environment: adopt.environment,
+        owner: None,
         upstream: entry.upstream.clone(),
         list,
         expose,

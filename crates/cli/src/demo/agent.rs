@@ -116,6 +116,18 @@ impl Agent {
     }
 }
 
+/// Posts a form, with a proof of possession where there is one.
+pub(super) async fn post_form(url: &str, form: String, proof: Option<&str>) -> Result<Answer, CliError> {
+    let mut request = Request::post(url).header("content-type", "application/x-www-form-urlencoded");
+    if let Some(proof) = proof {
+        request = request.header("dpop", proof);
+    }
+    let request = request.body(Full::new(Bytes::from(form))).map_err(|error| failed(error.to_string()))?;
+    let response = tokio::time::timeout(ANSWER, client().request(request)).await;
+    let response = response.map_err(|_| failed("no answer in time".into()))?;
+    answer(response.map_err(|error| failed(error.to_string()))?).await
+}
+
 fn merge(params: &mut Value, meta: Value) {
     let Some(params) = params.as_object_mut() else { return };
     let own = params.entry("_meta").or_insert_with(|| json!({}));

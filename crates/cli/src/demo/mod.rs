@@ -5,6 +5,7 @@
 //! step went as it must.
 
 mod agent;
+mod delegate;
 mod page;
 mod story;
 mod tamper;

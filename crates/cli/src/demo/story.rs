@@ -7,6 +7,7 @@ use http_body_util::BodyExt as _;
 use serde_json::json;
 
 use super::agent::{Agent, Answer};
+use super::delegate;
 use super::tamper::{self, True};
 use super::world::{Printed, World, failed};
 use super::{Chapter, Step, millis};
@@ -14,10 +15,10 @@ use crate::error::CliError;
 use crate::out::Out;
 
 /// Longest time from a revocation to the first refusal.
-const REVOKED_WITHIN: Duration = Duration::from_secs(2);
+pub(super) const REVOKED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why both agents ask: it stands in the log, committed, and is opened at the end.
-const WHY: &str = "the morning's tickets";
+pub(super) const WHY: &str = "the morning's tickets";
 /// What the first agent asks for: refunds of up to 50.00 only.
 const TRIAGE_ASKS: &[&str] = &[
     "tickets/list_tickets",
@@ -130,8 +131,11 @@ pub(super) async fn play(home: Option<&Path>, out: &Out) -> Result<Vec<Chapter>,
     chapters.push(Chapter { title: "Routine work", steps: routine(&agent).await? });
     chapters.push(Chapter { title: "The poisoned ticket", steps: hijacked(&world, &agent).await? });
     chapters.push(Chapter { title: "Somebody else's token", steps: stolen(&world, &agent).await? });
+    let (pair, steps) = delegate::steps(&world).await?;
+    chapters.push(Chapter { title: "A helper that may do less", steps });
     let earlier = checkpoint(&world).await?;
     chapters.push(Chapter { title: "Taken back", steps: revoked(&world, &agent, &run).await? });
+    chapters.push(Chapter { title: "Taken back, with its helper", steps: delegate::ended(&world, &pair).await? });
     let vkey = keep_key(&world)?;
     world.stop().await?;
     chapters.push(Chapter { title: "What one entry of the log proves", steps: proved(&world, &vkey).await? });
@@ -164,7 +168,7 @@ async fn set_up(world: &World) -> Result<Vec<Step>, CliError> {
     Ok(steps)
 }
 
-fn command(what: &str, printed: &Printed, code: i32) -> Step {
+pub(super) fn command(what: &str, printed: &Printed, code: i32) -> Step {
     step(what, says_of(printed), printed.code == code, printed.ms)
 }
 

@@ -27,6 +27,8 @@ pub(super) struct World {
     pub(super) desk: Desk,
     /// URL of the desk's MCP endpoint.
     pub(super) desk_url: String,
+    /// URL of the authority.
+    pub(super) authority: String,
     /// URL of the gateway.
     pub(super) gateway: String,
     up: Child,
@@ -73,8 +75,9 @@ impl World {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| failed(format!("remit up does not start: {error}")))?;
-        let gateway = format!("http://{gateway}");
-        let mut world = Self { home, desk, desk_url, gateway, up, stop_desk: Some(stop_desk), _scratch: scratch };
+        let [authority, gateway] = [authority, gateway].map(|address| format!("http://{address}"));
+        let mut world =
+            Self { home, desk, desk_url, authority, gateway, up, stop_desk: Some(stop_desk), _scratch: scratch };
         world.ready().await?;
         Ok(world)
     }

@@ -10,6 +10,7 @@ use remit_core::feature::Feature;
 use remit_core::id::{ServerName, ToolName};
 use remit_core::registry::{Environment, Upstream};
 use remit_core::rejection::Code;
+use remit_core::role::OrgRole;
 
 use super::changed::{Facts, changed, lines};
 use super::credential::CredentialArgs;
@@ -41,6 +42,10 @@ pub(crate) struct Add {
     /// Where it belongs: agents of staging never reach production
     #[arg(long, value_name = "ENVIRONMENT", default_value = "production", value_parser = environment)]
     environment: Environment,
+    /// Who answers for what its tools do: platform, agent-security or TEAM/owner; shown in refusals and in the log [default:
+    /// as before, or platform]
+    #[arg(long, value_name = "ROLE")]
+    owner: Option<OrgRole>,
     /// Tools to expose; what is not named is exposed to nobody
     #[arg(long, value_name = "TOOL", value_delimiter = ',')]
     expose: Vec<ToolName>,
@@ -91,6 +96,7 @@ pub(super) fn run(add: &Add, context: &Context) -> Result<Exit, CliError> {
     let ask = AdminAsk::AddServer(Box::new(AddServer {
         name: add.name.clone(),
         environment: add.environment,
+        owner: add.owner.clone(),
         upstream,
         list,
         expose: add.expose.clone(),

@@ -4,6 +4,7 @@ use clap::Args;
 use remit_authority::change::ToolRecord;
 use remit_authority::socket::wire::SecretShown;
 use remit_core::id::ServerName;
+use remit_core::role::OrgRole;
 
 use super::list::reached;
 use super::shown;
@@ -26,6 +27,8 @@ pub(super) fn run(show: &Show, context: &Context) -> Result<Exit, CliError> {
         out.line(out.style(Style::Strong, &server.name));
         out.line(format!("reached      {}", reached(&server.upstream)));
         out.line(format!("environment  {}", server.environment.name()));
+        let owner = server.owner.clone().unwrap_or(OrgRole::Platform);
+        out.line(format!("owner        {owner}"));
         out.line(format!("registered   {} by {}", utc(server.at), server.by));
         if !server.features.is_empty() {
             let features: Vec<_> = server.features.iter().map(|feature| feature.name()).collect();

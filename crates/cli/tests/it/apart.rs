@@ -184,12 +184,12 @@ impl Apart {
         (status, messages.next_back().map_or(Value::Null, |json| serde_json::from_str(json).unwrap()))
     }
 
-    fn read_note(&self, run: &str) -> (u16, Value) {
+    pub(crate) fn read_note(&self, run: &str) -> (u16, Value) {
         self.ask(run, "tools/call", json!({ "name": "read_note", "arguments": { "id": 3 } }))
     }
 
     /// Until the gateway has heard of it.
-    fn read_note_until(&self, run: &str, wanted: impl Fn(&(u16, Value)) -> bool) -> (u16, Value) {
+    pub(crate) fn read_note_until(&self, run: &str, wanted: impl Fn(&(u16, Value)) -> bool) -> (u16, Value) {
         until(|| self.read_note(run), wanted)
     }
 }

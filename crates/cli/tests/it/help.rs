@@ -19,7 +19,10 @@ fn the_first_page() {
                       log
           up          Run authority and gateway on this machine, in one process
           serve       Run the authority, or a gateway, alone
-          agent       Register agents, and see what they declare
+          agent       Register agents, renew or stop them, and see how they stand
+          team        Register teams, which own agents
+          role        Say who holds which role
+          person      Make people known by name
           server      Register MCP servers, review and expose their tools
           adopt       Move a client's file of MCP servers off its standing keys: seal them, and lead it to
                       the gateway
@@ -69,6 +72,20 @@ fn every_command_shows_an_example() {
         "serve gateway",
         "agent register",
         "agent show",
+        "agent list",
+        "agent renew",
+        "agent own",
+        "agent veto",
+        "agent export",
+        "agent import",
+        "team add",
+        "team show",
+        "team remove",
+        "role give",
+        "role take",
+        "person add",
+        "person remove",
+        "person pin",
         "server add",
         "server secret",
         "adopt",

@@ -35,6 +35,8 @@ mod replay;
 #[cfg(test)]
 mod spawn;
 #[cfg(test)]
+mod teams;
+#[cfg(test)]
 mod up;
 #[cfg(test)]
 mod upstream;

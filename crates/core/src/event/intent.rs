@@ -185,6 +185,7 @@ fn members_of(
         ("approvals", Some(decided.evidence().approvals.iter().map(|approval| approval.id.as_str()).collect())),
         ("credential", Some(input.credential().map_or("none", crate::input::Credential::name).into())),
         ("tool_use_id", decided.call().tool_use_id.as_deref().and_then(plain)),
+        ("owners", owners(decided, context.bundle)),
         ("tier", Some(tiers(decided, context.bundle).into())),
         ("args", Some(arguments(decided, context.bundle))),
         ("args_bytes", Some((decided.call().arguments().len() as u64).into())),
@@ -373,6 +374,13 @@ fn budget(decided: &Decided, bundle: &Compiled) -> Option<Node> {
         ("limit", Some(limits.calls.into())),
     ]);
     Some([calls].into_iter().collect())
+}
+
+/// Who answers for it; nothing where an older bundle says of nobody.
+fn owners(decided: &Decided, bundle: &Compiled) -> Option<Node> {
+    let owners = decided.owners();
+    let said = bundle.says_owner(decided.input()) && !owners.is_empty();
+    said.then(|| owners.iter().map(ToString::to_string).collect())
 }
 
 fn tiers(decided: &Decided, bundle: &Compiled) -> Map {

@@ -30,3 +30,5 @@ mod policy;
 mod proof;
 #[cfg(test)]
 mod secret;
+#[cfg(test)]
+mod veto;

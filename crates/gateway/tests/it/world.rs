@@ -479,5 +479,6 @@ pub fn server(name: &str, upstream: Upstream, tools: &str) -> Server {
         resources: false,
         features: std::collections::BTreeSet::new(),
         secrets: vec![],
+        owner: None,
     }
 }
