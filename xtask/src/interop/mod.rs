@@ -13,6 +13,8 @@ pub(crate) mod install;
 mod login;
 pub(crate) mod packages;
 pub(crate) mod process;
+#[expect(dead_code, reason = "the cells that use it follow")]
+pub(crate) mod provider;
 mod questions;
 pub(crate) mod record;
 mod servers;
