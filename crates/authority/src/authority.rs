@@ -21,11 +21,14 @@ use crate::config::{BUNDLE_SECONDS, Config, Home, SOCKET_PATH_BYTES_MAX, TOKEN_S
 use crate::error::AuthorityError;
 use crate::fetch::Fetcher;
 use crate::http;
+use crate::issuer::keeper::Keeper;
+use crate::issuer::visit::Visits;
 use crate::journal::Journal;
 use crate::keys::{self, Keys};
 use crate::login::Logins;
 use crate::metadata::Documents;
 use crate::pin::Pin;
+use crate::refusals::Refusals;
 use crate::signing::PrivateKey;
 use crate::socket::{self, Sockets};
 
@@ -55,6 +58,9 @@ pub(crate) struct State {
     pub(crate) logins: Logins,
     pub(crate) fetcher: Fetcher,
     pub(crate) documents: Documents,
+    pub(crate) keeper: Keeper,
+    pub(crate) visits: Visits,
+    pub(crate) refusals: Refusals,
     publishing: Mutex<()>,
 }
 
@@ -103,6 +109,9 @@ impl Authority {
             logins: Logins::default(),
             fetcher: Fetcher::new(&config.internal_hosts),
             documents: Documents::default(),
+            keeper: Keeper::default(),
+            visits: Visits::default(),
+            refusals: Refusals::default(),
             publishing: Mutex::default(),
             home,
             config,
@@ -212,6 +221,7 @@ impl State {
                 self.end(&mut core, &run.id)?;
             }
         }
+        self.sum_up_refusals(now)?;
         let retired = self.retire_keys()?;
         let ends_soon = self
             .bundle

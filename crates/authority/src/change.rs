@@ -16,6 +16,7 @@ use remit_core::revoked::Revocation;
 use remit_core::secret::{Place, Reference};
 use serde::{Deserialize, Serialize};
 
+use crate::issuer::IssuerRecord;
 use crate::learn::Override;
 
 /// One change.
@@ -110,6 +111,19 @@ pub enum Change {
         /// Who.
         by: String,
     },
+    /// An issuer of people or workloads is trusted, or for something else than before.
+    Issuer(Box<IssuerRecord>),
+    /// An issuer is trusted no more.
+    IssuerGone {
+        /// Its name.
+        url: String,
+        /// When, in seconds since 1970.
+        at: i64,
+        /// Who.
+        by: String,
+    },
+    /// What somebody showed was refused.
+    Refused(RefusedRecord),
     /// A bundle was issued.
     Bundle {
         /// Its version.
@@ -131,6 +145,12 @@ pub struct Principal {
     pub id: PrincipalId,
     /// The name that it stands for.
     pub name: String,
+    /// The name by which it is shown, where an issuer said one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<String>,
+    /// Whether it is no person.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub workload: bool,
     /// When, in seconds since 1970.
     pub at: i64,
 }
@@ -344,6 +364,25 @@ pub struct LoginAnswered {
     pub allowed: bool,
     /// Who answered.
     pub by: PrincipalId,
+    /// When, in seconds since 1970.
+    pub at: i64,
+}
+
+/// What was refused before anybody was known. The caller's address is personal data, and is not kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RefusedRecord {
+    /// What was shown: `assertion` or `login`.
+    pub what: String,
+    /// Why, as one word.
+    pub why: String,
+    /// The same in a sentence.
+    pub message: String,
+    /// The issuer that it named, where that one is trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// How many there were, where there were more than get an entry each.
+    pub count: u64,
     /// When, in seconds since 1970.
     pub at: i64,
 }

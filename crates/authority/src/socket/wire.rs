@@ -18,6 +18,9 @@ use serde::{Deserialize, Serialize};
 use crate::change::GatewayRecord;
 use crate::change::{Grant, Run, ServerRecord, ToolRecord};
 use crate::grant::Asked;
+use crate::issuer;
+#[cfg(doc)]
+use crate::issuer::IssuerRecord;
 use crate::learn::Override;
 use crate::login::LoginShown;
 
@@ -140,6 +143,16 @@ pub enum AdminAsk {
         /// Its name.
         name: GatewayName,
     },
+    /// Trusts an issuer, or for something else than before: [`IssuerRecord`]. Needs the PIN. The line may hold the secret of
+    /// its client.
+    AddIssuer(Box<AddIssuer>),
+    /// Trusted issuers: a list of [`IssuerRecord`].
+    Issuers {},
+    /// Trusts an issuer no more: `{}`.
+    RemoveIssuer {
+        /// Its name.
+        url: String,
+    },
     /// Begins a new root run: [`Requested`].
     Request(Box<Request>),
     /// Ends a run of one's own: `{}`.
@@ -178,6 +191,33 @@ pub enum AdminAsk {
     RotateKeys {},
     /// Reads the policy files again: [`Issued`].
     Reload {},
+}
+
+/// An issuer to trust.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddIssuer {
+    /// Its name, to the letter.
+    pub url: String,
+    /// What it vouches for.
+    pub kind: issuer::Kind,
+    /// Names under which its tokens may mean this authority, besides its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audiences: Vec<String>,
+    /// Algorithms that its signatures may have; all that are known where none is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub algorithms: Vec<issuer::Algorithm>,
+    /// Where its keys are.
+    pub keys: issuer::KeySource,
+    /// For whom it may speak.
+    #[serde(default)]
+    pub rules: issuer::Rules,
+    /// As which client people are sent there to log in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// What is asked for besides `openid`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
 }
 
 /// A server to register.

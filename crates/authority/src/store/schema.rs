@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use crate::error::AuthorityError;
 
 /// One step each, in order; a file of `user_version` n has had the first n of them.
-const MIGRATIONS: &[&str] = &[FIRST, REFRESH, SECRETS];
+const MIGRATIONS: &[&str] = &[FIRST, REFRESH, SECRETS, ISSUERS];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -57,6 +57,12 @@ CREATE TABLE gateways (name TEXT PRIMARY KEY, jkt TEXT NOT NULL, record TEXT NOT
 CREATE INDEX gateways_jkt ON gateways (jkt);
 ";
 
+const ISSUERS: &str = "
+CREATE TABLE issuers (url TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
+ALTER TABLE principals ADD COLUMN shown TEXT;
+ALTER TABLE principals ADD COLUMN workload INTEGER NOT NULL DEFAULT 0;
+";
+
 /// Brings the file to the newest version; refuses one that is newer.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), AuthorityError> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
@@ -86,9 +92,9 @@ mod tests {
         migrate(&mut connection).unwrap();
         let tables: i64 =
             connection.query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", [], |r| r.get(0)).unwrap();
-        assert_eq!(tables, 14);
+        assert_eq!(tables, 15);
         connection.pragma_update(None, "user_version", 99).unwrap();
         let refused = migrate(&mut connection).unwrap_err();
-        assert!(matches!(refused, AuthorityError::Newer { found: 99, known: 3 }), "{refused}");
+        assert!(matches!(refused, AuthorityError::Newer { found: 99, known: 4 }), "{refused}");
     }
 }
