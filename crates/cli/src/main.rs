@@ -18,6 +18,7 @@ mod gateway;
 mod health;
 mod home;
 mod http;
+mod issuer;
 mod lockdown;
 mod log;
 mod mcp;
@@ -84,6 +85,7 @@ fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
         Command::Server(server) => server::run(server, context),
         Command::Adopt(adopt) => adopt::run(adopt, context),
         Command::Gateway(gateway) => gateway::run(gateway, context),
+        Command::Issuer(issuer) => issuer::run(issuer, context),
         Command::Request(request) => request::run(request, context),
         Command::Token(token) => token::run(token, context),
         Command::Approvals => approve::list(context),

@@ -9,12 +9,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::home::{free_port, noise, write};
-use super::packages::{Group, Packages};
+use super::packages::Packages;
 use super::process::Background;
 
 const READY_MAX: Duration = Duration::from_secs(30);
-/// What must be installed for it.
-pub(crate) const NEEDS: &[Group] = &[Group::Node, Group::Provider];
 
 /// A running provider. Dropping it ends it.
 pub(crate) struct Provider {
