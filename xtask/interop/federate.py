@@ -33,6 +33,10 @@ JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 
+class Stuck(Exception):
+    """A page that leads nowhere."""
+
+
 class Browser:
     """A person's browser: it keeps cookies, follows redirects, and sends the forms that it is shown."""
 
@@ -65,11 +69,11 @@ class Browser:
                 secret = re.search(r'name="form" value="([^"]*)"', page).group(1)
                 page, to = self.ask(url, {"form": secret, "word": "allow", "why": "to be called"})
             if to is None:
-                raise SystemExit(json.dumps({"text": page}))
+                raise Stuck(page)
             if urllib.parse.urlsplit(to).path == "/callback":
                 return to
             url = to
-        raise SystemExit("the browser is sent around without end")
+        raise Stuck("the browser is sent around without end")
 
 
 def post(url, form, basic=None):

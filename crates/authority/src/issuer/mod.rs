@@ -19,6 +19,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+pub use registered::AddIssuer;
 pub use rules::Rules;
 
 /// Most issuers.

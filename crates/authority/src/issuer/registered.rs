@@ -4,12 +4,40 @@ use std::collections::BTreeSet;
 
 use remit_core::id::PrincipalId;
 use remit_core::rejection::{Code, Rejection};
+use serde::{Deserialize, Serialize};
 
-use super::{Algorithm, ISSUERS_MAX, IssuerRecord, KeySource, Kind, RelyingParty};
+use super::{Algorithm, ISSUERS_MAX, IssuerRecord, KeySource, Kind, RelyingParty, Rules};
 use crate::authority::State;
 use crate::change::Change;
 use crate::error::AuthorityError;
-use crate::socket::wire::{AddIssuer, Given};
+use crate::socket::wire::Given;
+
+/// An issuer to trust.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddIssuer {
+    /// Its name, to the letter.
+    pub url: String,
+    /// What it vouches for.
+    pub kind: Kind,
+    /// Names under which its tokens may mean this authority, besides its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audiences: Vec<String>,
+    /// Algorithms that its signatures may have; all that are known where none is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub algorithms: Vec<Algorithm>,
+    /// Where its keys are.
+    pub keys: KeySource,
+    /// For whom it may speak.
+    #[serde(default)]
+    pub rules: Rules,
+    /// As which client people are sent there to log in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// What is asked for besides `openid`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
+}
 
 /// Under whose data key the secret of a relying party lies: each registration has one of its own.
 fn drawer(issuer: &IssuerRecord) -> String {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::change::GatewayRecord;
 use crate::change::{Grant, Run, ServerRecord, ToolRecord};
 use crate::grant::Asked;
-use crate::issuer;
+pub use crate::issuer::AddIssuer;
 #[cfg(doc)]
 use crate::issuer::IssuerRecord;
 use crate::learn::Override;
@@ -191,33 +191,6 @@ pub enum AdminAsk {
     RotateKeys {},
     /// Reads the policy files again: [`Issued`].
     Reload {},
-}
-
-/// An issuer to trust.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AddIssuer {
-    /// Its name, to the letter.
-    pub url: String,
-    /// What it vouches for.
-    pub kind: issuer::Kind,
-    /// Names under which its tokens may mean this authority, besides its own.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub audiences: Vec<String>,
-    /// Algorithms that its signatures may have; all that are known where none is named.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub algorithms: Vec<issuer::Algorithm>,
-    /// Where its keys are.
-    pub keys: issuer::KeySource,
-    /// For whom it may speak.
-    #[serde(default)]
-    pub rules: issuer::Rules,
-    /// As which client people are sent there to log in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client: Option<String>,
-    /// What is asked for besides `openid`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub scopes: Vec<String>,
 }
 
 /// A server to register.

@@ -9,6 +9,7 @@ mod documented;
 mod exchange;
 mod federation;
 mod federation_keys;
+mod federation_words;
 mod http;
 mod inside;
 mod introspect;

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
 use http_body_util::Full;
 use remit_authority::issuer::{self, KeySource};
 use remit_authority::socket::wire::{AddIssuer, AdminAsk, Approval, Given};
@@ -221,7 +222,6 @@ async fn a_person_logs_in_at_their_provider_and_allows_it_in_the_page() {
     // The code was exchanged by the client with its secret, and with the verifier of the challenge.
     let form = idp.form();
     let basic = format!("{}:{}", "remit%40acme%2Fidp", "s3cret%3A%2B%C3%A4");
-    use base64::Engine as _;
     let basic = base64::engine::general_purpose::STANDARD.encode(basic);
     assert_eq!(value(&form, "authorization"), Some(format!("Basic {basic}").as_str()));
     assert_eq!((value(&form, "client_secret"), value(&form, "code")), (None, Some("c")));
