@@ -308,7 +308,7 @@ async fn an_answer_belongs_to_the_browser_that_was_sent_and_counts_once() {
     assert_eq!(other.come(&world, &good).await.0, 400);
     let mut both = browser.clone();
     let cookies = (browser.cookie.clone().unwrap(), other.cookie.clone().unwrap());
-    both.cookie = Some(format!("{}; {}", cookies.1, cookies.0));
+    both.cookie = Some(format!("{}; {}", cookies.0, cookies.1));
     assert_eq!(both.come(&world, &good).await.0, 400, "two cookies of one name");
     for bad in
         [&[("code", "c"), ("state", "x"), ("iss", idp.url.as_str())][..], &[("code", "c"), ("iss", idp.url.as_str())]]
