@@ -45,20 +45,21 @@ class Memory:
 
 
 class Person:
-    def __init__(self, remit):
-        self.remit, self.asked, self.back = remit, 0, ""
+    def __init__(self, browse):
+        self.browse, self.asked, self.back = browse, 0, ""
 
     async def sent(self, url):
         self.asked += 1
-        self.back = await asyncio.to_thread(login, url, self.remit)
+        self.back = await asyncio.to_thread(self.browse, url)
 
     async def came_back(self):
         query = {name: values[0] for name, values in parse_qs(urlparse(self.back).query).items()}
         return AuthorizationCodeResult(code=query["code"], state=query.get("state"), iss=query.get("iss"))
 
 
-async def converse(url, client, tool, arguments, remit):
-    person = Person(remit)
+async def converse(url, client, tool, arguments, browse):
+    """`browse` is the person before the browser: it takes a URL, and says where the browser is sent in the end."""
+    person = Person(browse)
     metadata = OAuthClientMetadata(redirect_uris=[BACK], token_endpoint_auth_method="none", client_name="login.py")
     auth = OAuthClientProvider(url, metadata, Memory(client), person.sent, person.came_back)
     async with httpx2.AsyncClient(auth=auth, timeout=60) as http:
@@ -71,7 +72,7 @@ async def converse(url, client, tool, arguments, remit):
 def main():
     url, client, tool, arguments, *remit = sys.argv[1:]
     try:
-        said = asyncio.run(converse(url, client, tool, json.loads(arguments), remit))
+        said = asyncio.run(converse(url, client, tool, json.loads(arguments), lambda to: login(to, remit)))
     except Exception as error:
         said = {"text": cause(error), "error": True, "asked": 0}
     print(json.dumps(said))

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use remit_core::id::PrincipalId;
+use remit_core::manifest::Manifest;
 use remit_core::owner::is_owned;
 use remit_core::rejection::{Code, Rejection};
 use remit_core::role::OrgRole;
@@ -12,7 +13,7 @@ use crate::authority::State;
 use crate::change::{Change, LoginAnswered, ToolRecord};
 use crate::error::AuthorityError;
 use crate::grant::Asked;
-use crate::login::{Allowed, LoginShown};
+use crate::login::{Allowed, Here, LoginShown};
 use crate::request::judge;
 use crate::socket::wire::{Answered, Approval, Word};
 use crate::store::Store;
@@ -33,6 +34,27 @@ impl State {
 
     /// Takes a person's word. It is recorded before anything comes of it; `asker` is the person's name.
     pub(crate) fn answer(&self, word: &Word, asker: &str, by: &PrincipalId) -> Result<Answered, AuthorityError> {
+        let answer = |id: &str, allowed, now| Ok(self.logins.answer(id, allowed, now).then_some(()));
+        self.judged_by(word, asker, by, answer).map(|(answered, ())| answered)
+    }
+
+    /// The same from a person whose browser is here.
+    pub(crate) fn answer_here(
+        &self,
+        word: &Word,
+        asker: &str,
+        by: &PrincipalId,
+    ) -> Result<(Answered, Here), AuthorityError> {
+        self.judged_by(word, asker, by, |id, allowed, now| self.logins.answer_here(id, allowed, now))
+    }
+
+    fn judged_by<T>(
+        &self,
+        word: &Word,
+        asker: &str,
+        by: &PrincipalId,
+        answer: impl FnOnce(&str, Option<Allowed>, i64) -> Result<Option<T>, AuthorityError>,
+    ) -> Result<(Answered, T), AuthorityError> {
         let now = self.config.clock.now();
         let login = self.logins.find(&word.id, now).ok_or_else(|| {
             let message = format!("nothing waits for a word under `{}`", letters(&word.id));
@@ -51,8 +73,8 @@ impl State {
             at: now,
         }))?;
         let allowed = granted.clone().map(|asked| Allowed { asker: asker.to_owned(), asked });
-        if self.logins.answer(&login.id, allowed, now) {
-            return Ok(Answered { approval: Approval::Login(Box::new(login)), asked: granted });
+        if let Some(came) = answer(&login.id, allowed, now)? {
+            return Ok((Answered { approval: Approval::Login(Box::new(login)), asked: granted }, came));
         }
         let message = format!("`{}` was answered already, or its time is over", login.id);
         Err(refused(Code::RequestInvalid, message, "see what waits: remit approvals"))
@@ -65,10 +87,7 @@ impl State {
             let message = format!("the agent {} is not registered any more", login.agent.short());
             refused(Code::AgentUnregistered, message, "register it: remit agent register agent.toml")
         })?;
-        let longest = login.tools.iter().filter_map(|tool| agent.manifest.need(&tool.parse().ok()?));
-        let shortest = longest.min_by_key(|need| need.longest_s()).map(|need| need.longest.clone());
-        // Where nothing of it is declared, that is what stands in the way, and not the time.
-        let usual = || shortest.unwrap_or_else(|| "1m".into());
+        let usual = || longest(&agent.manifest, &login.tools);
         let duration = if word.duration.is_empty() { usual() } else { word.duration.clone() };
         let asked = Asked {
             tools: login.tools.clone(),
@@ -92,6 +111,14 @@ fn owners(store: &Store, tools: &[String]) -> Result<Vec<OrgRole>, AuthorityErro
         }
     }
     Ok(owners.into_iter().collect())
+}
+
+/// The longest time for which all of these may be granted.
+pub(crate) fn longest(manifest: &Manifest, tools: &[String]) -> String {
+    let longest = tools.iter().filter_map(|tool| manifest.need(&tool.parse().ok()?));
+    let shortest = longest.min_by_key(|need| need.longest_s()).map(|need| need.longest.clone());
+    // Where nothing of it is declared, that is what stands in the way, and not the time.
+    shortest.unwrap_or_else(|| "1m".into())
 }
 
 /// What somebody typed, fit to be shown.

@@ -22,11 +22,14 @@ use crate::error::AuthorityError;
 use crate::fetch::Fetcher;
 use crate::followers::Followers;
 use crate::http;
+use crate::issuer::keeper::Keeper;
+use crate::issuer::visit::Visits;
 use crate::journal::Journal;
 use crate::keys::{self, Keys};
 use crate::login::Logins;
 use crate::metadata::Documents;
 use crate::pin::Pin;
+use crate::refusals::Refusals;
 use crate::signing::PrivateKey;
 use crate::socket::{self, Sockets};
 
@@ -57,6 +60,9 @@ pub(crate) struct State {
     pub(crate) logins: Logins,
     pub(crate) fetcher: Fetcher,
     pub(crate) documents: Documents,
+    pub(crate) keeper: Keeper,
+    pub(crate) visits: Visits,
+    pub(crate) refusals: Refusals,
     publishing: Mutex<()>,
     loaded: Mutex<Loaded>,
 }
@@ -108,6 +114,9 @@ impl Authority {
             logins: Logins::default(),
             fetcher: Fetcher::new(&config.internal_hosts),
             documents: Documents::default(),
+            keeper: Keeper::default(),
+            visits: Visits::default(),
+            refusals: Refusals::default(),
             publishing: Mutex::default(),
             loaded: Mutex::default(),
             home,
@@ -221,6 +230,7 @@ impl State {
                 self.end(&mut core, &run.id)?;
             }
         }
+        self.sum_up_refusals(now)?;
         let retired = self.retire_keys()?;
         let ends_soon = self
             .bundle

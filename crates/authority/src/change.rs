@@ -17,6 +17,7 @@ use remit_core::role::OrgRole;
 use remit_core::secret::{Place, Reference};
 use serde::{Deserialize, Serialize};
 
+use crate::issuer::IssuerRecord;
 use crate::learn::Override;
 use crate::org::{Import, Owned, Renewal, RoleRecord, TeamRecord};
 
@@ -122,6 +123,19 @@ pub enum Change {
     Owned(Owned),
     /// Another authority's agent was brought here, or somebody answered.
     Import(Box<Import>),
+    /// An issuer of people or workloads is trusted, or for something else than before.
+    Issuer(Box<IssuerRecord>),
+    /// An issuer is trusted no more.
+    IssuerGone {
+        /// Its name.
+        url: String,
+        /// When, in seconds since 1970.
+        at: i64,
+        /// Who.
+        by: String,
+    },
+    /// What somebody showed was refused.
+    Refused(RefusedRecord),
     /// A bundle was issued.
     Bundle {
         /// Its version.
@@ -143,6 +157,12 @@ pub struct Principal {
     pub id: PrincipalId,
     /// The name that it stands for.
     pub name: String,
+    /// The name by which it is shown, where an issuer said one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<String>,
+    /// Whether it is no person.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub workload: bool,
     /// When, in seconds since 1970.
     pub at: i64,
 }
@@ -362,6 +382,25 @@ pub struct LoginAnswered {
     pub allowed: bool,
     /// Who answered.
     pub by: PrincipalId,
+    /// When, in seconds since 1970.
+    pub at: i64,
+}
+
+/// What was refused before anybody was known. The caller's address is personal data, and is not kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RefusedRecord {
+    /// What was shown: `assertion` or `login`.
+    pub what: String,
+    /// Why, as one word.
+    pub why: String,
+    /// The same in a sentence.
+    pub message: String,
+    /// The issuer that it named, where that one is trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// How many there were, where there were more than get an entry each.
+    pub count: u64,
     /// When, in seconds since 1970.
     pub at: i64,
 }

@@ -4,7 +4,7 @@ use remit_core::event::{self, BundleSeen, Head, KeyDestroyed, Kind, Revoked};
 use remit_core::hash::{sha256, sha256_text};
 use remit_core::id::PrincipalId;
 
-use crate::change::{Change, Grant, Leased, ToolRecord};
+use crate::change::{Change, Grant, Leased, RefusedRecord, ToolRecord};
 use crate::error::AuthorityError;
 
 /// The subject under whose key changes lie that concern no person.
@@ -40,6 +40,7 @@ pub(crate) fn leaf(change: &Change, sealed: &[u8], head: &Head) -> Result<Vec<u8
             ..event::Change::default()
         }
         .write(Kind::Token, head),
+        Change::Refused(refused) => refusal(refused, frame).write(Kind::Token, head),
         Change::Leased(leased) => lease(leased, frame).write(Kind::Token, head),
         Change::Launched { run, grant } if run.parent.is_some() => granted("spawn", grant, frame).write_grant(head),
         Change::Launched { grant, .. } => granted(LAUNCH, grant, frame).write_grant(head),
@@ -126,6 +127,11 @@ fn lease<'a>(leased: &'a Leased, sealed: Frame<'a>) -> event::Change<'a> {
     }
 }
 
+/// What was refused, and why, in the words that are ours.
+fn refusal<'a>(refused: &'a RefusedRecord, sealed: Frame<'a>) -> event::Change<'a> {
+    event::Change { what: "refuse", object: &refused.what, id: &refused.why, sealed, ..event::Change::default() }
+}
+
 /// Everything else that is registered, changed or retired.
 fn registration(change: &Change, frame: Frame<'_>, head: &Head) -> Leaf {
     let write = |what, object, id: &str, digest: Option<String>, by: Option<&str>, run, wildcard| {
@@ -177,7 +183,10 @@ fn registration(change: &Change, frame: Frame<'_>, head: &Head) -> Leaf {
             organization(change, frame, head)
         }
         Change::GatewayGone { name, by, .. } => write("remove", "gateway", name.as_str(), None, Some(by), None, false),
+        Change::Issuer(i) => write("trust", "issuer", &i.url, Some(digest(i)), Some(&i.by), None, false),
+        Change::IssuerGone { url, by, .. } => write("remove", "issuer", url, None, Some(by), None, false),
         Change::Launched { .. }
+        | Change::Refused(_)
         | Change::Granted(_)
         | Change::Token(_)
         | Change::Login(_)

@@ -2,7 +2,7 @@
 //! way, unless the configuration names the host.
 //!
 //! **Invariant:** an address is judged when it is connected to, so no name can mean another one a moment later. Redirects
-//! are not followed, nothing is sent along, and what comes has a bound in bytes and in time.
+//! are not followed, nothing is sent along but what the caller says, and what comes has a bound in bytes and in time.
 
 use std::future::Future;
 use std::io;
@@ -13,8 +13,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http::{HeaderValue, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -45,7 +45,7 @@ pub enum FetchError {
 
 /// Fetches documents.
 pub struct Fetcher {
-    client: Client<HttpsConnector<HttpConnector<Public>>, Empty<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector<Public>>, Full<Bytes>>,
     internal: Arc<[String]>,
 }
 
@@ -64,16 +64,34 @@ impl Fetcher {
 
     /// A JSON document.
     pub async fn json(&self, url: &str) -> Result<Bytes, FetchError> {
-        let uri = self.checked(url)?;
-        match tokio::time::timeout(DEADLINE, self.get(uri)).await {
+        let request = Request::get(self.checked(url)?).header(header::ACCEPT, "application/json").body(Full::default());
+        self.within_time(request.map_err(|_| FetchError::Url)?).await
+    }
+
+    /// The JSON document with which a form is answered.
+    pub async fn form(&self, url: &str, form: String, basic: Option<HeaderValue>) -> Result<Bytes, FetchError> {
+        let mut request = Request::post(self.checked(url)?)
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        if let Some(basic) = basic {
+            request = request.header(header::AUTHORIZATION, basic);
+        }
+        self.within_time(request.body(Full::from(form)).map_err(|_| FetchError::Url)?).await
+    }
+
+    /// Whether a URL could be asked at all; what its name stands for is judged when it is.
+    pub fn may_ask(&self, url: &str) -> Result<(), FetchError> {
+        self.checked(url).map(drop)
+    }
+
+    async fn within_time(&self, request: Request<Full<Bytes>>) -> Result<Bytes, FetchError> {
+        match tokio::time::timeout(DEADLINE, self.ask(request)).await {
             Ok(answered) => answered,
             Err(_) => Err(FetchError::Unreachable),
         }
     }
 
-    async fn get(&self, uri: Uri) -> Result<Bytes, FetchError> {
-        let request = Request::get(uri).header(header::ACCEPT, "application/json").body(Empty::new());
-        let request = request.map_err(|_| FetchError::Url)?;
+    async fn ask(&self, request: Request<Full<Bytes>>) -> Result<Bytes, FetchError> {
         let response = self.client.request(request).await.map_err(|error| {
             let inside = std::iter::successors(std::error::Error::source(&error), |error| error.source());
             let mut kinds = inside.filter_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind);

@@ -42,6 +42,13 @@ impl Form {
         if form.resources.len() > RESOURCES_MAX { Err(FormError::Resources) } else { Ok(form) }
     }
 
+    /// Gives a parameter a value, where it has none.
+    pub(crate) fn unless_given(&mut self, name: &str, value: &str) {
+        if self.one(name).is_none() {
+            self.parameters.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
     /// A parameter's value; one without a value counts as absent.
     pub fn one(&self, name: &str) -> Option<&str> {
         self.parameters.get(name).map(String::as_str).filter(|value| !value.is_empty())

@@ -163,6 +163,14 @@ pub(crate) enum Page {
     Gone,
 }
 
+/// What becomes of a login that was answered in a browser.
+pub(crate) enum Here {
+    /// The browser goes back to the client with these parameters.
+    Back { redirect: String, state: Option<String>, code: Option<String> },
+    /// The device that began it comes for it.
+    Elsewhere,
+}
+
 /// Why a code or a device code gives nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Unusable {
@@ -231,6 +239,33 @@ impl Logins {
         login.until = login.until.min(now.saturating_add(CODE_SECONDS));
         login.stage = allowed.map_or(Stage::Denied, Stage::Allowed);
         true
+    }
+
+    /// The same, by the person whose browser it is: what becomes of it goes to this browser, and to no page that waits.
+    pub(crate) fn answer_here(
+        &self,
+        id: &str,
+        allowed: Option<Allowed>,
+        now: i64,
+    ) -> Result<Option<Here>, AuthorityError> {
+        let mut all = self.all();
+        let open = |login: &&mut Login| login.until > now && matches!(login.stage, Stage::Asked);
+        let Some(login) = all.get_mut(id).filter(open) else { return Ok(None) };
+        login.until = login.until.min(now.saturating_add(CODE_SECONDS));
+        let yes = allowed.is_some();
+        login.stage = allowed.map_or(Stage::Denied, Stage::Allowed);
+        let Flow::Browser { redirect, state, .. } = login.flow.clone() else { return Ok(Some(Here::Elsewhere)) };
+        let code = if yes { Some(random::secret()?) } else { None };
+        login.code = code.as_ref().map(|code| sha256(&[code.as_bytes()]));
+        Ok(Some(Here::Back { redirect, state, code }))
+    }
+
+    /// The login that a page with this ticket waits for, where nobody has answered.
+    pub(crate) fn of_ticket(&self, ticket: &str, now: i64) -> Option<LoginShown> {
+        let ticket = sha256(&[ticket.as_bytes()]);
+        let all = self.all();
+        let open = |login: &Login| login.until > now && matches!(login.stage, Stage::Asked);
+        all.iter().find(|(_, login)| open(login) && login.has_ticket(&ticket)).map(|(id, login)| login.shown(id))
     }
 
     /// What the page with this ticket shows now. The first one after the answer gets the code.
@@ -340,7 +375,7 @@ impl Flow {
     }
 }
 
-fn same(one: &Digest, other: &Digest) -> bool {
+pub(crate) fn same(one: &Digest, other: &Digest) -> bool {
     verify_slices_are_equal(one, other).is_ok()
 }
 

@@ -130,6 +130,7 @@ impl State {
         now: i64,
     ) -> Result<Claims, AuthorityError> {
         let person = core.journal.store().principal_by_id(&run.principal)?;
+        let workload = person.as_ref().is_some_and(|person| person.workload);
         let root = core.journal.store().run(&run.root)?;
         let above = core.journal.store().spawned_by(run)?;
         let depth = run.lin.len().try_into().unwrap_or(u32::MAX);
@@ -145,8 +146,8 @@ impl State {
             iat: now,
             jti: random::jti()?,
             sub: run.principal.clone(),
-            sub_profile: PROFILE_USER.into(),
-            name: person.map(|person| person.name),
+            sub_profile: if workload { PROFILE_AGENT } else { PROFILE_USER }.into(),
+            name: person.map(|person| person.shown.unwrap_or(person.name)),
             client_id: run.agent.clone(),
             act: actor(&iss, run.instance(), above),
             iss,

@@ -119,7 +119,13 @@ impl State {
         if let Some(id) = core.journal.store().principal_named(name)? {
             return Ok(id);
         }
-        let principal = Principal { id: random::principal()?, name: name.to_owned(), at: self.config.clock.now() };
+        let principal = Principal {
+            id: random::principal()?,
+            name: name.to_owned(),
+            shown: None,
+            workload: false,
+            at: self.config.clock.now(),
+        };
         let id = principal.id.clone();
         core.journal.record(&Change::Principal(principal))?;
         Ok(id)

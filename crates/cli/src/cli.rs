@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Flag;
 use crate::{
-    admin, adopt, agent, approve, completion, doctor, gateway, lockdown, log, person, request, revoke, role, serve,
-    server, status, team, token, up,
+    admin, adopt, agent, approve, completion, doctor, gateway, issuer, lockdown, log, person, request, revoke, role,
+    serve, server, status, team, token, up,
 };
 
 #[derive(Debug, Parser)]
@@ -65,6 +65,8 @@ pub(crate) enum Command {
     Adopt(adopt::Adopt),
     /// Say which gateways may be lent the credentials of servers
     Gateway(gateway::Gateway),
+    /// Say whose word for people and workloads counts, and for what
+    Issuer(issuer::Issuer),
     /// Get a scoped grant, at once
     Request(request::RequestArgs),
     /// Print the headers with which an MCP client reaches a server

@@ -19,6 +19,7 @@ mod gateway;
 mod health;
 mod home;
 mod http;
+mod issuer;
 mod jwk;
 mod lockdown;
 mod log;
@@ -98,6 +99,7 @@ fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
         Command::Server(server) => server::run(server, context),
         Command::Adopt(adopt) => adopt::run(adopt, context),
         Command::Gateway(gateway) => gateway::run(gateway, context),
+        Command::Issuer(issuer) => issuer::run(issuer, context),
         Command::Request(request) => request::run(request, context),
         Command::Token(token) => token::run(token, context),
         Command::Approvals => approve::list(context),

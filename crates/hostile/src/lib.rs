@@ -13,6 +13,7 @@ mod fixed;
 mod form;
 mod grant;
 mod headers;
+mod issuer;
 mod json;
 mod leaf;
 mod list;
@@ -37,6 +38,7 @@ pub use envelope::envelope;
 pub use form::form;
 pub use grant::grant;
 pub use headers::headers;
+pub use issuer::issuer;
 pub use json::json;
 pub use leaf::leaf;
 pub use list::list;
@@ -56,13 +58,14 @@ pub use wire::wire;
 pub type Property = fn(&[u8]);
 
 /// Every property by its name, which is that of its target and of its corpus.
-pub const ALL: [(&str, Property); 19] = [
+pub const ALL: [(&str, Property); 20] = [
     ("bundle", bundle),
     ("client", client),
     ("envelope", envelope),
     ("form", form),
     ("grant", grant),
     ("headers", headers),
+    ("issuer", issuer),
     ("json", json),
     ("leaf", leaf),
     ("list", list),

@@ -24,6 +24,8 @@ pub(crate) struct Home {
     up: Background,
     /// Where the gateway listens.
     gateway: String,
+    /// Where the authority listens.
+    authority: String,
     /// The key of the gateway's log.
     pub(crate) vkey: PathBuf,
 }
@@ -35,13 +37,16 @@ impl Home {
         let mut up = Command::new(&remit);
         up.arg("--json").arg("--home").arg(scratch.join("home")).arg("up");
         let gateway = format!("127.0.0.1:{}", free_port()?);
-        up.args(["--listen-authority", &format!("127.0.0.1:{}", free_port()?)]);
+        let authority = format!("127.0.0.1:{}", free_port()?);
+        // The identity provider of the cells that need one is on this machine.
+        up.env("REMIT__AUTHORITY__INTERNAL_HOSTS", "[\"127.0.0.1\"]");
+        up.args(["--listen-authority", &authority]);
         up.args(["--listen-gateway", &gateway]);
         up.arg("--pin-file").arg(scratch.join("pin"));
         let mut up = Background::start(&mut up, noise(scratch, "up")?)?;
         up.first_line(READY_MAX)
             .map_err(|error| io::Error::other(format!("remit up: {error}, see {}/up.err", scratch.display())))?;
-        let home = Self { scratch: scratch.to_owned(), remit, up, gateway, vkey: scratch.join("vkey") };
+        let home = Self { scratch: scratch.to_owned(), remit, up, gateway, authority, vkey: scratch.join("vkey") };
         // Kept from the beginning, as an auditor would: what signs the log in the end must be this.
         std::fs::copy(home.log()?.join("vkey"), &home.vkey)?;
         Ok(home)
@@ -55,6 +60,11 @@ impl Home {
     /// Where the gateway listens.
     pub(crate) fn gateway(&self) -> &str {
         &self.gateway
+    }
+
+    /// The authority, as its clients and everybody's tokens name it.
+    pub(crate) fn issuer(&self) -> String {
+        format!("http://{}", self.authority)
     }
 
     pub(crate) fn dir(&self) -> PathBuf {

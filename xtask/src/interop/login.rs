@@ -17,13 +17,15 @@ const LOGIN_MAX: Duration = Duration::from_mins(2);
 /// What came of one client.
 pub(crate) struct Login {
     pub(crate) client: &'static str,
+    /// How it gets in, or does not.
+    pub(crate) how: &'static str,
     /// Why it is not what it must be.
     pub(crate) fault: Option<String>,
 }
 
 /// Lets each client log in, before one server.
 pub(crate) fn run(root: &Path, home: &Home, packages: &Packages, server: &Server) -> Vec<Login> {
-    let login = |client, said| Login { client, fault: fault(server, said) };
+    let login = |client, said| Login { client, how: "logs in by discovery alone", fault: fault(server, said) };
     vec![
         login("mcp 2.3", python(root, home, packages, server)),
         login("Inspector CLI", inspector(root, home, packages, server)),

@@ -8,11 +8,13 @@
 mod asking;
 mod cell;
 mod clients;
+mod federation;
 pub(crate) mod home;
 pub(crate) mod install;
 pub(crate) mod login;
 pub(crate) mod packages;
 pub(crate) mod process;
+pub(crate) mod provider;
 mod questions;
 pub(crate) mod record;
 mod servers;
@@ -87,8 +89,11 @@ fn with(root: &Path, packages: &Packages, scratch: &Path) -> io::Result<Tally> {
         missed.none(one.server.name, 2 * one.eras.len(), packages.lack(&needs))
     });
     cells.extend(questions::rows(&asking).map(Cell::Questions));
-    let Talked { rows, logins, figures } =
-        if cells.is_empty() { Talked::default() } else { talk(root, packages, scratch, (&servers, &asking), &cells)? };
+    let Talked { rows, logins, figures } = if cells.is_empty() {
+        Talked::default()
+    } else {
+        talk(root, packages, scratch, (&servers, &asking), &cells, &mut missed)?
+    };
     table::print(&rows, &logins, figures.as_ref(), &missed.lines);
     Ok(Tally::new(&rows, &logins, figures.as_ref(), packages.broken.len(), (missed.cells, missed.why)))
 }
@@ -140,6 +145,7 @@ fn talk(
     scratch: &Path,
     (servers, asking): (&[Server], &[Asking]),
     cells: &[Cell<'_>],
+    missed: &mut Missed,
 ) -> io::Result<Talked> {
     let mut running = Vec::new();
     for server in servers {
@@ -161,7 +167,13 @@ fn talk(
         Cell::Questions(parts) => questions::run(root, around, parts),
     })?;
     let over_http = servers.iter().find(|server| server.url.is_some());
-    let logins = over_http.map(|server| login::run(root, &home, packages, server)).unwrap_or_default();
+    let mut logins = over_http.map(|server| login::run(root, &home, packages, server)).unwrap_or_default();
+    // Last: from then on people are sent to their provider.
+    if let Some(server) =
+        over_http.filter(|_| missed.none("oidc-provider", federation::CELLS, packages.lack(federation::NEEDS)))
+    {
+        logins.extend(federation::run(root, (&home, packages), server)?);
+    }
     home.stop()?;
     let figures = record::check(&home, &all, &mut rows)?;
     Ok(Talked { rows, logins, figures: Some(figures) })

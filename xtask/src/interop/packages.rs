@@ -27,6 +27,7 @@ pub(crate) enum Group {
     McpOfMarch,
     Time,
     Git,
+    Provider,
 }
 
 /// Where a package comes from, and for one of Python in which of our environments it lives.
@@ -61,6 +62,7 @@ pub(crate) fn wanted() -> Vec<Package> {
         npm(Group::Inspector, "@modelcontextprotocol/inspector", "2.12.0"),
         npm(Group::Everything, "@modelcontextprotocol/server-everything", "2026.8.31"),
         npm(Group::Filesystem, "@modelcontextprotocol/server-filesystem", "2026.8.31"),
+        npm(Group::Provider, "oidc-provider", "9.13.3"),
         npm(Group::Claude, &claude_package(), "2.1.329"),
         pypi(Group::Mcp, "mcp", "2.3.0"),
         pypi(Group::Time, "mcp-server-time", "2026.10.19"),
@@ -173,9 +175,14 @@ impl Packages {
         self.module(&node_package()).join("bin/node")
     }
 
+    /// Where everything of npm lies.
+    pub(crate) fn modules(&self) -> PathBuf {
+        self.dir.join("node_modules")
+    }
+
     /// A file below `node_modules`.
     pub(crate) fn module(&self, path: &str) -> PathBuf {
-        self.dir.join("node_modules").join(path)
+        self.modules().join(path)
     }
 
     /// A program of the Python environment of what is current.

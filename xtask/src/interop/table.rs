@@ -81,7 +81,7 @@ pub(crate) fn print(rows: &[Row], logins: &[Login], figures: Option<&Figures>, n
     }
     for login in logins {
         let result = if login.fault.is_none() { "passed" } else { "FAILED" };
-        say(&format!("{:<14} {:<36} {:<7} {result}", login.client, "logs in by discovery alone", "auto"));
+        say(&format!("{:<14} {:<36} {:<7} {result}", login.client, login.how, "auto"));
         login.fault.iter().for_each(|fault| say(&format!("    {fault}")));
     }
     for client in Client::ALL {

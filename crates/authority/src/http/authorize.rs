@@ -8,12 +8,11 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Path, RawQuery};
-use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use remit_core::hash::sha256;
 
 use super::refused::Refused;
-use super::{Shared, Source, blocking, login, page};
+use super::{Shared, Source, blocking, login, page, people, person_page};
 use crate::authority::State;
 use crate::clients;
 use crate::form::{FORM_BYTES_MAX, Form};
@@ -46,11 +45,20 @@ pub(super) async fn begin(state: Shared, source: Extension<Source>, RawQuery(que
 fn answer(state: &State, form: &Form, client: login::Client, redirect: &str, from: IpAddr) -> Response {
     let mark = form.one("state").map(str::to_owned);
     match ticket(state, form, client, redirect, from) {
-        Ok(ticket) => away(&format!("{}/authorize/{ticket}", state.config.issuer)),
+        Ok(ticket) => page::away(&waits(state, &ticket)),
         Err(refused) => {
             let why = [("error", refused.error), ("error_description", refused.description.as_str())];
             back(state, redirect, mark.as_deref(), &why)
         }
+    }
+}
+
+/// Where the browser waits: at the provider, where people log in at exactly one.
+fn waits(state: &State, ticket: &str) -> String {
+    let issuer = &state.config.issuer;
+    match people::providers(state) {
+        Ok(providers) if providers.len() == 1 => format!("{issuer}/people/begin?ticket={ticket}"),
+        _ => format!("{issuer}/authorize/{ticket}"),
     }
 }
 
@@ -98,7 +106,10 @@ fn ticket(state: &State, form: &Form, client: login::Client, redirect: &str, fro
 pub(super) async fn wait(state: Shared, Path(ticket): Path<String>) -> Response {
     let now = state.config.clock.now();
     match state.logins.page(&ticket, now) {
-        Ok(Page::Waiting(login)) => page::waiting(&login),
+        Ok(Page::Waiting(login)) => match people::providers(&state) {
+            Ok(providers) => page::waiting(&login, &person_page::links(&providers, ("ticket", &ticket))),
+            Err(error) => Refused::from(error).into_response(),
+        },
         Ok(Page::Back { redirect, state: mark, code }) => {
             let denied = [("error", "access_denied")];
             match &code {
@@ -113,19 +124,22 @@ pub(super) async fn wait(state: Shared, Path(ticket): Path<String>) -> Response 
 
 /// Sends the browser back to the client.
 fn back(state: &State, redirect: &str, mark: Option<&str>, parameters: &[(&str, &str)]) -> Response {
+    page::away(&back_to(state, redirect, mark, parameters))
+}
+
+/// Where the browser goes back to.
+pub(super) fn back_to(state: &State, redirect: &str, mark: Option<&str>, parameters: &[(&str, &str)]) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(parameters);
     if let Some(mark) = mark {
         query.append_pair("state", mark);
     }
     query.append_pair("iss", &state.config.issuer);
-    let joint = if redirect.contains('?') { '&' } else { '?' };
-    away(&format!("{redirect}{joint}{}", query.finish()))
+    joined(redirect, &query.finish())
 }
 
-fn away(url: &str) -> Response {
-    let Ok(location) = HeaderValue::from_str(url) else { return page::refusal("The `redirect_uri` cannot be used.") };
-    let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response();
-    page::protect(&mut response);
-    response
+/// A URL with more parameters.
+pub(super) fn joined(url: &str, query: &str) -> String {
+    let joint = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{joint}{query}")
 }

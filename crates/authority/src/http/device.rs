@@ -11,7 +11,7 @@ use remit_core::hash::sha256;
 use serde_json::json;
 
 use super::refused::{Refused, uncached};
-use super::{Shared, Source, blocking, login, page};
+use super::{Shared, Source, blocking, login, page, people, person_page};
 use crate::authority::State;
 use crate::form::Form;
 use crate::login::{Flow, LOGIN_SECONDS, POLL_SECONDS};
@@ -52,6 +52,10 @@ fn answer(state: &State, form: &Form, client: login::Client, from: IpAddr) -> Re
 }
 
 /// Where the device sends a person.
-pub(super) async fn page() -> Response {
-    page::device()
+pub(super) async fn page(state: Shared) -> Response {
+    match people::providers(&state) {
+        Ok(providers) if providers.is_empty() => page::device(),
+        Ok(_) => person_page::device(),
+        Err(error) => Refused::from(error).into_response(),
+    }
 }

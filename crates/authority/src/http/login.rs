@@ -80,7 +80,7 @@ pub(super) fn begin(
 }
 
 /// Whether a target is on the menu of its server.
-fn offered(core: &Core) -> Result<impl Fn(&Target) -> bool, AuthorityError> {
+pub(super) fn offered(core: &Core) -> Result<impl Fn(&Target) -> bool, AuthorityError> {
     let offers = offers(core.journal.store())?;
     Ok(move |target: &Target| offers.get(target.server()).is_some_and(|offer| offer.has(target)))
 }

@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 
 use super::{Shared, token};
 
-const GRANT_TYPES: [&str; 5] = [
+const GRANT_TYPES: [&str; 6] = [
     token::code::GRANT_TYPE,
     token::refresh::GRANT_TYPE,
     token::device::GRANT_TYPE,
     token::client_credentials::GRANT_TYPE,
     token::exchange::GRANT_TYPE,
+    token::jwt_bearer::GRANT_TYPE,
 ];
 const METHODS: [&str; 1] = ["private_key_jwt"];
 const ALGORITHMS: [&str; 2] = ["EdDSA", "ES256"];
@@ -36,6 +37,7 @@ pub(super) async fn metadata(state: Shared) -> Json<Value> {
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": true,
         "grant_types_supported": GRANT_TYPES,
+        "authorization_grant_profiles_supported": [token::jwt_bearer::ID_JAG_PROFILE],
         "token_endpoint_auth_methods_supported": ["none", "private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
         "client_id_metadata_document_supported": true,

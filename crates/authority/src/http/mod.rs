@@ -11,6 +11,8 @@ mod lease;
 mod login;
 mod metadata;
 mod page;
+mod people;
+mod person_page;
 mod refused;
 mod revoke;
 mod token;
@@ -23,7 +25,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use hyper::body::Incoming;
@@ -94,6 +96,9 @@ fn router(state: &Arc<State>) -> Router {
         .route("/authorize/{ticket}", get(authorize::wait))
         .route("/device_authorization", post(device::begin))
         .route("/device", get(device::page))
+        .route("/people/begin", get(people::begin))
+        .route("/people/callback", get(people::callback))
+        .route(people::ANSWER, get(people::ask).post(people::answer))
         .route("/token", post(token::token))
         .route("/introspect", post(introspect::introspect))
         .route("/revoke", post(revoke::revoke))
@@ -161,7 +166,9 @@ fn from_a_program(request: &Request, host: &str) -> bool {
         _ => named,
     };
     let ours = named == host || matches!(name, "localhost" | "127.0.0.1" | "[::1]");
-    ours && !request.headers().contains_key(header::ORIGIN)
+    // The one form of our own pages says where it comes from, and whoever takes it looks.
+    let form = request.method() == Method::POST && request.uri().path() == people::ANSWER;
+    ours && (form || !request.headers().contains_key(header::ORIGIN))
 }
 
 /// Runs what waits for the disk, off the threads that serve.

@@ -1,4 +1,4 @@
-//! The two pages that a browser sees. They hold no script, load nothing, and cannot be framed.
+//! The pages that a browser sees before anybody is known. They hold no script, load nothing, and cannot be framed.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Response};
@@ -15,12 +15,12 @@ pre{padding:1em;overflow:auto}:root{color-scheme:light dark}";
 const AGAIN_SECONDS: u8 = 2;
 
 /// The page that waits until a person has answered in a terminal.
-pub(super) fn waiting(login: &LoginShown) -> Response {
+pub(super) fn waiting(login: &LoginShown, links: &str) -> Response {
     let what: Vec<String> = login.tools.iter().map(|tool| format!("<li><code>{}</code></li>", text(tool))).collect();
     let body = format!(
         "<h1>{agent} wants to act for you</h1>\
          <p>The program <code>{client}</code> asks for:</p><ul>{}</ul>\
-         <p>If it was you who started this, say so in a terminal on the authority's machine, and why:</p>\
+         {links}<p>If it was you who started this, say so in a terminal on the authority's machine, and why:</p>\
          <pre>remit approve {id} --why \"…\"</pre>\
          <p>If it was not: <code>remit deny {id}</code>. This page goes on by itself.</p>",
         what.concat(),
@@ -44,7 +44,7 @@ pub(super) fn device() -> Response {
     page(StatusCode::OK, None, "Connect a device", body)
 }
 
-fn page(status: StatusCode, again: Option<u8>, title: &str, body: &str) -> Response {
+pub(super) fn page(status: StatusCode, again: Option<u8>, title: &str, body: &str) -> Response {
     let again =
         again.map_or_else(String::new, |seconds| format!("<meta http-equiv=\"refresh\" content=\"{seconds}\">"));
     let html = format!(
@@ -52,6 +52,14 @@ fn page(status: StatusCode, again: Option<u8>, title: &str, body: &str) -> Respo
          <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style></head><body>{body}</body></html>"
     );
     let mut response = (status, Html(html)).into_response();
+    protect(&mut response);
+    response
+}
+
+/// Sends the browser somewhere else.
+pub(super) fn away(url: &str) -> Response {
+    let Ok(location) = HeaderValue::from_str(url) else { return refusal("The `redirect_uri` cannot be used.") };
+    let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response();
     protect(&mut response);
     response
 }
@@ -71,7 +79,7 @@ pub(super) fn protect(response: &mut Response) {
 }
 
 /// Text as it may stand in a page.
-fn text(text: &str) -> String {
+pub(super) fn text(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

@@ -13,7 +13,13 @@ fn open(dir: &Path) -> Result<Journal, AuthorityError> {
 }
 
 fn person(n: u8) -> Change {
-    Change::Principal(Principal { id: PrincipalId::new(format!("p-{n}")).unwrap(), name: format!("person {n}"), at: 1 })
+    Change::Principal(Principal {
+        id: PrincipalId::new(format!("p-{n}")).unwrap(),
+        name: format!("person {n}"),
+        shown: None,
+        workload: false,
+        at: 1,
+    })
 }
 
 #[track_caller]
@@ -82,7 +88,15 @@ fn a_log_that_is_not_what_was_signed_is_refused() {
     // Enough for a full bundle, at which nothing but the whole reading looks.
     for n in 0..260 {
         let id = PrincipalId::new(format!("p-{n}")).unwrap();
-        journal.record(&Change::Principal(Principal { id, name: format!("name {n}"), at: 1 })).unwrap();
+        journal
+            .record(&Change::Principal(Principal {
+                id,
+                name: format!("name {n}"),
+                shown: None,
+                workload: false,
+                at: 1,
+            }))
+            .unwrap();
     }
     let epoch = journal.log().dir().to_owned();
     journal.log.clone().close().unwrap();
@@ -107,7 +121,7 @@ fn frames_of_one_person_that_were_exchanged_are_refused() {
     let journal = open(dir.path()).unwrap();
     let named = |name: &str| {
         let id = PrincipalId::new("p-1").unwrap();
-        Change::Principal(Principal { id, name: name.into(), at: 1 })
+        Change::Principal(Principal { id, name: name.into(), shown: None, workload: false, at: 1 })
     };
     let [one, two] = ["first", "other"].map(|name| journal.seal(&named(name)).unwrap());
     assert!(journal.unseal(1, &one).unwrap().is_some());

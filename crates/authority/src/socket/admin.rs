@@ -156,6 +156,15 @@ impl Admin<'_> {
                 self.state.remove_gateway(&name, &self.by)?;
                 reply(serde_json::Map::new())
             }
+            AdminAsk::AddIssuer(add) => {
+                self.person()?;
+                reply(self.state.add_issuer(&add, self.given, &self.by)?)
+            }
+            AdminAsk::Issuers {} => reply(self.state.core().journal.store().issuers()?),
+            AdminAsk::RemoveIssuer { url } => {
+                self.state.remove_issuer(&url, &self.by)?;
+                reply(serde_json::Map::new())
+            }
             AdminAsk::Server { name } => self.show(&name, None),
             AdminAsk::Diff { server, list } => reply(self.state.diff(&server, &list)?),
             AdminAsk::Pin { server, list, tools, overrides } => {

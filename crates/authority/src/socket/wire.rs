@@ -19,6 +19,9 @@ use serde::{Deserialize, Serialize};
 use crate::change::GatewayRecord;
 use crate::change::{Grant, Run, ServerRecord, ToolRecord};
 use crate::grant::Asked;
+pub use crate::issuer::AddIssuer;
+#[cfg(doc)]
+use crate::issuer::IssuerRecord;
 use crate::learn::Override;
 use crate::login::LoginShown;
 use crate::org::Import;
@@ -152,6 +155,16 @@ pub enum AdminAsk {
     Confirmed {
         /// The entry's number.
         seq: u64,
+    },
+    /// Trusts an issuer, or for something else than before: [`IssuerRecord`]. Needs the PIN. The line may hold the secret of
+    /// its client.
+    AddIssuer(Box<AddIssuer>),
+    /// Trusted issuers: a list of [`IssuerRecord`].
+    Issuers {},
+    /// Trusts an issuer no more: `{}`.
+    RemoveIssuer {
+        /// Its name.
+        url: String,
     },
     /// Begins a new root run: [`Requested`].
     Request(Box<Request>),

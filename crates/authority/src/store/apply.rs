@@ -56,7 +56,13 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Applied {
         Change::Owned(owned) => org::owned(tx, owned),
         Change::Import(import) => org::import(tx, import),
         // What was lent stands in the log.
-        Change::Login(_) | Change::Leased(_) => Ok(()),
+        Change::Login(_) | Change::Leased(_) | Change::Refused(_) => Ok(()),
+        Change::Issuer(record) => {
+            let sql = "INSERT INTO issuers (url, record) VALUES (?1, ?2)
+                       ON CONFLICT (url) DO UPDATE SET record = excluded.record";
+            done(tx.execute(sql, params![record.url, json(record)?]))
+        }
+        Change::IssuerGone { url, .. } => done(tx.execute("DELETE FROM issuers WHERE url = ?1", [url])),
         Change::Bundle { version, not_after, digest, at } => {
             let sql = "INSERT INTO bundles (version, not_after, digest, at) VALUES (?1, ?2, ?3, ?4)";
             done(tx.execute(sql, params![int(*version), not_after, digest, at]))
@@ -65,8 +71,8 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Applied {
 }
 
 fn principal(tx: &Transaction<'_>, record: &Principal) -> Applied {
-    let sql = "INSERT INTO principals (id, name, at) VALUES (?1, ?2, ?3)";
-    done(tx.execute(sql, params![record.id.as_str(), record.name, record.at]))
+    let sql = "INSERT INTO principals (id, name, at, shown, workload) VALUES (?1, ?2, ?3, ?4, ?5)";
+    done(tx.execute(sql, params![record.id.as_str(), record.name, record.at, record.shown, record.workload]))
 }
 
 fn agent(tx: &Transaction<'_>, record: &AgentRecord) -> Applied {

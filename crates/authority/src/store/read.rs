@@ -12,6 +12,7 @@ use crate::change::{
     AgentRecord, GatewayRecord, Grant, KeyRecord, Principal, Refresh, Run, SecretRecord, ServerRecord, ToolRecord,
 };
 use crate::error::AuthorityError;
+use crate::issuer::IssuerRecord;
 
 pub(super) type Found<T> = Result<Option<T>, AuthorityError>;
 pub(super) type List<T> = Result<Vec<T>, AuthorityError>;
@@ -46,22 +47,24 @@ impl Store {
     }
 
     pub(crate) fn principal_named(&self, name: &str) -> Found<PrincipalId> {
-        self.principal("SELECT id, name, at FROM principals WHERE name = ?1", name)
+        self.principal("SELECT id, name, at, shown, workload FROM principals WHERE name = ?1", name)
             .map(|found| found.map(|principal| principal.id))
     }
 
     pub(crate) fn principal_by_id(&self, id: &PrincipalId) -> Found<Principal> {
-        self.principal("SELECT id, name, at FROM principals WHERE id = ?1", id.as_str())
+        self.principal("SELECT id, name, at, shown, workload FROM principals WHERE id = ?1", id.as_str())
     }
 
     fn principal(&self, sql: &str, by: &str) -> Found<Principal> {
         let mut statement = self.connection.prepare_cached(sql)?;
-        let row = statement.query_row([by], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)));
-        let Some((id, name, at)) = row.optional()? else {
+        let read = |row: &rusqlite::Row<'_>| {
+            Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+        };
+        let Some((id, name, at, shown, workload)) = statement.query_row([by], read).optional()? else {
             return Ok(None);
         };
         let id = PrincipalId::new(id).map_err(|error| stored(&error))?;
-        Ok(Some(Principal { id, name, at }))
+        Ok(Some(Principal { id, name, shown, workload, at }))
     }
 
     pub(crate) fn agents(&self) -> List<AgentRecord> {
@@ -117,6 +120,14 @@ impl Store {
     /// The gateway that has this key, by its thumbprint.
     pub(crate) fn gateway_of_key(&self, jkt: &str) -> Found<GatewayRecord> {
         self.one("SELECT record FROM gateways WHERE jkt = ?1", [jkt])
+    }
+
+    pub(crate) fn issuers(&self) -> List<IssuerRecord> {
+        self.all("SELECT record FROM issuers ORDER BY url", [])
+    }
+
+    pub(crate) fn issuer(&self, url: &str) -> Found<IssuerRecord> {
+        self.one("SELECT record FROM issuers WHERE url = ?1", [url])
     }
 
     pub(crate) fn run(&self, id: &RunId) -> Found<Run> {

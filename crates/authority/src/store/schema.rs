@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use crate::error::AuthorityError;
 
 /// One step each, in order; a file of `user_version` n has had the first n of them.
-const MIGRATIONS: &[&str] = &[FIRST, REFRESH, SECRETS, ORGANIZATION, LIVE];
+const MIGRATIONS: &[&str] = &[FIRST, REFRESH, SECRETS, ORGANIZATION, ISSUERS, LIVE];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -81,6 +81,12 @@ CREATE INDEX runs_key ON runs (jkt);
 CREATE INDEX runs_tree ON runs (root) WHERE ended IS NULL;
 ";
 
+const ISSUERS: &str = "
+CREATE TABLE issuers (url TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
+ALTER TABLE principals ADD COLUMN shown TEXT;
+ALTER TABLE principals ADD COLUMN workload INTEGER NOT NULL DEFAULT 0;
+";
+
 /// Brings the file to the newest version; refuses one that is newer.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), AuthorityError> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
@@ -138,9 +144,9 @@ mod tests {
         migrate(&mut connection).unwrap();
         let tables: i64 =
             connection.query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", [], |r| r.get(0)).unwrap();
-        assert_eq!(tables, 18);
+        assert_eq!(tables, 19);
         connection.pragma_update(None, "user_version", 99).unwrap();
         let refused = migrate(&mut connection).unwrap_err();
-        assert!(matches!(refused, AuthorityError::Newer { found: 99, known: 5 }), "{refused}");
+        assert!(matches!(refused, AuthorityError::Newer { found: 99, known: 6 }), "{refused}");
     }
 }

@@ -7,17 +7,25 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::common::{GATEWAY, Key, LIST, MANIFEST, PIN, World, add_server, asked, request};
+use remit_authority::issuer::{KeySource, Kind};
 use remit_authority::socket::client::{self, ClientError};
 use remit_authority::socket::wire::{
-    AdminAsk, Answer, Line, RegistryAsk, Request, Requested, RunAsk, Status, TeamAsk, Word,
+    AddIssuer, AdminAsk, Answer, Line, RegistryAsk, Request, Requested, RunAsk, Status, TeamAsk, Word,
 };
 use remit_core::id::{RunId, ServerName, ToolName};
 use remit_core::rejection::Code;
-use remit_core::revoked::Kind;
+use remit_core::revoked;
 use serde_json::Value;
 
 fn tickets() -> ServerName {
     ServerName::new("tickets").unwrap()
+}
+
+/// An issuer that would vouch for whatever a run says.
+fn issuer() -> AddIssuer {
+    let rules = "[[rule]]\nagent = \"support/triage\"\nclaims = { x = \"y\" }\n";
+    let keys = KeySource::At("https://ci.example/jwks".into());
+    super::federation::issuer("https://ci.example", Kind::Workload, rules, keys)
 }
 
 /// One of each thing that can be asked of the admin socket.
@@ -38,10 +46,10 @@ fn every(other: &RunId) -> Vec<AdminAsk> {
         AdminAsk::Menu { server, expose: tools(), hide: vec![] },
         request(&["tickets/reply"], None),
         AdminAsk::End { run: other.clone() },
-        revoke(Kind::Team, "support"),
-        revoke(Kind::Run, other.as_str()),
-        revoke(Kind::Lockdown, "tickets"),
-        revoke(Kind::Lift, "tickets/reply"),
+        revoke(revoked::Kind::Team, "support"),
+        revoke(revoked::Kind::Run, other.as_str()),
+        revoke(revoked::Kind::Lockdown, "tickets"),
+        revoke(revoked::Kind::Lift, "tickets/reply"),
         AdminAsk::Erase { principal: "Ada Example".into(), ground: "erasure-request".into() },
         AdminAsk::Runs {},
         AdminAsk::Grants {},
@@ -71,11 +79,14 @@ fn every(other: &RunId) -> Vec<AdminAsk> {
         AdminAsk::Registry(RegistryAsk::Export { agent: "support/triage".into() }),
         AdminAsk::Registry(RegistryAsk::Import { statement: "x".into(), key: "x".into() }),
         AdminAsk::Confirmed { seq: 0 },
+        AdminAsk::AddIssuer(Box::new(issuer())),
+        AdminAsk::Issuers {},
+        AdminAsk::RemoveIssuer { url: "https://ci.example".into() },
     ]
 }
 
 /// Number of things that can be asked. What is added to the socket does not compile here until it is tried too.
-const VERBS: usize = 42;
+const VERBS: usize = 45;
 
 fn verb(ask: &AdminAsk) -> usize {
     match ask {
@@ -125,6 +136,9 @@ fn verb(ask: &AdminAsk) -> usize {
             RegistryAsk::Import { .. } => 40,
         },
         AdminAsk::Confirmed { .. } => 41,
+        AdminAsk::AddIssuer(_) => 42,
+        AdminAsk::Issuers {} => 43,
+        AdminAsk::RemoveIssuer { .. } => 44,
     }
 }
 

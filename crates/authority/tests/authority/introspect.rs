@@ -166,5 +166,5 @@ async fn metadata_names_these_endpoints_and_every_kind_of_grant_that_is_answered
         let (_, answer) = run.ask(&world, "/token", &[("grant_type", grant.as_str().unwrap())], None).await;
         assert_ne!(answer["error"], "unsupported_grant_type", "{grant}");
     }
-    assert_eq!(metadata["grant_types_supported"].as_array().unwrap().len(), 5);
+    assert_eq!(metadata["grant_types_supported"].as_array().unwrap().len(), 6);
 }

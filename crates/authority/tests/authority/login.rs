@@ -26,7 +26,7 @@ async fn world() -> World {
     world
 }
 
-fn query(changes: &[(&str, Option<&str>)]) -> String {
+pub(crate) fn query(changes: &[(&str, Option<&str>)]) -> String {
     let challenge = b64(&sha256(&[VERIFIER.as_bytes()]));
     let mut all = vec![
         ("response_type", "code".to_owned()),
@@ -46,7 +46,7 @@ fn query(changes: &[(&str, Option<&str>)]) -> String {
 }
 
 /// Where the browser is sent, as path and query of the authority, or as the whole URL of the client.
-async fn follow(world: &World, path: &str) -> String {
+pub(crate) async fn follow(world: &World, path: &str) -> String {
     let (status, headers, text) = world.get(path).await;
     assert_eq!(status, 303, "{text}");
     assert_eq!(headers["cache-control"], "no-store");
@@ -59,25 +59,25 @@ async fn approvals(world: &World) -> Vec<Approval> {
     world.admin(AdminAsk::Approvals {}).await.unwrap()
 }
 
-async fn only(world: &World) -> String {
+pub(crate) async fn only(world: &World) -> String {
     let all = approvals(world).await;
     let [Approval::Login(login)] = all.as_slice() else { panic!("{all:?}") };
     login.id.clone()
 }
 
-async fn answer(world: &World, id: &str, allow: bool) -> Result<Answered, ClientError> {
+pub(crate) async fn answer(world: &World, id: &str, allow: bool) -> Result<Answered, ClientError> {
     let why = if allow { "INC-42, says Ada" } else { "" };
     let said = Word { id: id.into(), allow, why: why.into(), duration: String::new() };
     world.admin(AdminAsk::Answer(said)).await
 }
 
 /// The parameters with which the browser comes back to the client.
-fn back(location: &str) -> Vec<(String, String)> {
+pub(crate) fn back(location: &str) -> Vec<(String, String)> {
     let query = location.strip_prefix(BACK).unwrap().strip_prefix('?').unwrap();
     form_urlencoded::parse(query.as_bytes()).into_owned().collect()
 }
 
-fn value<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
+pub(crate) fn value<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
     pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
@@ -89,7 +89,7 @@ async fn code(world: &World, changes: &[(&str, Option<&str>)]) -> String {
 }
 
 /// What the token endpoint says to a code.
-async fn redeem(world: &World, code: &str, changes: &[(&str, &str)], proof: Option<&str>) -> (u16, Value) {
+pub(crate) async fn redeem(world: &World, code: &str, changes: &[(&str, &str)], proof: Option<&str>) -> (u16, Value) {
     let mut form = vec![
         ("grant_type", "authorization_code"),
         ("code", code),
@@ -446,7 +446,7 @@ fn text_of(answer: &Value, name: &str) -> String {
     text(answer, name).to_owned()
 }
 
-fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+pub(crate) fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let entry = entry.unwrap();

@@ -78,7 +78,7 @@ fn only(there: &[SecretShown]) -> Option<Place> {
     }
 }
 
-fn read(from: &str, context: &Context) -> Result<Value, CliError> {
+pub(crate) fn read(from: &str, context: &Context) -> Result<Value, CliError> {
     let failed = |why: &dyn std::fmt::Display| {
         CliError::unevaluated(format!("{from}: {why}"), format!("name where the credential is read from: {FROM}"))
     };

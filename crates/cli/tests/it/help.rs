@@ -27,6 +27,7 @@ fn the_first_page() {
           adopt       Move a client's file of MCP servers off its standing keys: seal them, and lead it to
                       the gateway
           gateway     Say which gateways may be lent the credentials of servers
+          issuer      Say whose word for people and workloads counts, and for what
           request     Get a scoped grant, at once
           token       Print the headers with which an MCP client reaches a server
           approvals   Show what waits for a person's word

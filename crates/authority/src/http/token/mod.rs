@@ -5,6 +5,7 @@ pub(super) mod client_credentials;
 pub(super) mod code;
 pub(super) mod device;
 pub(super) mod exchange;
+pub(super) mod jwt_bearer;
 pub(super) mod refresh;
 
 use std::sync::Arc;
@@ -37,6 +38,14 @@ pub(super) async fn token(state: Shared, headers: HeaderMap, form: Result<RawFor
         return Refused::new("invalid_request", "not a form of allowed size").into_response();
     };
     let state = Arc::clone(&state);
+    match Form::read(&form) {
+        // The keys of its issuer may have to be fetched.
+        Ok(read) if read.one("grant_type") == Some(jwt_bearer::GRANT_TYPE) => {
+            let answered = jwt_bearer::answer(&state, headers, read).await;
+            return answered.map_or_else(Refused::into_response, |given| response(&given));
+        }
+        _ => {}
+    }
     let answered = blocking(move || Ok(answer(&state, &headers, &form))).await;
     match answered {
         Ok(Ok(given)) => response(&given),

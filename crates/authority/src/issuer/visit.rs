@@ -1,0 +1,150 @@
+//! Visits: a person's browser on its way from the page of a login to their identity provider, and back.
+//!
+//! They live in memory. **Invariant:** what comes back belongs to the browser that was sent, by a secret in its cookie, and
+//! each step is taken once; of what the browser keeps and what the provider is told only digests are kept.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use remit_core::hash::{Digest, b64, sha256};
+
+use super::person::Who;
+use super::rules::Standing;
+use crate::error::AuthorityError;
+use crate::login::{LOGIN_SECONDS, LOGINS_MAX};
+use crate::random;
+
+/// Wrong codes of devices that may be typed within [`WRONG_SECONDS`].
+const WRONG_MAX: u32 = 30;
+const WRONG_SECONDS: i64 = 60;
+
+/// All visits, by the digest of the secret in the browser's cookie.
+#[derive(Default)]
+pub(crate) struct Visits(Mutex<All>);
+
+#[derive(Default)]
+struct All {
+    visits: HashMap<Digest, Visit>,
+    wrong: (i64, u32),
+}
+
+struct Visit {
+    /// What is typed to answer the login.
+    login: String,
+    issuer: String,
+    until: i64,
+    stage: Stage,
+}
+
+enum Stage {
+    /// The browser is at the provider.
+    Sent { state: Digest, nonce: String, verifier: String },
+    /// The provider is being asked who it is.
+    Asking,
+    /// It is known who it is.
+    Known(Person),
+}
+
+/// A person who came back.
+#[derive(Clone)]
+pub(crate) struct Person {
+    pub(crate) who: Who,
+    pub(crate) standing: Standing,
+}
+
+/// What a browser is sent away with.
+pub(crate) struct Departure {
+    /// What it keeps in its cookie.
+    pub(crate) cookie: String,
+    pub(crate) state: String,
+    pub(crate) nonce: String,
+    pub(crate) verifier: String,
+}
+
+/// What the provider's answer is compared with.
+pub(crate) struct Arrival {
+    pub(crate) issuer: String,
+    pub(crate) nonce: String,
+    pub(crate) verifier: String,
+}
+
+impl Visits {
+    fn all(&self, now: i64) -> MutexGuard<'_, All> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.visits.retain(|_, visit| visit.until > now);
+        all
+    }
+
+    /// A browser leaves for a provider. Of one login there is one visit: the last.
+    pub(crate) fn depart(&self, login: &str, issuer: &str, now: i64) -> Result<Option<Departure>, AuthorityError> {
+        let [cookie, state, nonce, verifier] =
+            [random::secret()?, random::secret()?, random::secret()?, random::secret()?];
+        let mut all = self.all(now);
+        all.visits.retain(|_, visit| visit.login != login);
+        if all.visits.len() >= LOGINS_MAX {
+            return Ok(None);
+        }
+        let sent = Stage::Sent { state: digest(&state), nonce: nonce.clone(), verifier: verifier.clone() };
+        let (login, issuer) = (login.to_owned(), issuer.to_owned());
+        let visit = Visit { login, issuer, until: now.saturating_add(LOGIN_SECONDS), stage: sent };
+        all.visits.insert(digest(&cookie), visit);
+        Ok(Some(Departure { cookie, state, nonce, verifier }))
+    }
+
+    /// A browser is back with the provider's answer. Nothing of it is good a second time.
+    pub(crate) fn arrive(&self, cookie: &str, state: &str, now: i64) -> Option<Arrival> {
+        let mut all = self.all(now);
+        let visit = all.visits.get_mut(&digest(cookie))?;
+        let Stage::Sent { state: sent, .. } = &visit.stage else { return None };
+        if *sent != digest(state) {
+            return None;
+        }
+        let Stage::Sent { nonce, verifier, .. } = std::mem::replace(&mut visit.stage, Stage::Asking) else {
+            return None;
+        };
+        Some(Arrival { issuer: visit.issuer.clone(), nonce, verifier })
+    }
+
+    /// The provider has said who it is.
+    pub(crate) fn know(&self, cookie: &str, person: Person, now: i64) {
+        if let Some(visit) = self.all(now).visits.get_mut(&digest(cookie))
+            && matches!(visit.stage, Stage::Asking)
+        {
+            visit.stage = Stage::Known(person);
+        }
+    }
+
+    /// Who is behind a browser, and which login it came for.
+    pub(crate) fn person(&self, cookie: &str, now: i64) -> Option<(String, Person)> {
+        let all = self.all(now);
+        let visit = all.visits.get(&digest(cookie))?;
+        match &visit.stage {
+            Stage::Known(person) => Some((visit.login.clone(), person.clone())),
+            Stage::Sent { .. } | Stage::Asking => None,
+        }
+    }
+
+    /// The visit is over.
+    pub(crate) fn end(&self, cookie: &str, now: i64) {
+        self.all(now).visits.remove(&digest(cookie));
+    }
+
+    /// Counts a wrong code of a device; `false` where there were too many to look at another.
+    pub(crate) fn may_guess(&self, now: i64) -> bool {
+        let mut all = self.all(now);
+        if now.saturating_sub(all.wrong.0) >= WRONG_SECONDS {
+            all.wrong = (now, 0);
+        }
+        all.wrong.1 = all.wrong.1.saturating_add(1);
+        all.wrong.1 <= WRONG_MAX
+    }
+}
+
+fn digest(secret: &str) -> Digest {
+    sha256(&[secret.as_bytes()])
+}
+
+/// What stands in the form, so that no other page can send it: who does not have the cookie does not have this.
+pub(crate) fn form_secret(cookie: &str) -> String {
+    b64(&sha256(&[b"remit.form/v1\n", cookie.as_bytes()]))
+}
