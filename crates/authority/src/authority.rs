@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::assertion::Seen;
+use crate::broker::Broker;
 use crate::bundle::Offered;
 use crate::change::Change;
 use crate::config::{BUNDLE_SECONDS, Config, Home, SOCKET_PATH_BYTES_MAX, TOKEN_SECONDS_MAX};
@@ -55,6 +56,7 @@ pub(crate) struct State {
     pub(crate) logins: Logins,
     pub(crate) fetcher: Fetcher,
     pub(crate) documents: Documents,
+    pub(crate) broker: Broker,
     publishing: Mutex<()>,
 }
 
@@ -103,6 +105,7 @@ impl Authority {
             logins: Logins::default(),
             fetcher: Fetcher::new(&config.internal_hosts),
             documents: Documents::default(),
+            broker: Broker::default(),
             publishing: Mutex::default(),
             home,
             config,

@@ -4,6 +4,7 @@ use remit_core::event::{self, BundleSeen, Head, KeyDestroyed, Kind, Revoked};
 use remit_core::hash::{sha256, sha256_text};
 use remit_core::id::PrincipalId;
 
+use crate::broker::record::OauthRecord;
 use crate::change::{Change, Grant, Leased, ToolRecord};
 use crate::error::AuthorityError;
 
@@ -40,7 +41,16 @@ pub(crate) fn leaf(change: &Change, sealed: &[u8], head: &Head) -> Result<Vec<u8
             ..event::Change::default()
         }
         .write(Kind::Token, head),
-        Change::Leased(leased) => lease(leased, frame).write(Kind::Token, head),
+        Change::Leased(leased) => lease(leased, head, frame),
+        Change::Lent { server, by, .. } => event::Change {
+            what: "lend",
+            object: "secret",
+            id: server.as_str(),
+            by: Some(by.as_str()),
+            sealed: frame,
+            ..event::Change::default()
+        }
+        .write(Kind::Token, head),
         Change::Launched { run, grant } if run.parent.is_some() => granted("spawn", grant, frame).write_grant(head),
         Change::Launched { grant, .. } => granted(LAUNCH, grant, frame).write_grant(head),
         Change::Granted(grant) => granted("narrow", grant, frame).write_grant(head),
@@ -113,16 +123,49 @@ impl GrantLeaf<'_> {
     }
 }
 
-/// Which gateway was lent which version: the highest of a server's versions names the state of all of them.
-fn lease<'a>(leased: &'a Leased, sealed: Frame<'a>) -> event::Change<'a> {
+/// Which gateway was lent which version: the highest of a server's versions names the state of all of them. Where it was
+/// not everybody's, the id says whose.
+fn lease(leased: &Leased, head: &Head, sealed: Frame<'_>) -> Leaf {
+    let own: Vec<String> = leased.own.iter().map(|(scope, _)| format!(" {scope}")).collect();
+    let id = format!("{}{}", leased.server, own.concat());
+    let all = leased.secrets.iter().map(|secret| secret.version).max();
     event::Change {
         what: "lease",
         object: "secret",
-        id: leased.server.as_str(),
+        id: &id,
         gateway: Some(leased.gateway.as_str()),
-        version: leased.secrets.iter().map(|secret| secret.version).max(),
+        version: leased.own.iter().map(|(_, version)| *version).max().or(all),
+        until: leased.until,
         sealed,
         ..event::Change::default()
+    }
+    .write(Kind::Token, head)
+}
+
+/// What is registered of credentials, and who is connected. Never what is sealed.
+fn brokered(change: &Change, frame: Frame<'_>, head: &Head) -> Leaf {
+    let write = |what, object, id: &str, digest: Option<String>, by: Option<&str>| {
+        let (digest, sealed) = (digest.as_deref(), frame);
+        event::Change { what, object, id, digest, by, sealed, ..event::Change::default() }
+            .write(Kind::Registration, head)
+    };
+    match change {
+        Change::SecretGone { server, scope, by, .. } => {
+            write("remove", "secret", &format!("{server} {scope}"), None, Some(by))
+        }
+        Change::Oauth(o) => {
+            let id = format!("{}/{}", o.server, o.version);
+            let said = OauthRecord { sealed: None, ..o.clone() };
+            write("put", "oauth", &id, Some(digest(&said)), Some(&o.by))
+        }
+        Change::Connected(c) => {
+            let what = if c.since == c.at { "connect" } else { "renew" };
+            write(what, "connection", &format!("{}/{}", c.server, c.version), None, Some(c.principal.as_str()))
+        }
+        Change::Disconnected { server, principal, .. } => {
+            write("end", "connection", server.as_str(), None, Some(principal.as_str()))
+        }
+        _ => Err(event::EventError::Seal),
     }
 }
 
@@ -173,12 +216,16 @@ fn registration(change: &Change, frame: Frame<'_>, head: &Head) -> Leaf {
             let digest = Some(digest(&g.key));
             write("put", "gateway", g.name.as_str(), digest, Some(&g.by), None, false)
         }
+        Change::SecretGone { .. } | Change::Oauth(_) | Change::Connected(_) | Change::Disconnected { .. } => {
+            brokered(change, frame, head)
+        }
         Change::GatewayGone { name, by, .. } => write("remove", "gateway", name.as_str(), None, Some(by), None, false),
         Change::Launched { .. }
         | Change::Granted(_)
         | Change::Token(_)
         | Change::Login(_)
         | Change::Leased(_)
+        | Change::Lent { .. }
         | Change::Erased { .. }
         | Change::Revoked { .. }
         | Change::Bundle { .. } => Err(event::EventError::Seal),

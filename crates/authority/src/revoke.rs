@@ -78,7 +78,9 @@ impl State {
         let revoked = self.revoke(Kind::Principal, who, ground, by)?;
         let principal = PrincipalId::new(revoked.id).map_err(|_| AuthorityError::Crypto)?;
         let change = Change::Erased { principal: principal.clone(), ground: ground.to_owned(), by: by.to_string() };
-        self.core().journal.record(&change)?;
+        let mut core = self.core();
+        core.journal.record(&change)?;
+        self.sweep_secrets(&core)?;
         Ok(principal)
     }
 

@@ -3,6 +3,7 @@
 //! **Invariant:** every request has a bound on its size, on its time and on how many there are at once.
 
 mod authorize;
+mod callback;
 mod client;
 mod device;
 mod fleet;
@@ -94,6 +95,8 @@ fn router(state: &Arc<State>) -> Router {
         .route("/authorize/{ticket}", get(authorize::wait))
         .route("/device_authorization", post(device::begin))
         .route("/device", get(device::page))
+        .route("/callback", get(callback::callback))
+        .route("/client.json", get(callback::document))
         .route("/token", post(token::token))
         .route("/introspect", post(introspect::introspect))
         .route("/revoke", post(revoke::revoke))

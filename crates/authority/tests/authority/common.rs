@@ -185,6 +185,7 @@ pub(crate) fn add_server() -> AdminAsk {
         prompts: vec![],
         resources: false,
         features: std::collections::BTreeSet::new(),
+        oauth: None,
     }))
 }
 

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::common::{GATEWAY, Key, LIST, MANIFEST, PIN, World, add_server, asked, request};
 use remit_authority::socket::client::{self, ClientError};
-use remit_authority::socket::wire::{AdminAsk, Answer, Line, Request, Requested, RunAsk, Status, Word};
+use remit_authority::socket::wire::{AdminAsk, Answer, Line, Request, Requested, RunAsk, Status, Whose, Word};
 use remit_core::id::{RunId, ServerName, ToolName};
 use remit_core::rejection::Code;
 use remit_core::revoked::Kind;
@@ -48,15 +48,20 @@ fn every(other: &RunId) -> Vec<AdminAsk> {
         AdminAsk::Reload {},
         AdminAsk::Approvals {},
         AdminAsk::Answer(Word { id: "BBBB-BBBB".into(), allow: true, why: "x".into(), duration: String::new() }),
-        AdminAsk::Secret { server: tickets(), rotate: false },
+        AdminAsk::Secret { server: tickets(), rotate: false, whose: Whose::All },
         AdminAsk::AddGateway { name: "edge".parse().unwrap(), key: Key::new(9).public },
         AdminAsk::Gateways {},
         AdminAsk::RemoveGateway { name: "edge".parse().unwrap() },
+        AdminAsk::TakeSecret { server: tickets(), whose: Whose::Team("support".parse().unwrap()) },
+        AdminAsk::Borrow { server: tickets() },
+        AdminAsk::Connect { server: tickets() },
+        AdminAsk::Connected { server: tickets(), code: "BBBB-BBBB".into() },
+        AdminAsk::Disconnect { server: tickets() },
     ]
 }
 
 /// Number of things that can be asked. What is added to the socket does not compile here until it is tried too.
-const VERBS: usize = 25;
+const VERBS: usize = 30;
 
 fn verb(ask: &AdminAsk) -> usize {
     match ask {
@@ -85,6 +90,11 @@ fn verb(ask: &AdminAsk) -> usize {
         AdminAsk::AddGateway { .. } => 22,
         AdminAsk::Gateways {} => 23,
         AdminAsk::RemoveGateway { .. } => 24,
+        AdminAsk::TakeSecret { .. } => 25,
+        AdminAsk::Borrow { .. } => 26,
+        AdminAsk::Connect { .. } => 27,
+        AdminAsk::Connected { .. } => 28,
+        AdminAsk::Disconnect { .. } => 29,
     }
 }
 

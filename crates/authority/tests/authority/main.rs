@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod bounds;
+mod broker;
 mod brokered;
 mod common;
 mod delegation;
@@ -16,3 +17,4 @@ mod refusals;
 mod secrets;
 mod sockets;
 mod spawn;
+mod upstream;
