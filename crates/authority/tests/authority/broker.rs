@@ -17,7 +17,7 @@ use remit_core::secret::Reference;
 use serde_json::Value;
 
 use super::brokered::{Asking, admit, ask, given, send_to};
-use super::common::{GATEWAY, Key, MANIFEST, NOW, PIN, World, add_server, asked};
+use super::common::{GATEWAY, Key, MANIFEST, NOW, PIN, World, add_server, asked, request};
 use super::upstream::{Manners, Upstream};
 
 type Change = fn(&mut Manners);
@@ -303,6 +303,17 @@ async fn a_persons_token_is_for_that_persons_runs_and_no_others() {
     // No run, one that is none, one that has ended, and one with nothing of this server.
     assert_eq!(lent(&world, &gateway, None, None).await.unwrap_err().0, 503);
     assert_eq!(lent(&world, &gateway, Some(&"r-x".parse().unwrap()), None).await.unwrap_err().0, 503);
+    let AdminAsk::AddServer(mut notes) = add_server() else { panic!("another verb") };
+    notes.name = ServerName::new("notes").unwrap();
+    ask(&world, AdminAsk::AddServer(notes), vec![]).await.unwrap();
+    world.register(&MANIFEST.replace("tickets/", "notes/").replace("\"triage\"", "\"reader\"")).await.unwrap();
+    let mut elsewhere = request(&["notes/read_ticket"], None);
+    if let AdminAsk::Request(request) = &mut elsewhere {
+        request.agent = "support/reader".into();
+    }
+    let elsewhere: Requested = world.admin(elsewhere).await.unwrap();
+    assert_eq!(elsewhere.run.principal, own.run.principal);
+    assert_eq!(lent(&world, &gateway, Some(&elsewhere.run.id), None).await.unwrap_err().0, 503);
     // All of it again, from the log alone.
     world.stop().await;
     for name in ["authority.db", "authority.db-wal", "authority.db-shm"] {
@@ -353,6 +364,13 @@ async fn a_connection_is_of_whoever_began_it_and_of_the_authorization_server_tha
         assert!(finish(&world, "BBBB-BBBB").await.is_err());
     }
     assert!(finish(&world, &code).await.is_err(), "a sixth try");
+    // A server that names somebody else now sends nobody there.
+    let origin = upstream.origin.clone();
+    let other = Upstream::start().await;
+    let evil = other.origin.clone();
+    upstream.set(|manners| manners.protected["authorization_servers"] = serde_json::json!([evil]));
+    assert!(world.admin::<Begun>(AdminAsk::Connect { server: tickets() }).await.is_err());
+    upstream.set(|manners| manners.protected["authorization_servers"] = serde_json::json!([origin]));
     // In time.
     let url = begin(&world).await;
     let code = page(&world, &upstream.back(&url, &[])).await.unwrap();
