@@ -71,7 +71,7 @@ pub(crate) fn run(
 }
 
 impl Scenario {
-    fn read(text: &str) -> io::Result<Self> {
+    pub(super) fn read(text: &str) -> io::Result<Self> {
         let checks: Vec<Value> = serde_json::from_str(text)?;
         let mut scenario = Self::default();
         for check in &checks {
