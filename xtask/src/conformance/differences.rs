@@ -145,6 +145,9 @@ mod tests {
         }
         assert!(listed(TABLE).unwrap().is_empty());
         assert_eq!(listed(&format!("{TABLE}| r | s | `a`, `b` | x |\n")).unwrap().len(), 2);
+        let two =
+            format!("{TABLE}| r | s | a | x |\n\n| other | table |\n|---|---|\n| r | s |\n{TABLE}| r | s | b | x |\n");
+        assert_eq!(listed(&two).unwrap().len(), 2);
         assert!(listed(&format!("{TABLE}| r | s | `a`, `a` | x |\n")).is_err());
     }
 }

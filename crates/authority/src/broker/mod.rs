@@ -105,7 +105,21 @@ pub(crate) async fn on_disk<T: Send + 'static>(
 
 /// The access token of a server, or of a person's connection to it; not the one that the server has just refused, named by
 /// its digest. Whoever asks at the same time waits for the same one.
+///
+/// Whoever asked may go away: what was asked for is taken and recorded all the same, because a refresh token is good once.
 pub(crate) async fn access(
+    state: &Arc<State>,
+    server: &ServerName,
+    principal: Option<&PrincipalId>,
+    refused: Option<&str>,
+) -> Result<Access, AuthorityError> {
+    let (state, server, principal) = (Arc::clone(state), server.clone(), principal.cloned());
+    let refused = refused.map(str::to_owned);
+    let work = tokio::spawn(async move { issue(&state, &server, principal.as_ref(), refused.as_deref()).await });
+    work.await.unwrap_or(Err(AuthorityError::Crypto))
+}
+
+async fn issue(
     state: &Arc<State>,
     server: &ServerName,
     principal: Option<&PrincipalId>,
