@@ -142,6 +142,13 @@ provider.use(async (ctx, next) => {
     return;
   }
   if (!ctx.path.startsWith('/interaction/')) return next();
+  const { prompt } = await provider.interactionDetails(ctx.req, ctx.res);
+  if (prompt.name === 'consent') {
+    // Whoever asks for the question gets it, and the answer is yes.
+    await provider.interactionFinished(ctx.req, ctx.res, { consent: {} }, { mergeWithLastSubmission: true });
+    ctx.respond = false;
+    return;
+  }
   const named = ctx.method === 'POST' ? new URLSearchParams(await body(ctx.req)).get('login') : config.signed_in;
   if (people[named]) {
     await provider.interactionFinished(ctx.req, ctx.res, { login: { accountId: named } });

@@ -53,6 +53,11 @@ fn main() -> ExitCode {
         ["worlds"] => worlds::run(root(), None),
         ["worlds", count] => worlds::run(root(), Some(count)),
         ["conformance"] => conformance::run(root()).and_then(|tally| tally.passed()),
+        // What the suite starts as a client, and nobody types.
+        [conformance::broker::COMMAND, url] => conformance::broker::client(root(), url, true),
+        [conformance::broker::COMMAND, conformance::broker::UNCONNECTED, url] => {
+            conformance::broker::client(root(), url, false)
+        }
         ["bench", rest @ ..] => bench::run(root(), rest),
         ["soak", rest @ ..] => bench::soak(root(), rest),
         ["interop"] => interop::run(root(), None).and_then(|tally| tally.passed()),

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::assertion::Seen;
+use crate::broker::Broker;
 use crate::bundle::{Loaded, Offered};
 use crate::change::Change;
 use crate::config::{BUNDLE_SECONDS, Config, Home, SOCKET_PATH_BYTES_MAX, TOKEN_SECONDS_MAX};
@@ -63,6 +64,7 @@ pub(crate) struct State {
     pub(crate) keeper: Keeper,
     pub(crate) visits: Visits,
     pub(crate) refusals: Refusals,
+    pub(crate) broker: Broker,
     publishing: Mutex<()>,
     loaded: Mutex<Loaded>,
 }
@@ -117,6 +119,7 @@ impl Authority {
             keeper: Keeper::default(),
             visits: Visits::default(),
             refusals: Refusals::default(),
+            broker: Broker::default(),
             publishing: Mutex::default(),
             loaded: Mutex::default(),
             home,

@@ -14,11 +14,13 @@ use remit_core::owner::Gated;
 use remit_core::policy;
 use remit_core::registry::{Agent, Server, Tool};
 use remit_core::role::OrgRole;
+use remit_core::secret::Reference;
 
 use crate::authority::{Core, State};
-use crate::change::{AgentRecord, Change, SecretRecord, ServerRecord, ToolRecord};
+use crate::change::{AgentRecord, Change, ServerRecord, ToolRecord};
 use crate::config::BUNDLE_SECONDS;
 use crate::error::AuthorityError;
+use crate::lend::references;
 use crate::posture::FileSaid;
 use crate::roles::gates_stand;
 use crate::separation::{self, Rules};
@@ -161,8 +163,8 @@ fn assemble(
     let mut servers = Vec::new();
     for record in store.servers()? {
         let tools = store.tools(&record.name)?;
-        let secrets = store.secrets(&record.name)?;
-        servers.push(server(record, tools, &secrets));
+        let secrets = references(store, &record.name)?;
+        servers.push(server(record, tools, secrets));
     }
     let agents = store.agents()?.into_iter().map(agent).collect();
     Ok(Bundle {
@@ -176,7 +178,7 @@ fn assemble(
     })
 }
 
-fn server(record: ServerRecord, tools: Vec<ToolRecord>, secrets: &[SecretRecord]) -> Server {
+fn server(record: ServerRecord, tools: Vec<ToolRecord>, secrets: Vec<Reference>) -> Server {
     let exposed = tools.into_iter().filter(|tool| tool.exposed).map(|tool| Tool {
         name: tool.name,
         pin: tool.pin,
@@ -194,7 +196,7 @@ fn server(record: ServerRecord, tools: Vec<ToolRecord>, secrets: &[SecretRecord]
         prompts: record.prompts,
         resources: record.resources,
         features: record.features,
-        secrets: secrets.iter().map(SecretRecord::reference).collect(),
+        secrets,
     }
 }
 

@@ -17,6 +17,7 @@ use remit_core::role::OrgRole;
 use remit_core::secret::{Place, Reference};
 use serde::{Deserialize, Serialize};
 
+use crate::broker::record::{ConnectionRecord, OauthRecord, Scope};
 use crate::issuer::IssuerRecord;
 use crate::learn::Override;
 use crate::org::{Import, Owned, Renewal, RoleRecord, TeamRecord};
@@ -100,8 +101,49 @@ pub enum Change {
     },
     /// A credential of a server was sealed, in the place of the one that was there.
     Secret(SecretRecord),
+    /// A credential that was only for some calls was taken away: theirs is the less specific one again.
+    SecretGone {
+        /// The server.
+        server: ServerName,
+        /// Where it went.
+        place: Place,
+        /// Whose calls it was for.
+        scope: Scope,
+        /// A version that none ever had: what was lent before is another one.
+        version: u64,
+        /// When, in seconds since 1970.
+        at: i64,
+        /// Who.
+        by: String,
+    },
     /// A gateway was lent the credentials of a server.
     Leased(Leased),
+    /// An administrator was lent the access token of a server, to ask it what it offers.
+    Lent {
+        /// The server.
+        server: ServerName,
+        /// Who.
+        by: PrincipalId,
+        /// When, in seconds since 1970.
+        at: i64,
+    },
+    /// The authority became a client of a server's authorization server.
+    Oauth(OauthRecord),
+    /// A person connected a server, or the tokens of the connection were issued anew.
+    Connected(ConnectionRecord),
+    /// A connection ended: what was lent of it is not to be used any more.
+    Disconnected {
+        /// The server.
+        server: ServerName,
+        /// The person.
+        principal: PrincipalId,
+        /// A version that none ever had.
+        version: u64,
+        /// Why: `asked`, or what the authorization server said.
+        why: String,
+        /// When, in seconds since 1970.
+        at: i64,
+    },
     /// A gateway was registered, or another key of it.
     Gateway(GatewayRecord),
     /// A gateway is lent nothing any more.
@@ -430,6 +472,9 @@ pub struct SecretRecord {
     /// A setting that is no secret by itself.
     #[serde(default)]
     pub plain: bool,
+    /// Whose calls it is for.
+    #[serde(default, skip_serializing_if = "Scope::is_all")]
+    pub scope: Scope,
     /// The value, sealed, in base64url.
     pub sealed: String,
     /// When, in seconds since 1970.
@@ -448,6 +493,15 @@ pub struct Leased {
     pub gateway: GatewayName,
     /// Which credentials, in which versions.
     pub secrets: Vec<Reference>,
+    /// The run for whose call, where the credential depends on whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// Of each credential, whose calls it is for and its own version, where it is not everybody's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub own: Vec<(Scope, u64)>,
+    /// Until when, in seconds since 1970, where it ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<i64>,
     /// Id of its request.
     pub ask: String,
     /// When, in seconds since 1970.
@@ -485,6 +539,7 @@ impl Change {
             Change::Token(token) => Some(&token.principal),
             Change::Login(login) => Some(&login.by),
             Change::Role(role) => Some(&role.person),
+            Change::Connected(connection) => Some(&connection.principal),
             _ => None,
         }
     }

@@ -4,6 +4,7 @@ use remit_core::event::{self, BundleSeen, Head, KeyDestroyed, Kind, Revoked};
 use remit_core::hash::{sha256, sha256_text};
 use remit_core::id::PrincipalId;
 
+use crate::broker::record::OauthRecord;
 use crate::change::{Change, Grant, Leased, RefusedRecord, ToolRecord};
 use crate::error::AuthorityError;
 
@@ -41,7 +42,16 @@ pub(crate) fn leaf(change: &Change, sealed: &[u8], head: &Head) -> Result<Vec<u8
         }
         .write(Kind::Token, head),
         Change::Refused(refused) => refusal(refused, frame).write(Kind::Token, head),
-        Change::Leased(leased) => lease(leased, frame).write(Kind::Token, head),
+        Change::Leased(leased) => lease(leased, head, frame),
+        Change::Lent { server, by, .. } => event::Change {
+            what: "lend",
+            object: "secret",
+            id: server.as_str(),
+            by: Some(by.as_str()),
+            sealed: frame,
+            ..event::Change::default()
+        }
+        .write(Kind::Token, head),
         Change::Launched { run, grant } if run.parent.is_some() => granted("spawn", grant, frame).write_grant(head),
         Change::Launched { grant, .. } => granted(LAUNCH, grant, frame).write_grant(head),
         Change::Granted(grant) => granted("narrow", grant, frame).write_grant(head),
@@ -114,16 +124,49 @@ impl GrantLeaf<'_> {
     }
 }
 
-/// Which gateway was lent which version: the highest of a server's versions names the state of all of them.
-fn lease<'a>(leased: &'a Leased, sealed: Frame<'a>) -> event::Change<'a> {
+/// Which gateway was lent which version: the highest of a server's versions names the state of all of them. Where it was
+/// not everybody's, the id says whose.
+fn lease(leased: &Leased, head: &Head, sealed: Frame<'_>) -> Leaf {
+    let own: Vec<String> = leased.own.iter().map(|(scope, _)| format!(" {scope}")).collect();
+    let id = format!("{}{}", leased.server, own.concat());
+    let all = leased.secrets.iter().map(|secret| secret.version).max();
     event::Change {
         what: "lease",
         object: "secret",
-        id: leased.server.as_str(),
+        id: &id,
         gateway: Some(leased.gateway.as_str()),
-        version: leased.secrets.iter().map(|secret| secret.version).max(),
+        version: leased.own.iter().map(|(_, version)| *version).max().or(all),
+        until: leased.until,
         sealed,
         ..event::Change::default()
+    }
+    .write(Kind::Token, head)
+}
+
+/// What is registered of credentials, and who is connected. Never what is sealed.
+fn brokered(change: &Change, frame: Frame<'_>, head: &Head) -> Leaf {
+    let write = |what, object, id: &str, digest: Option<String>, by: Option<&str>| {
+        let (digest, sealed) = (digest.as_deref(), frame);
+        event::Change { what, object, id, digest, by, sealed, ..event::Change::default() }
+            .write(Kind::Registration, head)
+    };
+    match change {
+        Change::SecretGone { server, scope, by, .. } => {
+            write("remove", "secret", &format!("{server} {scope}"), None, Some(by))
+        }
+        Change::Oauth(o) => {
+            let id = format!("{}/{}", o.server, o.version);
+            let said = OauthRecord { sealed: None, ..o.clone() };
+            write("put", "oauth", &id, Some(digest(&said)), Some(&o.by))
+        }
+        Change::Connected(c) => {
+            let what = if c.since == c.at { "connect" } else { "renew" };
+            write(what, "connection", &format!("{}/{}", c.server, c.version), None, Some(c.principal.as_str()))
+        }
+        Change::Disconnected { server, principal, .. } => {
+            write("end", "connection", server.as_str(), None, Some(principal.as_str()))
+        }
+        _ => Err(event::EventError::Seal),
     }
 }
 
@@ -156,10 +199,7 @@ fn registration(change: &Change, frame: Frame<'_>, head: &Head) -> Leaf {
             let digest = Some(digest(&a.manifest));
             write(what, "agent", &a.id.to_string(), digest, Some(&a.by), None, wildcard)
         }
-        Change::Server(s) => {
-            let digest = Some(digest(s));
-            write("put", "server", s.name.as_str(), digest, Some(&s.by), None, false)
-        }
+        Change::Server(s) => write("put", "server", s.name.as_str(), Some(digest(s)), Some(&s.by), None, false),
         Change::Tools { server, tools, by, .. } => {
             let digest = Some(digest(tools));
             write(menu(tools), "tools", server.as_str(), digest, Some(by), None, false)
@@ -175,25 +215,41 @@ fn registration(change: &Change, frame: Frame<'_>, head: &Head) -> Leaf {
             let id = format!("{}/{}", s.server, s.version);
             write("seal", "secret", &id, Some(digest(&s.reference())), Some(&s.by), None, false)
         }
-        Change::Gateway(g) => {
-            let digest = Some(digest(&g.key));
-            write("put", "gateway", g.name.as_str(), digest, Some(&g.by), None, false)
-        }
         Change::Team(_) | Change::Role(_) | Change::Renewed(_) | Change::Owned(_) | Change::Import(_) => {
             organization(change, frame, head)
         }
-        Change::GatewayGone { name, by, .. } => write("remove", "gateway", name.as_str(), None, Some(by), None, false),
-        Change::Issuer(i) => write("trust", "issuer", &i.url, Some(digest(i)), Some(&i.by), None, false),
-        Change::IssuerGone { url, by, .. } => write("remove", "issuer", url, None, Some(by), None, false),
+        Change::SecretGone { .. } | Change::Oauth(_) | Change::Connected(_) | Change::Disconnected { .. } => {
+            brokered(change, frame, head)
+        }
+        Change::Gateway(_) | Change::GatewayGone { .. } | Change::Issuer(_) | Change::IssuerGone { .. } => {
+            trusted(change, frame, head)
+        }
         Change::Launched { .. }
         | Change::Refused(_)
         | Change::Granted(_)
         | Change::Token(_)
         | Change::Login(_)
         | Change::Leased(_)
+        | Change::Lent { .. }
         | Change::Erased { .. }
         | Change::Revoked { .. }
         | Change::Bundle { .. } => Err(event::EventError::Seal),
+    }
+}
+
+/// Gateways to which credentials are lent, and issuers whose word counts.
+fn trusted(change: &Change, sealed: Frame<'_>, head: &Head) -> Leaf {
+    let write = |what, object, id: &str, digest: Option<String>, by: &str| {
+        let (digest, by) = (digest.as_deref(), Some(by));
+        event::Change { what, object, id, digest, by, sealed, ..event::Change::default() }
+            .write(Kind::Registration, head)
+    };
+    match change {
+        Change::Gateway(g) => write("put", "gateway", g.name.as_str(), Some(digest(&g.key)), &g.by),
+        Change::GatewayGone { name, by, .. } => write("remove", "gateway", name.as_str(), None, by),
+        Change::Issuer(i) => write("trust", "issuer", &i.url, Some(digest(i)), &i.by),
+        Change::IssuerGone { url, by, .. } => write("remove", "issuer", url, None, by),
+        _ => Err(event::EventError::Seal),
     }
 }
 

@@ -12,6 +12,9 @@ pub enum AuthorityError {
     /// What was asked is refused; asking otherwise may help.
     #[error(transparent)]
     Refused(#[from] Rejection),
+    /// Refused, because the person concerned has not connected the server.
+    #[error(transparent)]
+    Unconnected(Rejection),
     /// The change could not be recorded, so it was not made; asking again may help.
     #[error("the change could not be recorded, so it was not made: {0}")]
     Unavailable(#[from] remit_audit::Unavailable),
@@ -106,7 +109,7 @@ impl AuthorityError {
     /// What the caller is told: refusals whole, and of everything else no more than that it failed.
     pub fn rejection(self) -> Rejection {
         match self {
-            Self::Refused(rejection) => rejection,
+            Self::Refused(rejection) | Self::Unconnected(rejection) => rejection,
             Self::Unavailable(_) => {
                 Rejection::new(Code::AuditUnavailable, self.to_string(), "try again; if it stays so: remit doctor")
             }

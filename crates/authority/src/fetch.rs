@@ -13,8 +13,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -38,6 +39,9 @@ pub enum FetchError {
     /// Nobody answers.
     #[error("it cannot be reached in {} s", DEADLINE.as_secs())]
     Unreachable,
+    /// There is nothing.
+    #[error("it answers that there is nothing")]
+    Missing,
     /// Something else than a JSON document of allowed size is answered.
     #[error("it answers with something else than a JSON document of at most {DOCUMENT_BYTES_MAX} bytes")]
     Answer,
@@ -62,37 +66,49 @@ impl Fetcher {
         Self { client, internal }
     }
 
-    /// A JSON document.
+    /// A JSON document that somebody else named: its URL has a path.
     pub async fn json(&self, url: &str) -> Result<Bytes, FetchError> {
-        let request = Request::get(self.checked(url)?).header(header::ACCEPT, "application/json").body(Full::default());
-        self.within_time(request.map_err(|_| FetchError::Url)?).await
+        let path = url.parse::<Uri>().map_err(|_| FetchError::Url)?;
+        if path.path() == "/" {
+            return Err(FetchError::Url);
+        }
+        let answer = self.ask(Method::GET, url, &HeaderMap::new(), Bytes::new()).await?;
+        match answer.status {
+            StatusCode::OK => answer.json.ok_or(FetchError::Answer),
+            status if status.is_client_error() => Err(FetchError::Missing),
+            _ => Err(FetchError::Answer),
+        }
     }
 
     /// The JSON document with which a form is answered.
     pub async fn form(&self, url: &str, form: String, basic: Option<HeaderValue>) -> Result<Bytes, FetchError> {
-        let mut request = Request::post(self.checked(url)?)
-            .header(header::ACCEPT, "application/json")
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-        if let Some(basic) = basic {
-            request = request.header(header::AUTHORIZATION, basic);
-        }
-        self.within_time(request.body(Full::from(form)).map_err(|_| FetchError::Url)?).await
+        let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+        let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, kind)]);
+        headers.extend(basic.map(|basic| (header::AUTHORIZATION, basic)));
+        let answer = self.ask(Method::POST, url, &headers, Bytes::from(form)).await?;
+        answer.json.filter(|_| answer.status == StatusCode::OK).ok_or(FetchError::Answer)
     }
 
-    /// Whether a URL could be asked at all; what its name stands for is judged when it is.
-    pub fn may_ask(&self, url: &str) -> Result<(), FetchError> {
-        self.checked(url).map(drop)
+    /// One request, and what is answered: of the body only JSON of allowed size.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, FetchError> {
+        let uri = self.checked(url)?;
+        let mut request = Request::new(Full::new(body));
+        *request.uri_mut() = uri;
+        *request.method_mut() = method;
+        request.headers_mut().extend(headers.clone());
+        request.headers_mut().entry(header::ACCEPT).or_insert(HeaderValue::from_static("application/json"));
+        let asked = async { whole(self.send(request).await?).await };
+        tokio::time::timeout(DEADLINE, asked).await.unwrap_or(Err(FetchError::Unreachable))
     }
 
-    async fn within_time(&self, request: Request<Full<Bytes>>) -> Result<Bytes, FetchError> {
-        match tokio::time::timeout(DEADLINE, self.ask(request)).await {
-            Ok(answered) => answered,
-            Err(_) => Err(FetchError::Unreachable),
-        }
-    }
-
-    async fn ask(&self, request: Request<Full<Bytes>>) -> Result<Bytes, FetchError> {
-        let response = self.client.request(request).await.map_err(|error| {
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, FetchError> {
+        self.client.request(request).await.map_err(|error| {
             let inside = std::iter::successors(std::error::Error::source(&error), |error| error.source());
             let mut kinds = inside.filter_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind);
             if kinds.any(|kind| kind == io::ErrorKind::PermissionDenied) {
@@ -100,15 +116,17 @@ impl Fetcher {
             } else {
                 FetchError::Unreachable
             }
-        })?;
-        let (head, body) = response.into_parts();
-        let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        if head.status != StatusCode::OK || !(kind == "application/json" || kind.ends_with("+json")) {
-            return Err(FetchError::Answer);
-        }
-        let body = Limited::new(body, DOCUMENT_BYTES_MAX).collect().await.map_err(|_| FetchError::Answer)?;
-        Ok(body.to_bytes())
+        })
+    }
+
+    /// Whether a URL may be asked, or a browser be sent to it, as far as that can be seen before it is looked up.
+    pub(crate) fn allows(&self, url: &str) -> bool {
+        self.may_ask(url).is_ok()
+    }
+
+    /// The same, with the reason why not.
+    pub(crate) fn may_ask(&self, url: &str) -> Result<(), FetchError> {
+        self.checked(url).map(drop)
     }
 
     /// What a URL must be before anything is looked up.
@@ -116,7 +134,7 @@ impl Fetcher {
         let plain = url.bytes().all(|byte| byte.is_ascii_graphic() && !b"#@\\".contains(&byte));
         let uri: Uri = url.parse().map_err(|_| FetchError::Url)?;
         let dots = uri.path().split('/').any(|part| matches!(part, "." | ".."));
-        let Some(host) = uri.host().filter(|_| plain && !dots && uri.path() != "/") else {
+        let Some(host) = uri.host().filter(|_| plain && !dots) else {
             return Err(FetchError::Url);
         };
         let known = self.internal.iter().any(|known| known == host);
@@ -131,6 +149,30 @@ impl Fetcher {
             _ => Ok(uri),
         }
     }
+}
+
+/// What was answered. No `Debug`: it may hold tokens.
+pub(crate) struct Answer {
+    /// The status.
+    pub(crate) status: StatusCode,
+    /// The headers.
+    pub(crate) headers: HeaderMap,
+    /// The body, where it is JSON.
+    pub(crate) json: Option<Bytes>,
+}
+
+/// What is no JSON is not read: an event stream, say, has no end.
+async fn whole(response: Response<Incoming>) -> Result<Answer, FetchError> {
+    let (head, body) = response.into_parts();
+    let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    let json = if kind == "application/json" || kind.ends_with("+json") {
+        let body = Limited::new(body, DOCUMENT_BYTES_MAX).collect().await.map_err(|_| FetchError::Answer)?;
+        Some(body.to_bytes())
+    } else {
+        None
+    };
+    Ok(Answer { status: head.status, headers: head.headers, json })
 }
 
 /// Looks names up, and finds public addresses alone.
@@ -274,8 +316,6 @@ mod tests {
         check("http://inside.example:8080/client.json", None);
         for bad in [
             "http://app.example/client.json",
-            "https://app.example",
-            "https://app.example/",
             "https://user@app.example/c",
             "https://app.example/a/../c",
             "https://app.example/c#x",
@@ -290,6 +330,14 @@ mod tests {
             ["https://127.0.0.1/c", "https://[::1]/c", "https://[::ffff:10.0.0.1]/c", "https://169.254.169.254/latest/"]
         {
             check(inside, Some(&FetchError::Inside));
+        }
+    }
+
+    /// Break: take the first page of a host for a document that somebody named.
+    #[tokio::test]
+    async fn a_document_has_a_path() {
+        for url in ["https://app.example", "https://app.example/", "https://app.example/?a=b"] {
+            assert_eq!(Fetcher::new(&[]).json(url).await.unwrap_err(), FetchError::Url, "{url}");
         }
     }
 

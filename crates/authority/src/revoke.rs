@@ -80,7 +80,9 @@ impl State {
         let principal = PrincipalId::new(revoked.id).map_err(|_| AuthorityError::Crypto)?;
         self.forget_pin(&principal)?;
         let change = Change::Erased { principal: principal.clone(), ground: ground.to_owned(), by: by.to_string() };
-        self.core().journal.record(&change)?;
+        let mut core = self.core();
+        core.journal.record(&change)?;
+        self.sweep_secrets(&core)?;
         Ok(principal)
     }
 

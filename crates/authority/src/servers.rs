@@ -7,10 +7,11 @@ use remit_core::registry::Upstream;
 use remit_core::rejection::{Code, Rejection};
 
 use crate::authority::State;
+use crate::broker::setup::Prepared;
 use crate::change::{Change, ServerRecord, ToolRecord};
 use crate::error::AuthorityError;
 use crate::learn::{Override, learn};
-use crate::secrets::fitting;
+use crate::secrets::{alone, fitting};
 use crate::socket::wire::{AddServer, Changed, Diff, Given};
 
 /// Longest URL or program of an upstream, in bytes, and most arguments of one.
@@ -20,7 +21,13 @@ const UPSTREAM_ARGS_MAX: usize = 256;
 impl State {
     /// Registers a server with what it offers. `by` is the administrator.
     /// Its credentials are sealed before anything of it is on a menu.
-    pub(crate) fn add_server(&self, add: &AddServer, given: &[Given], by: &PrincipalId) -> Result<(), AuthorityError> {
+    pub(crate) fn add_server(
+        &self,
+        add: &AddServer,
+        given: &[Given],
+        oauth: Option<Prepared>,
+        by: &PrincipalId,
+    ) -> Result<(), AuthorityError> {
         bounded(&add.upstream)?;
         let mut tools = learned(&add.list)?;
         let mut core = self.core();
@@ -48,10 +55,17 @@ impl State {
         };
         let moves = old.is_some_and(|old| old.upstream != add.upstream);
         let stay = if moves { Vec::new() } else { core.journal.store().secrets(&add.name)? };
+        let keeps = !moves && core.journal.store().oauth(&add.name)?.is_some();
+        if oauth.is_some() || keeps {
+            alone(&add.upstream, &stay, given)?;
+        }
         fitting(&add.upstream, &stay, given)?;
         core.journal.record(&Change::Server(record.clone()))?;
         self.sweep_secrets(&core)?;
         self.seal(&mut core, &record, given, by)?;
+        if let Some(prepared) = oauth {
+            self.put_oauth(&mut core, prepared, by)?;
+        }
         let server = add.name.clone();
         let by = by.to_string();
         core.journal.record(&Change::Tools { server, tools, at, by })?;

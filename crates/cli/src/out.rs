@@ -62,6 +62,11 @@ impl Out {
         self.fault.borrow().clone()
     }
 
+    /// Whether it speaks to a program.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// One line for people: what would steer the terminal is shown, not sent.
     pub(crate) fn line(&self, text: impl Display) {
         self.put(&self.drawn(&text.to_string()));

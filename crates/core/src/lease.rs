@@ -13,7 +13,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::hash::unb64;
-use crate::id::{ServerName, TrustDomain};
+use crate::id::{RunId, ServerName, TrustDomain};
 use crate::secret::Reference;
 
 /// `typ` of a request: no other text of the same key passes for one.
@@ -47,6 +47,12 @@ pub struct Ask {
     pub server: ServerName,
     /// The versions that the gateway's bundle names.
     pub secrets: Vec<Reference>,
+    /// The run for whose call it is, where the credential depends on whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// SHA-256 of the value that the server has just refused, in base64url: it is not to be lent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     /// The key that was made for the answer: X25519, in base64url.
     pub epk: String,
 }
@@ -79,6 +85,9 @@ pub struct Lease {
     /// Until when it may be used, in seconds since 1970, where it ends by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<i64>,
+    /// From when on the next one can be had, in seconds since 1970: only of what is issued anew by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renew: Option<i64>,
     /// The sender's key for this answer: X25519, in base64url.
     pub epk: String,
     /// A JSON array of the values, sealed, in base64url.
@@ -119,7 +128,9 @@ mod tests {
             exp: 1_060,
             jti: "j-1".into(),
             server: ServerName::new("tickets").unwrap(),
-            secrets: vec![Reference { place: Place::Bearer, version: 3, plain: false }],
+            secrets: vec![Reference { place: Place::Bearer, version: 3, plain: false, own: false }],
+            run: None,
+            refused: None,
             epk: crate::hash::b64(&[7; 32]),
         }
     }
@@ -144,6 +155,7 @@ mod tests {
             server: ask().server,
             secrets: ask().secrets,
             until: None,
+            renew: None,
             epk: "A".into(),
             sealed: "B".into(),
         };

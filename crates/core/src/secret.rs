@@ -165,6 +165,9 @@ pub struct Reference {
     /// A setting that is kept in the same way, and is no secret by itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub plain: bool,
+    /// Whether it depends on whose call it is: on the person for whom a run acts, or on the team of its agent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own: bool,
 }
 
 /// A value. No `Debug`, no `Clone`; wiped when it is dropped.

@@ -293,9 +293,10 @@ pub fn status_of(error: UpstreamError) -> Status {
         | UpstreamError::Busy
         | UpstreamError::Session
         | UpstreamError::Barred(_)
-        | UpstreamError::Credential(_) => Status::NotSent,
+        | UpstreamError::Credential(_)
+        | UpstreamError::Unconnected => Status::NotSent,
         UpstreamError::Timeout => Status::Timeout,
-        UpstreamError::Malformed(_) | UpstreamError::TooLarge => Status::Invalid,
+        UpstreamError::Malformed(_) | UpstreamError::TooLarge | UpstreamError::Denied(_) => Status::Invalid,
         UpstreamError::Closed => Status::Unreachable,
     }
 }
@@ -314,6 +315,14 @@ pub fn failed(error: UpstreamError) -> Rejection {
             "nothing was sent; whoever runs Remit sees what is missing: remit server show SERVER, remit gateway list";
         return Rejection::new(Code::CredentialUnavailable, error.to_string(), help);
     }
+    if error == UpstreamError::Unconnected {
+        let help = "nothing was sent; that person types, outside every run: remit server connect SERVER";
+        return Rejection::new(Code::CredentialUnavailable, error.to_string(), help);
+    }
+    if let UpstreamError::Denied(_) = error {
+        let help = "look whether it had its effect, then call again; if it stays so, whoever runs Remit: remit server show SERVER";
+        return Rejection::new(Code::CredentialUnavailable, error.to_string(), help);
+    }
     let code = match error {
         UpstreamError::Unreachable | UpstreamError::Busy | UpstreamError::Closed => Code::UpstreamUnreachable,
         UpstreamError::Timeout => Code::UpstreamTimeout,
@@ -321,7 +330,9 @@ pub fn failed(error: UpstreamError) -> Rejection {
         | UpstreamError::TooLarge
         | UpstreamError::Session
         | UpstreamError::Barred(_)
-        | UpstreamError::Credential(_) => Code::UpstreamInvalid,
+        | UpstreamError::Credential(_)
+        | UpstreamError::Unconnected
+        | UpstreamError::Denied(_) => Code::UpstreamInvalid,
     };
     let help = if error.is_unsent() {
         "nothing was sent: try again, or see: remit doctor"

@@ -13,8 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use remit_audit::letter::Receiver;
 use remit_audit::note::{self, Verifier};
-use remit_core::hash::{b64, unb64};
-use remit_core::id::{ServerName, TrustDomain};
+use remit_core::hash::{b64, sha256, unb64};
+use remit_core::id::{PrincipalId, RunId, ServerName, TrustDomain};
 use remit_core::lease::{ASK_SECONDS_MAX, ASK_TYP, Ask, LEASE_BYTES_MAX, Lease};
 use remit_core::policy::Compiled;
 use remit_core::registry::Server;
@@ -34,6 +34,26 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Shortest value that is looked for in what an upstream says, in bytes: shorter ones are words.
 const ECHO_BYTES_MIN: usize = 8;
 
+/// How long after a failure a credential that is good is not asked for anew ahead of its time.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Most servers and callers of which something is kept.
+const SLOTS_MAX: usize = 100_000;
+/// The authority's answer where the credential is a person's own, and the person has connected nothing.
+const STATUS_UNCONNECTED: u16 = 409;
+
+/// Whose call it is that a credential may depend on.
+pub(crate) struct Caller<'a> {
+    /// The person for whom the run acts.
+    pub(crate) principal: &'a PrincipalId,
+    /// The team of the agent.
+    pub(crate) team: &'a str,
+    /// The run: by it the authority knows both.
+    pub(crate) run: &'a RunId,
+}
+
+/// A server, and person and team where its credentials depend on them.
+type Key = (ServerName, Option<(PrincipalId, String)>);
+
 /// What is lent to this gateway, by server.
 pub struct Secrets {
     identity: Arc<Identity>,
@@ -41,7 +61,7 @@ pub struct Secrets {
     root: Verifier,
     trust_domain: TrustDomain,
     clock: Arc<dyn Clock>,
-    slots: Mutex<HashMap<ServerName, Slot>>,
+    slots: Mutex<HashMap<Key, Slot>>,
 }
 
 /// One at a time asks for the same server; the others wait for what it is told.
@@ -58,6 +78,7 @@ pub struct Held {
     secrets: Vec<Reference>,
     values: Vec<Value>,
     until: Option<i64>,
+    renew: Option<i64>,
 }
 
 impl Secrets {
@@ -72,31 +93,92 @@ impl Secrets {
         Self { identity, authority, root, trust_domain, clock, slots: Mutex::default() }
     }
 
-    /// The server's credentials as the bundle names them; nothing where it has none.
-    pub(crate) async fn of(&self, server: &Server, issuer: &str) -> Result<Option<Arc<Held>>, UpstreamError> {
+    /// The server's credentials as the bundle names them, for this caller; nothing where it has none.
+    pub(crate) async fn of(
+        &self,
+        server: &Server,
+        issuer: &str,
+        caller: &Caller<'_>,
+    ) -> Result<Option<Arc<Held>>, UpstreamError> {
         if server.secrets.is_empty() {
             return Ok(None);
         }
-        let slot = {
-            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(slots.entry(server.name.clone()).or_default())
-        };
+        let slot = self.slot(server, caller);
         let mut kept = slot.lock().await;
         let now = self.clock.now_s();
         let good = |held: &&Arc<Held>| held.secrets == server.secrets && held.until.is_none_or(|until| now < until);
-        if let Some(held) = kept.held.as_ref().filter(good) {
-            return Ok(Some(Arc::clone(held)));
+        let held = kept.held.as_ref().filter(good).cloned();
+        let due = |held: &Held| held.renew.is_some_and(|renew| now >= renew);
+        let failed = kept.failed.map(|(when, why)| (when.elapsed(), why));
+        match (held, failed) {
+            (Some(held), _) if !due(&held) => return Ok(Some(held)),
+            (Some(held), Some((ago, _))) if ago < PATIENCE => return Ok(Some(held)),
+            (None, Some((ago, why))) if ago < PAUSE => return Err(why),
+            _ => {}
         }
-        if let Some((when, why)) = kept.failed
-            && when.elapsed() < PAUSE
-        {
-            return Err(why);
+        let before = kept.held.as_ref().filter(good).cloned();
+        match (self.renewed(&mut kept, (server, issuer, caller), None).await, before) {
+            // What is lent ahead of the end of another one can wait.
+            (Err(_), Some(held)) => Ok(Some(held)),
+            (lent, _) => lent.map(Some),
         }
-        match self.lent(server, issuer, now).await {
+    }
+
+    /// Another credential in the place of one that the server has just refused: where it is issued anew by itself, and is
+    /// another one now. Whoever comes second gets what the first one was lent.
+    pub(crate) async fn instead(
+        &self,
+        server: &Server,
+        issuer: &str,
+        caller: &Caller<'_>,
+        refused: &Held,
+    ) -> Result<Arc<Held>, UpstreamError> {
+        const SAME: UpstreamError = UpstreamError::Denied("another one is not to be had");
+        let Some(value) = refused.access().filter(|_| refused.renew.is_some()) else {
+            return Err(UpstreamError::Denied("it is the one that was registered"));
+        };
+        let slot = self.slot(server, caller);
+        let mut kept = slot.lock().await;
+        let other = |held: &&Arc<Held>| held.secrets == server.secrets && held.access() != Some(value);
+        if let Some(held) = kept.held.as_ref().filter(other) {
+            return Ok(Arc::clone(held));
+        }
+        if kept.failed.is_some_and(|(when, _)| when.elapsed() < PAUSE) {
+            return Err(SAME);
+        }
+        let digest = b64(&sha256(&[value.as_bytes()]));
+        let lent = self.renewed(&mut kept, (server, issuer, caller), Some(digest)).await.map_err(|_| SAME)?;
+        if lent.access() == Some(value) { Err(SAME) } else { Ok(lent) }
+    }
+
+    /// One that the server did not want, although it was new: nobody asks for the next one at once.
+    pub(crate) async fn pause(&self, server: &Server, caller: &Caller<'_>) {
+        let slot = self.slot(server, caller);
+        slot.lock().await.failed = Some((Instant::now(), UpstreamError::Denied("another one is not to be had")));
+    }
+
+    fn slot(&self, server: &Server, caller: &Caller<'_>) -> Slot {
+        let own = server.secrets.iter().any(|secret| secret.own);
+        let key = (server.name.clone(), own.then(|| (caller.principal.clone(), caller.team.to_owned())));
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.len() >= SLOTS_MAX && !slots.contains_key(&key) {
+            // What nobody uses at this moment is lent again when somebody does.
+            slots.retain(|_, slot| Arc::strong_count(slot) > 1);
+        }
+        Arc::clone(slots.entry(key).or_default())
+    }
+
+    async fn renewed(
+        &self,
+        kept: &mut Kept,
+        (server, issuer, caller): (&Server, &str, &Caller<'_>),
+        refused: Option<String>,
+    ) -> Result<Arc<Held>, UpstreamError> {
+        match self.lent(server, issuer, caller, refused).await {
             Ok(held) => {
                 let held = Arc::new(held);
                 *kept = Kept { held: Some(Arc::clone(&held)), failed: None };
-                Ok(Some(held))
+                Ok(held)
             }
             Err(why) => {
                 tracing::warn!(server = %server.name, %why, "a credential cannot be had");
@@ -109,13 +191,21 @@ impl Secrets {
     /// Forgets the credentials of servers that have none any more.
     pub(crate) fn keep_only(&self, bundle: &Compiled) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.retain(|name, _| bundle.server(name).is_some_and(|server| !server.secrets.is_empty()));
+        slots.retain(|(name, _), _| bundle.server(name).is_some_and(|server| !server.secrets.is_empty()));
     }
 
-    async fn lent(&self, server: &Server, issuer: &str, now: i64) -> Result<Held, UpstreamError> {
+    async fn lent(
+        &self,
+        server: &Server,
+        issuer: &str,
+        caller: &Caller<'_>,
+        refused: Option<String>,
+    ) -> Result<Held, UpstreamError> {
         let broken = UpstreamError::Credential("the authority's answer is not for this gateway");
         let receiver = Receiver::new().map_err(|_| broken)?;
-        let ask = self.ask(server, issuer, now, &receiver).ok_or(broken)?;
+        let mut ask = self.ask(server, issuer, self.clock.now_s(), &receiver).ok_or(broken)?;
+        ask.run = server.secrets.iter().any(|secret| secret.own).then(|| caller.run.clone());
+        ask.refused = refused;
         let signed = self.identity.sign(ASK_TYP, &ask).ok_or(broken)?;
         let path = format!("/fleet/secret/{}", server.name);
         let note = self.authority.get_as(&path, Some(&signed), LEASE_BYTES_MAX, DEADLINE).await.map_err(why)?;
@@ -132,7 +222,7 @@ impl Secrets {
         if values.len() != lease.secrets.len() || !placed {
             return Err(broken);
         }
-        Ok(Held { secrets: lease.secrets, values, until: lease.until })
+        Ok(Held { secrets: lease.secrets, values, until: lease.until, renew: lease.renew })
     }
 
     fn ask(&self, server: &Server, issuer: &str, now: i64, receiver: &Receiver) -> Option<Ask> {
@@ -146,12 +236,17 @@ impl Secrets {
             jti: b64(&jti),
             server: server.name.clone(),
             secrets: server.secrets.clone(),
+            run: None,
+            refused: None,
             epk: b64(receiver.public()),
         })
     }
 }
 
 fn why(error: FetchError) -> UpstreamError {
+    if error == FetchError::Status(STATUS_UNCONNECTED) {
+        return UpstreamError::Unconnected;
+    }
     UpstreamError::Credential(match error {
         FetchError::Status(403) => "the authority does not know this gateway",
         FetchError::Status(_) => "the authority does not give it",
@@ -163,6 +258,21 @@ fn why(error: FetchError) -> UpstreamError {
 impl Held {
     fn each(&self) -> impl Iterator<Item = (&Reference, &str)> {
         self.secrets.iter().zip(self.values.iter().map(Value::expose))
+    }
+
+    /// The one that is an access token.
+    fn access(&self) -> Option<&str> {
+        self.each().find(|(secret, _)| secret.place == Place::Bearer).map(|(_, value)| value)
+    }
+
+    /// Whether one of them is issued anew by itself.
+    pub(crate) fn renews(&self) -> bool {
+        self.renew.is_some()
+    }
+
+    /// Whether they depend on whose call it is.
+    pub(crate) fn is_own(&self) -> bool {
+        self.secrets.iter().any(|secret| secret.own)
     }
 
     /// Puts them among the headers of a request, over whatever has their names there.
@@ -211,8 +321,8 @@ mod tests {
     use super::*;
 
     fn held(place: &str, value: &str, plain: bool) -> Held {
-        let secret = Reference { place: place.parse().unwrap(), version: 1, plain };
-        Held { secrets: vec![secret], values: vec![Value::new(value.into())], until: None }
+        let secret = Reference { place: place.parse().unwrap(), version: 1, plain, own: false };
+        Held { secrets: vec![secret], values: vec![Value::new(value.into())], until: None, renew: None }
     }
 
     #[test]

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use remit_core::call::{Action, Call};
 use remit_core::id::{RunId, ServerName};
 use remit_core::policy::Compiled;
-use remit_core::registry::Upstream;
+use remit_core::registry::{ToolTier, Upstream};
 
 use crate::accept::Asked;
 use crate::mcp::headers;
 use crate::mcp::revision::Era;
 use crate::permit::Permit;
-use crate::secrets::{Held, Secrets};
+use crate::secrets::{Caller, Held, Secrets};
 use crate::sessions::Sessions;
 use crate::sse::Frame;
 use crate::upstream::http::HttpUpstreams;
@@ -24,6 +25,17 @@ use crate::upstream::{Outgoing, Reply, UpstreamError};
 
 /// The session of the legacy era.
 pub const SESSION: &str = "mcp-session-id";
+
+/// Methods that only read.
+const REPEATABLE: [&str; 7] = [
+    "initialize",
+    "ping",
+    "server/discover",
+    "tools/list",
+    "prompts/list",
+    "resources/list",
+    "resources/templates/list",
+];
 
 /// All upstreams.
 pub struct Upstreams {
@@ -53,10 +65,9 @@ pub async fn send(
     };
     let mut headers = headers::forwarded(&asked.headers);
     translate_session(&mut headers, sessions, &claims.run, call.server(), asked.revision.era())?;
-    let held = upstreams.secrets.of(server, &bundle.versioned.bundle.issuer).await?;
-    if let Some(held) = &held {
-        held.put(&mut headers)?; // over what is forwarded: no header of the caller has a credential's name
-    }
+    let caller = Caller { principal: &claims.sub, team: claims.act.sub.agent.team.as_str(), run: &claims.run };
+    let issuer = bundle.versioned.bundle.issuer.as_str();
+    let held = upstreams.secrets.of(server, issuer, &caller).await?;
     let outgoing = Outgoing {
         body: Bytes::copy_from_slice(call.body()),
         headers,
@@ -64,25 +75,74 @@ pub async fn send(
         standing: asked.standing,
         reviewed: server.features.clone(),
     };
-    let reply = match &server.upstream {
+    let (held, reply) = match &server.upstream {
         Upstream::Http { url } => {
             let url = Uri::from_str(url).map_err(|_| UpstreamError::Unreachable)?;
-            upstreams.http.send(&url, outgoing).await?
+            let reply = with(upstreams, &url, outgoing.clone(), held.as_deref()).await?;
+            match held {
+                Some(held) if is_refusal(&reply) && held.renews() => {
+                    let other = upstreams.secrets.instead(server, issuer, &caller, &held).await?;
+                    if !harmless(bundle, call) {
+                        return Err(UpstreamError::Denied("there is a new one now, and the call was not repeated"));
+                    }
+                    let reply = with(upstreams, &url, outgoing, Some(&other)).await?;
+                    if is_refusal(&reply) {
+                        upstreams.secrets.pause(server, &caller).await;
+                        return Err(UpstreamError::Denied("this one too, which was issued just now"));
+                    }
+                    (Some(other), reply)
+                }
+                held => (held, reply),
+            }
         }
         Upstream::Stdio { command, args } => {
+            // A child has its variables for life, so those that differ by team are those of another child.
+            let own = held.as_ref().is_some_and(|held| held.is_own());
+            let team = if own { format!(" {}", caller.team) } else { String::new() };
             let key = ChildKey {
                 server: server.name.to_string(),
-                owner: claims.sub.to_string(),
+                owner: format!("{}{team}", claims.sub),
                 root: claims.root.to_string(),
             };
             let vars = held.as_ref().map(|held| held.vars()).unwrap_or_default();
             let program = Program { command: command.clone(), args: args.clone(), vars };
-            upstreams.children.send(&key, &program, claims.run.as_str(), outgoing).await?
+            let reply = upstreams.children.send(&key, &program, claims.run.as_str(), outgoing).await?;
+            (held, reply)
         }
     };
     match held {
         Some(held) => unrepeated(held, reply),
         None => Ok(reply),
+    }
+}
+
+/// Sends it with the credential over what is forwarded: no header of the caller has a credential's name.
+async fn with(
+    upstreams: &Upstreams,
+    url: &Uri,
+    mut outgoing: Outgoing,
+    held: Option<&Held>,
+) -> Result<Reply, UpstreamError> {
+    if let Some(held) = held {
+        held.put(&mut outgoing.headers)?;
+    }
+    upstreams.http.send(url, outgoing).await
+}
+
+/// The server's word that it did nothing, because it does not take the credential (RFC 9110 section 15.5.2).
+fn is_refusal(reply: &Reply) -> bool {
+    matches!(reply, Reply::Json { status, .. } if *status == StatusCode::UNAUTHORIZED)
+}
+
+/// Whether a message can be sent again, even where the server did something with it the first time: it only reads.
+fn harmless(bundle: &Compiled, call: &Call) -> bool {
+    match call.action() {
+        Action::CallTool(tool) => {
+            bundle.tool(call.server(), tool).is_some_and(|exposed| exposed.tool.tier == ToolTier::T0)
+        }
+        Action::GetPrompt(_) | Action::ReadResource(_) => true,
+        Action::Answer(_) => false,
+        Action::Method(method) => REPEATABLE.contains(&method.as_str()),
     }
 }
 

@@ -9,7 +9,7 @@ use super::suite::{Scenario, Status};
 
 /// The page, from the root of the repository.
 pub(crate) const PAGE: &str = "docs/conformance.md";
-/// The head of the one table that is read.
+/// The head of the tables that are read.
 const HEAD: [&str; 4] = ["revision", "scenario", "check", "why"];
 
 /// A check of a scenario in a revision.
@@ -45,9 +45,14 @@ pub(crate) fn found(revision: &str, name: &str, direct: &Scenario, through: &Sce
     worse.collect()
 }
 
-/// The rows of the page's table, with their reasons. A row may name several checks of its scenario.
+/// The rows of the page's tables, with their reasons. A row may name several checks of its scenario.
 pub(crate) fn listed(page: &str) -> io::Result<BTreeMap<Place, String>> {
-    let rows = page.lines().map(cells).skip_while(|row| row != &HEAD).skip(2).take_while(|row| !row.is_empty());
+    let mut inside = false;
+    let rows = page.lines().map(cells).filter(|row| {
+        let begins = row == &HEAD;
+        inside = begins || (inside && !row.is_empty());
+        inside && !begins && !row.iter().all(|cell| cell.starts_with("---"))
+    });
     let mut listed = BTreeMap::new();
     for row in rows {
         let [revision, scenario, checks, why] = row.as_slice() else {
@@ -140,6 +145,9 @@ mod tests {
         }
         assert!(listed(TABLE).unwrap().is_empty());
         assert_eq!(listed(&format!("{TABLE}| r | s | `a`, `b` | x |\n")).unwrap().len(), 2);
+        let two =
+            format!("{TABLE}| r | s | a | x |\n\n| other | table |\n|---|---|\n| r | s |\n{TABLE}| r | s | b | x |\n");
+        assert_eq!(listed(&two).unwrap().len(), 2);
         assert!(listed(&format!("{TABLE}| r | s | `a`, `a` | x |\n")).is_err());
     }
 }

@@ -1,11 +1,13 @@
 //! `cargo xtask conformance`: the MCP project's own suite against a fixture, directly and with the gateway between them.
 //!
 //! The fixture passes what the suite asks of a server. What is worse through the gateway is a difference, and each stands
-//! on a page with its reason.
+//! on a page with its reason. As a client of authorization servers, the suite looks at the authority: whatever does not pass
+//! there is a difference, too.
 //!
 //! **Invariant:** no scenario that passes directly fails through the gateway for a reason that nobody wrote down.
 
 mod authorization;
+pub(crate) mod broker;
 mod differences;
 mod fixture;
 mod gateway;
@@ -49,15 +51,20 @@ pub(crate) fn run(root: &Path) -> io::Result<Tally> {
     let began = Instant::now();
     let scratch = std::env::temp_dir().join(format!("remit-conformance-{}", std::process::id()));
     std::fs::create_dir_all(&scratch)?;
-    let rows = talk(root, &packages, &scratch.canonicalize()?)?;
-    let faults = print(&rows, &listed);
+    let scratch = scratch.canonicalize()?;
+    let rows = talk(root, &packages, &scratch)?;
+    let clients = broker::run(&packages, &scratch.join("broker"))?;
+    broker::print(&clients, &listed);
+    let faults = print(&rows, broker::differences(&clients), &listed);
+    let passed: usize = clients.iter().map(|one| one.scenario.passed).sum();
+    say(&format!("broker: {} scenarios, {passed} checks passed", clients.len()));
     say(&format!("conformance: {} in {} s", line(&rows, faults), began.elapsed().as_secs()));
     if faults == 0 {
         std::fs::remove_dir_all(&scratch)?;
     } else {
         say(&format!("what every program said is in {}", scratch.display()));
     }
-    let good = rows.len().saturating_sub(faults);
+    let good = (rows.len() + clients.len()).saturating_sub(faults);
     Ok(Tally { good, failed: faults, ..Tally::default() })
 }
 
@@ -122,7 +129,7 @@ fn logged(home: &Home) -> io::Result<()> {
 }
 
 /// Prints the table; how many faults there are.
-fn print(rows: &[Row], listed: &BTreeMap<Place, String>) -> usize {
+fn print(rows: &[Row], of_clients: Vec<Difference>, listed: &BTreeMap<Place, String>) -> usize {
     say(&format!("\n{:<10}  {:<46} {:>8} {:>8}", "revision", "scenario", "direct", "through"));
     for Row { revision, name, direct, through, differences } in rows {
         let of = |scenario: &Scenario| format!("{}/{}", scenario.passed, scenario.passed + scenario.failed);
@@ -134,7 +141,8 @@ fn print(rows: &[Row], listed: &BTreeMap<Place, String>) -> usize {
         };
         say(format!("{revision}  {name:<46} {:>8} {:>8}  {verdict}", of(direct), of(through)).trim_end());
     }
-    let found: Vec<Difference> = rows.iter().flat_map(|row| row.differences.iter().cloned()).collect();
+    let through = rows.iter().flat_map(|row| row.differences.iter().cloned());
+    let found: Vec<Difference> = through.chain(of_clients).collect();
     // What fails directly could hide anything.
     let direct = rows.iter().filter(|row| row.direct.failed > 0);
     let direct = direct.map(|row| format!("{} {}: {} checks fail directly", row.revision, row.name, row.direct.failed));

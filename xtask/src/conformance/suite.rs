@@ -78,7 +78,7 @@ pub(super) fn scenarios(out: &Path, kind: &str) -> io::Result<BTreeMap<String, S
 }
 
 impl Scenario {
-    fn read(text: &str) -> io::Result<Self> {
+    pub(super) fn read(text: &str) -> io::Result<Self> {
         let checks: Vec<Value> = serde_json::from_str(text)?;
         let mut scenario = Self::default();
         for check in &checks {

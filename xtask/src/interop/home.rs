@@ -38,8 +38,8 @@ impl Home {
         up.arg("--json").arg("--home").arg(scratch.join("home")).arg("up");
         let gateway = format!("127.0.0.1:{}", free_port()?);
         let authority = format!("127.0.0.1:{}", free_port()?);
-        // The identity provider of the cells that need one is on this machine.
-        up.env("REMIT__AUTHORITY__INTERNAL_HOSTS", "[\"127.0.0.1\"]");
+        // Identity providers and authorization servers of upstreams are on this machine.
+        up.env("REMIT__AUTHORITY__INTERNAL_HOSTS", "[\"127.0.0.1\", \"localhost\"]");
         up.args(["--listen-authority", &authority]);
         up.args(["--listen-gateway", &gateway]);
         up.arg("--pin-file").arg(scratch.join("pin"));

@@ -6,6 +6,7 @@
 //! **Invariant:** what could not be run is counted as not run, and nothing run at all is no success.
 
 mod asking;
+pub(crate) mod browser;
 mod cell;
 mod clients;
 mod federation;
@@ -14,6 +15,7 @@ pub(crate) mod install;
 pub(crate) mod login;
 pub(crate) mod packages;
 pub(crate) mod process;
+mod protected;
 pub(crate) mod provider;
 mod questions;
 pub(crate) mod record;
@@ -88,11 +90,13 @@ fn with(root: &Path, packages: &Packages, scratch: &Path) -> io::Result<Tally> {
         let needs: Vec<_> = one.server.needs.iter().chain(Client::Python.needs()).copied().collect();
         missed.none(one.server.name, 2 * one.eras.len(), packages.lack(&needs))
     });
+    let mut protected = protected::all(root, packages)?;
+    protected.retain(|server| missed.none(server.name, Client::Python.eras().len(), packages.lack(server.needs)));
     cells.extend(questions::rows(&asking).map(Cell::Questions));
     let Talked { rows, logins, figures } = if cells.is_empty() {
         Talked::default()
     } else {
-        talk(root, packages, scratch, (&servers, &asking), &cells, &mut missed)?
+        talk(root, packages, scratch, (&servers, &asking, &mut protected), cells, &mut missed)?
     };
     table::print(&rows, &logins, figures.as_ref(), &missed.lines);
     Ok(Tally::new(&rows, &logins, figures.as_ref(), packages.broken.len(), (missed.cells, missed.why)))
@@ -139,12 +143,12 @@ struct Talked {
 }
 
 /// All cells, and what the log says of them in the end.
-fn talk(
+fn talk<'a>(
     root: &Path,
     packages: &Packages,
     scratch: &Path,
-    (servers, asking): (&[Server], &[Asking]),
-    cells: &[Cell<'_>],
+    (servers, asking, protected): (&'a [Server], &'a [Asking], &'a mut [Server]),
+    mut cells: Vec<Cell<'a>>,
     missed: &mut Missed,
 ) -> io::Result<Talked> {
     let mut running = Vec::new();
@@ -155,14 +159,18 @@ fn talk(
     for server in servers {
         home.add(server)?;
     }
+    let _provider = if protected.is_empty() { None } else { Some(protected::start(root, &home, packages, protected)?) };
+    let protected: &'a [Server] = protected;
+    let python = |server| Client::Python.eras().iter().map(move |era| Cell::Calls(Client::Python, server, *era));
+    cells.extend(protected.iter().flat_map(python));
     for one in asking {
         running.extend(one.add(&home, scratch)?);
     }
-    let all = servers.iter().chain(asking.iter().map(|one| &one.server));
+    let all = servers.iter().chain(asking.iter().map(|one| &one.server)).chain(protected);
     home.register(all.clone())?;
     say(&format!("{} combinations of client, server and era …", cells.len()));
     let around = (&home, packages);
-    let mut rows = at_once(cells, &|cell| match cell {
+    let mut rows = at_once(&cells, &|cell| match cell {
         Cell::Calls(client, server, era) => cell::run(root, around, (client, server, era)),
         Cell::Questions(parts) => questions::run(root, around, parts),
     })?;

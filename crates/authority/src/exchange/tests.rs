@@ -53,8 +53,9 @@ fn world() -> World {
             prompts: PROMPTS.map(|prompt| ToolName::new(prompt).unwrap()).into(),
             resources: true,
             features: Feature::ALL.into(),
+            oauth: None,
         };
-        state.add_server(&add, &[], &by).unwrap();
+        state.add_server(&add, &[], None, &by).unwrap();
     }
     let needs: Vec<String> = every_target().iter().map(|target| need(target)).collect();
     let manifest = format!(

@@ -5,12 +5,14 @@
 use std::sync::Arc;
 
 use axum::extract::Path;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use remit_core::id::ServerName;
 use remit_core::rejection::{Code, Rejection};
 
-use super::{Shared, blocking, refusal};
+use super::{Shared, refusal};
+use crate::error::AuthorityError;
+use crate::lend;
 
 pub(super) async fn lease(state: Shared, Path(server): Path<String>, headers: HeaderMap) -> Response {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
@@ -23,12 +25,13 @@ pub(super) async fn lease(state: Shared, Path(server): Path<String>, headers: He
             "this is asked by gateways: remit gateway list",
         ));
     };
-    let state = Arc::clone(&state);
-    match blocking(move || state.lease(&ask, &server)).await {
+    match lend::lease(&Arc::clone(&state), &ask, &server).await {
         Ok(note) => {
             let head = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
             (head, note).into_response()
         }
-        Err(rejection) => refusal(&rejection),
+        // Gateways tell it from all else: one person can do something about it.
+        Err(AuthorityError::Unconnected(rejection)) => (StatusCode::CONFLICT, axum::Json(rejection)).into_response(),
+        Err(error) => refusal(&error.rejection()),
     }
 }

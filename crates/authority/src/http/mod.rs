@@ -3,6 +3,7 @@
 //! **Invariant:** every request has a bound on its size, on its time and on how many there are at once.
 
 mod authorize;
+mod callback;
 mod client;
 mod device;
 mod fleet;
@@ -99,6 +100,8 @@ fn router(state: &Arc<State>) -> Router {
         .route("/people/begin", get(people::begin))
         .route("/people/callback", get(people::callback))
         .route(people::ANSWER, get(people::ask).post(people::answer))
+        .route("/callback", get(callback::callback))
+        .route("/client.json", get(callback::document))
         .route("/token", post(token::token))
         .route("/introspect", post(introspect::introspect))
         .route("/revoke", post(revoke::revoke))

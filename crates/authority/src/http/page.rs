@@ -31,6 +31,16 @@ pub(super) fn waiting(login: &LoginShown, links: &str) -> Response {
     page(StatusCode::OK, Some(AGAIN_SECONDS), "Log in", &body)
 }
 
+/// The end of a connection's way through the browser: what it shows is typed where it began.
+pub(super) fn finish(command: &str) -> Response {
+    let body = format!(
+        "<h1>One step is left</h1><p>If it was you who started this in a terminal, type there:</p><pre>{}</pre>\
+         <p>If somebody sent you here, close this page: then nothing is connected.</p>",
+        text(command)
+    );
+    page(StatusCode::OK, None, "Connect", &body)
+}
+
 /// Why there is nothing to answer. Nobody is sent anywhere.
 pub(super) fn refusal(message: &str) -> Response {
     let body = format!("<h1>This cannot go on</h1><p>{}</p>", text(message));

@@ -70,7 +70,7 @@ async fn depart(state: &Arc<State>, query: &[u8]) -> Result<Response, Response> 
     let known = signed_in::provider(state, &issuer, None).await.map_err(|error| page::refusal(&error.to_string()))?;
     let endpoint = known.provider.as_ref().and_then(|provider| provider.authorization.as_deref());
     // It is the person's browser that goes there, and it is sent only where the provider itself may be.
-    let endpoint = endpoint.filter(|url| state.fetcher.may_ask(url).is_ok());
+    let endpoint = endpoint.filter(|url| state.fetcher.allows(url));
     let endpoint = endpoint.ok_or_else(|| page::refusal("The identity provider says nowhere where people log in."))?;
     let departure = state.visits.depart(&login.id, &issuer.url, now).map_err(broken)?;
     let departure = departure.ok_or_else(|| page::refusal("Too many people are logging in. Try again in a minute."))?;

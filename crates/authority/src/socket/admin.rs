@@ -12,11 +12,13 @@ use remit_core::role::{OrgRole, Post};
 
 use super::peer::{self, Peer, Place};
 use super::registry::of_team;
-use super::wire::{AdminAsk, Given, Issued, Line, Registered, Request, Rotated, SecretShown, ServerShown, Status};
+use super::wire::{AdminAsk, Given, Issued, Line, Registered, Request, Rotated, ServerShown, Status};
 use super::{line, not_a_request, reply};
 use crate::authority::State;
 use crate::error::AuthorityError;
 use crate::roles;
+
+mod brokered;
 
 pub(super) type Reply = Result<serde_json::Value, AuthorityError>;
 
@@ -138,14 +140,24 @@ impl Admin<'_> {
                 if again || add.shows_something() {
                     self.person()?;
                 }
-                self.state.add_server(&add, self.given, &self.by)?;
+                self.add(&add)?;
                 self.shown(&add.name)
             }
-            AdminAsk::Secret { server, rotate } => {
+            AdminAsk::Secret { server, rotate, whose } => {
                 self.person()?;
-                self.state.put_secrets(&server, self.given, rotate, &self.by)?;
+                let scope = self.scope(whose)?;
+                self.state.put_secrets(&server, self.given, (rotate, &scope), &self.by)?;
                 self.shown(&server)
             }
+            AdminAsk::TakeSecret { server, whose } => {
+                self.person()?;
+                self.state.take_secrets(&server, &self.scope(whose)?, &self.by)?;
+                self.shown(&server)
+            }
+            ask @ (AdminAsk::Borrow { .. }
+            | AdminAsk::Connect { .. }
+            | AdminAsk::Connected { .. }
+            | AdminAsk::Disconnect { .. }) => self.broker(ask),
             AdminAsk::AddGateway { name, key } => {
                 self.person()?;
                 reply(self.state.add_gateway(&name, &key, self.by.as_str())?)
@@ -289,15 +301,8 @@ impl Admin<'_> {
 
     fn show(&self, name: &remit_core::id::ServerName, bundle_error: Option<String>) -> Reply {
         let (server, tools) = self.state.server(name)?;
-        let secrets = self.state.core().journal.store().secrets(name)?;
-        let secrets = secrets.into_iter().map(|secret| SecretShown {
-            place: secret.place,
-            version: secret.version,
-            plain: secret.plain,
-            at: secret.at,
-            by: secret.by,
-        });
-        reply(ServerShown { server, tools, secrets: secrets.collect(), bundle_error })
+        let (secrets, oauth, connections) = self.credentials(name)?;
+        reply(ServerShown { server, tools, secrets, oauth, connections, bundle_error })
     }
 
     /// What was registered is registered, whether or not it makes a valid bundle; the answer says which.

@@ -2,22 +2,23 @@
 //!
 //! `{"pin":"…","ask":{"op":"…",…}}` is answered with `{"ok":…}` or `{"error":{"code":…,"message":…,"help":…}}`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use remit_core::feature::Feature;
 use remit_core::grant::Detail;
 use remit_core::id::{AgentId, GatewayName, GrantId, Instance, RunId, ServerName, ToolName};
 use remit_core::jws::Jwk;
-use remit_core::registry::{Environment, Upstream};
 use remit_core::rejection::Rejection;
 use remit_core::revoked::{Kind, Revocation};
-use remit_core::role::OrgRole;
 use remit_core::secret::{Place, Value};
 use serde::{Deserialize, Serialize};
 
 #[cfg(doc)]
+use crate::broker::connect::{Begun, Ended};
+#[cfg(doc)]
 use crate::change::GatewayRecord;
-use crate::change::{Grant, Run, ServerRecord, ToolRecord};
+#[cfg(doc)]
+use crate::change::ServerRecord;
+use crate::change::{Grant, Run};
 use crate::grant::Asked;
 pub use crate::issuer::AddIssuer;
 #[cfg(doc)]
@@ -27,6 +28,10 @@ use crate::login::LoginShown;
 use crate::org::Import;
 
 pub use super::org::{RegistryAsk, RoleShown, TeamAsk, TeamShown};
+
+mod server;
+
+pub use server::{AddServer, Borrowed, Oauth, SecretShown, ServerShown, Whose};
 
 /// Longest line, in bytes.
 pub const LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -135,6 +140,38 @@ pub enum AdminAsk {
         server: ServerName,
         /// Whether they take the place of some that are there.
         rotate: bool,
+        /// Whose calls they are for.
+        #[serde(default, skip_serializing_if = "Whose::is_all")]
+        whose: Whose,
+    },
+    /// Takes away the credentials of a server that are for some calls only: [`ServerShown`]. Needs the PIN.
+    TakeSecret {
+        /// The server.
+        server: ServerName,
+        /// Whose calls.
+        whose: Whose,
+    },
+    /// The access token of a server, or of one's own connection to it, to ask it what it offers: [`Borrowed`]. Needs the PIN.
+    Borrow {
+        /// The server.
+        server: ServerName,
+    },
+    /// Begins to connect oneself to a server: [`Begun`].
+    Connect {
+        /// The server.
+        server: ServerName,
+    },
+    /// Finishes it with what the browser has shown: [`ServerShown`].
+    Connected {
+        /// The server.
+        server: ServerName,
+        /// What the browser has shown.
+        code: String,
+    },
+    /// Ends one's own connection to a server: [`Ended`].
+    Disconnect {
+        /// The server.
+        server: ServerName,
     },
     /// Registers a gateway, or another key of it: [`GatewayRecord`]. Needs the PIN.
     AddGateway {
@@ -208,45 +245,6 @@ pub enum AdminAsk {
     Team(TeamAsk),
     /// Something about how agents stand.
     Registry(RegistryAsk),
-}
-
-/// A server to register.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AddServer {
-    /// Its name, in `/mcp/<name>`.
-    pub name: ServerName,
-    /// Where it belongs.
-    pub environment: Environment,
-    /// Who answers for what its tools do; the platform where nobody is named.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<OrgRole>,
-    /// How it is reached.
-    pub upstream: Upstream,
-    /// The raw result of `tools/list`.
-    pub list: String,
-    /// The menu: what is not named here is exposed to nobody.
-    #[serde(default)]
-    pub expose: Vec<ToolName>,
-    /// The reviewer's words, by tool.
-    #[serde(default)]
-    pub overrides: BTreeMap<String, Override>,
-    /// Prompts that are exposed.
-    #[serde(default)]
-    pub prompts: Vec<ToolName>,
-    /// Whether resources may be read at all.
-    #[serde(default)]
-    pub resources: bool,
-    /// Features of a client that it may use, where that was granted.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub features: BTreeSet<Feature>,
-}
-
-impl AddServer {
-    /// Whether anything of it is on the menu from the start.
-    pub(crate) fn shows_something(&self) -> bool {
-        !self.expose.is_empty() || !self.prompts.is_empty() || self.resources || !self.features.is_empty()
-    }
 }
 
 /// What waits for a person's word.
@@ -393,35 +391,6 @@ pub struct Registered {
     pub widened: Vec<String>,
     /// Why what is registered now could not become a bundle.
     pub bundle_error: Option<String>,
-}
-
-/// A server with its tools.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ServerShown {
-    /// The registration.
-    pub server: ServerRecord,
-    /// Its tools, exposed or not.
-    pub tools: Vec<ToolRecord>,
-    /// Its credentials, as far as anybody is shown them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub secrets: Vec<SecretShown>,
-    /// Why what is registered now could not become a bundle.
-    pub bundle_error: Option<String>,
-}
-
-/// That there is a credential.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SecretShown {
-    /// Where it goes.
-    pub place: Place,
-    /// Its version.
-    pub version: u64,
-    /// A setting that is no secret by itself.
-    pub plain: bool,
-    /// Since when, in seconds since 1970.
-    pub at: i64,
-    /// Who gave it.
-    pub by: String,
 }
 
 /// What a server offers now against what was reviewed.

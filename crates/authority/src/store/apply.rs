@@ -4,13 +4,14 @@ use remit_core::id::{PrincipalId, ServerName};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use serde::Serialize;
 
+use super::broker;
 use super::org;
 use crate::change::{
     AgentRecord, Change, Grant, KeyRecord, Principal, Run, SecretRecord, ServerRecord, TokenRecord, ToolRecord,
 };
 use crate::error::AuthorityError;
 
-type Applied = Result<(), AuthorityError>;
+pub(super) type Applied = Result<(), AuthorityError>;
 
 pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Applied {
     match change {
@@ -55,14 +56,17 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Applied {
         Change::Renewed(renewal) => org::renewed(tx, renewal),
         Change::Owned(owned) => org::owned(tx, owned),
         Change::Import(import) => org::import(tx, import),
-        // What was lent stands in the log.
-        Change::Login(_) | Change::Leased(_) | Change::Refused(_) => Ok(()),
         Change::Issuer(record) => {
             let sql = "INSERT INTO issuers (url, record) VALUES (?1, ?2)
                        ON CONFLICT (url) DO UPDATE SET record = excluded.record";
             done(tx.execute(sql, params![record.url, json(record)?]))
         }
         Change::IssuerGone { url, .. } => done(tx.execute("DELETE FROM issuers WHERE url = ?1", [url])),
+        Change::SecretGone { .. } | Change::Oauth(_) | Change::Connected(_) | Change::Disconnected { .. } => {
+            broker::apply(tx, change)
+        }
+        // What was lent stands in the log.
+        Change::Login(_) | Change::Leased(_) | Change::Lent { .. } | Change::Refused(_) => Ok(()),
         Change::Bundle { version, not_after, digest, at } => {
             let sql = "INSERT INTO bundles (version, not_after, digest, at) VALUES (?1, ?2, ?3, ?4)";
             done(tx.execute(sql, params![int(*version), not_after, digest, at]))
@@ -93,6 +97,7 @@ fn server(tx: &Transaction<'_>, record: &ServerRecord) -> Applied {
     if before.is_some_and(|before| before.upstream != record.upstream) {
         let sql = "UPDATE secrets SET record = NULL, before = version WHERE server = ?1 AND record IS NOT NULL";
         tx.execute(sql, [record.name.as_str()])?;
+        broker::moved(tx, &record.name)?;
     }
     let sql = "INSERT INTO servers (name, record, at) VALUES (?1, ?2, ?3)
                ON CONFLICT (name) DO UPDATE SET record = excluded.record, at = excluded.at";
@@ -100,11 +105,11 @@ fn server(tx: &Transaction<'_>, record: &ServerRecord) -> Applied {
 }
 
 fn secret(tx: &Transaction<'_>, record: &SecretRecord) -> Applied {
-    let sql = "INSERT INTO secrets (server, place, version, record) VALUES (?1, ?2, ?3, ?4)
-               ON CONFLICT (server, place) DO UPDATE
+    let sql = "INSERT INTO secrets (server, place, scope, version, record) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT (server, place, scope) DO UPDATE
                SET before = version, version = excluded.version, record = excluded.record";
-    let (server, place) = (record.server.as_str(), record.place.to_string());
-    done(tx.execute(sql, params![server, place, int(record.version), json(record)?]))
+    let (server, place, scope) = (record.server.as_str(), record.place.to_string(), record.scope.to_string());
+    done(tx.execute(sql, params![server, place, scope, int(record.version), json(record)?]))
 }
 
 fn tool(tx: &Transaction<'_>, server: &ServerName, record: &ToolRecord) -> Applied {
@@ -160,6 +165,7 @@ fn token(tx: &Transaction<'_>, record: &TokenRecord) -> Applied {
 fn erase(tx: &Transaction<'_>, principal: &PrincipalId) -> Applied {
     tx.execute("DELETE FROM principals WHERE id = ?1", [principal.as_str()])?;
     org::forget(tx, principal)?;
+    broker::erased(tx, principal)?;
     let sql = "UPDATE grants SET record = json_set(record, '$.why', 'erased')
                WHERE json_extract(record, '$.principal') = ?1";
     done(tx.execute(sql, [principal.as_str()]))
@@ -170,15 +176,15 @@ fn key(tx: &Transaction<'_>, record: &KeyRecord) -> Applied {
     done(tx.execute(sql, params![record.key.kid, record.signs_from, json(record)?]))
 }
 
-fn json(value: &impl Serialize) -> Result<String, AuthorityError> {
+pub(super) fn json(value: &impl Serialize) -> Result<String, AuthorityError> {
     Ok(serde_json::to_string(value)?)
 }
 
 /// The database's integers have 63 bits; a count that does not fit was never reached.
-fn int(value: u64) -> i64 {
+pub(super) fn int(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn done(result: rusqlite::Result<usize>) -> Applied {
+pub(super) fn done(result: rusqlite::Result<usize>) -> Applied {
     Ok(result.map(|_| ())?)
 }

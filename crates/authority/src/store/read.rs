@@ -3,14 +3,11 @@
 use remit_core::bundle::FEED_PAGE_MAX;
 use remit_core::id::{AgentId, GrantId, Instance, PrincipalId, RunId, ServerName};
 use remit_core::revoked::Revocation;
-use remit_core::secret::Place;
 use rusqlite::{OptionalExtension as _, Params, params};
 use serde::de::DeserializeOwned;
 
 use super::Store;
-use crate::change::{
-    AgentRecord, GatewayRecord, Grant, KeyRecord, Principal, Refresh, Run, SecretRecord, ServerRecord, ToolRecord,
-};
+use crate::change::{AgentRecord, GatewayRecord, Grant, KeyRecord, Principal, Refresh, Run, ServerRecord, ToolRecord};
 use crate::error::AuthorityError;
 use crate::issuer::IssuerRecord;
 
@@ -92,25 +89,6 @@ impl Store {
     pub(crate) fn tools(&self, server: &ServerName) -> List<ToolRecord> {
         let sql = "SELECT record FROM tools WHERE server = ?1 ORDER BY name";
         self.all(sql, [server.as_str()])
-    }
-
-    /// The credentials of a server, as they are sealed.
-    pub(crate) fn secrets(&self, server: &ServerName) -> List<SecretRecord> {
-        let sql = "SELECT record FROM secrets WHERE server = ?1 AND record IS NOT NULL ORDER BY place";
-        self.all(sql, [server.as_str()])
-    }
-
-    /// The highest version that any credential of a server ever had.
-    pub(crate) fn secret_version(&self, server: &ServerName) -> Result<u64, AuthorityError> {
-        let sql = "SELECT coalesce(max(version), 0) FROM secrets WHERE server = ?1";
-        let version: i64 = self.connection.prepare_cached(sql)?.query_row([server.as_str()], |row| row.get(0))?;
-        Ok(u64::try_from(version).unwrap_or(0))
-    }
-
-    /// Versions whose value was replaced or taken away last: nothing of them may be opened any more.
-    pub(crate) fn replaced_secrets(&self) -> List<(ServerName, Place, u64)> {
-        let sql = "SELECT json_array(server, place, before) FROM secrets WHERE before IS NOT NULL";
-        self.all(sql, [])
     }
 
     pub(crate) fn gateways(&self) -> List<GatewayRecord> {

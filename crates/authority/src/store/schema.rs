@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use crate::error::AuthorityError;
 
 /// One step each, in order; a file of `user_version` n has had the first n of them.
-const MIGRATIONS: &[&str] = &[FIRST, REFRESH, SECRETS, ORGANIZATION, ISSUERS, LIVE];
+const MIGRATIONS: &[&str] = &[FIRST, REFRESH, SECRETS, ORGANIZATION, ISSUERS, BROKER, LIVE];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -87,6 +87,22 @@ ALTER TABLE principals ADD COLUMN shown TEXT;
 ALTER TABLE principals ADD COLUMN workload INTEGER NOT NULL DEFAULT 0;
 ";
 
+/// Credentials that are only for some calls, clients of authorization servers, and connections of people. As above, what
+/// has no record was taken away.
+const BROKER: &str = "
+CREATE TABLE secrets_of (
+    server TEXT NOT NULL, place TEXT NOT NULL, scope TEXT NOT NULL, version INTEGER NOT NULL, before INTEGER, record TEXT,
+    PRIMARY KEY (server, place, scope)) STRICT;
+INSERT INTO secrets_of SELECT server, place, 'all', version, before, record FROM secrets;
+DROP TABLE secrets;
+ALTER TABLE secrets_of RENAME TO secrets;
+CREATE TABLE oauth (server TEXT PRIMARY KEY, version INTEGER NOT NULL, before INTEGER, record TEXT) STRICT;
+CREATE TABLE connections (
+    server TEXT NOT NULL, principal TEXT NOT NULL, version INTEGER NOT NULL, before INTEGER, record TEXT,
+    PRIMARY KEY (server, principal)) STRICT;
+CREATE INDEX connections_principal ON connections (principal);
+";
+
 /// Brings the file to the newest version; refuses one that is newer.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), AuthorityError> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
@@ -144,9 +160,9 @@ mod tests {
         migrate(&mut connection).unwrap();
         let tables: i64 =
             connection.query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", [], |r| r.get(0)).unwrap();
-        assert_eq!(tables, 19);
+        assert_eq!(tables, 21);
         connection.pragma_update(None, "user_version", 99).unwrap();
         let refused = migrate(&mut connection).unwrap_err();
-        assert!(matches!(refused, AuthorityError::Newer { found: 99, known: 6 }), "{refused}");
+        assert!(matches!(refused, AuthorityError::Newer { found: 99, known: 7 }), "{refused}");
     }
 }

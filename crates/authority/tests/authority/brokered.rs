@@ -3,7 +3,7 @@
 use remit_audit::letter::Receiver;
 use remit_authority::change::GatewayRecord;
 use remit_authority::socket::client::{self, ClientError};
-use remit_authority::socket::wire::{AdminAsk, Given, ServerShown};
+use remit_authority::socket::wire::{AdminAsk, Given, ServerShown, Whose};
 use remit_core::hash::{b64, unb64};
 use remit_core::id::{GatewayName, ServerName, TrustDomain};
 use remit_core::lease::{ASK_TYP, Ask, Lease};
@@ -19,12 +19,12 @@ fn tickets() -> ServerName {
     ServerName::new("tickets").unwrap()
 }
 
-fn given(place: &str, value: &str) -> Given {
+pub(crate) fn given(place: &str, value: &str) -> Given {
     Given { place: place.parse().unwrap(), value: Secret::new(value.into()), plain: false }
 }
 
 /// Asks with the PIN and these credentials.
-async fn ask(world: &World, ask: AdminAsk, given: Vec<Given>) -> Result<ServerShown, ClientError> {
+pub(crate) async fn ask(world: &World, ask: AdminAsk, given: Vec<Given>) -> Result<ServerShown, ClientError> {
     let home = world.dir.path().to_owned();
     tokio::task::spawn_blocking(move || client::admin_with(&home, &ask, Some(PIN), &given)).await.unwrap()
 }
@@ -44,17 +44,17 @@ pub(crate) async fn admit(world: &World, name: &str, key: &Key) -> Result<Gatewa
 }
 
 fn wants(version: u64) -> Vec<Reference> {
-    vec![Reference { place: "bearer".parse().unwrap(), version, plain: false }]
+    vec![Reference { place: "bearer".parse().unwrap(), version, plain: false, own: false }]
 }
 
 /// A request, as a gateway makes it.
-struct Asking {
-    ask: Ask,
+pub(crate) struct Asking {
+    pub(crate) ask: Ask,
     receiver: Receiver,
 }
 
 impl Asking {
-    fn new(key: &Key, version: u64, jti: &str) -> Self {
+    pub(crate) fn new(key: &Key, version: u64, jti: &str) -> Self {
         let receiver = Receiver::new().unwrap();
         let ask = Ask {
             iss: key.public.thumbprint(),
@@ -64,18 +64,20 @@ impl Asking {
             jti: jti.into(),
             server: tickets(),
             secrets: wants(version),
+            run: None,
+            refused: None,
             epk: b64(receiver.public()),
         };
         Self { ask, receiver }
     }
 
-    fn signed(&self, key: &Key, typ: &str) -> String {
+    pub(crate) fn signed(&self, key: &Key, typ: &str) -> String {
         let header = json!({ "alg": "EdDSA", "typ": typ, "kid": self.ask.iss });
         key.sign(&header, &serde_json::to_value(&self.ask).unwrap())
     }
 
     /// What was lent, opened.
-    fn open(self, note: &str) -> Vec<String> {
+    pub(crate) fn open(self, note: &str) -> Vec<String> {
         let text = note.split_once("\n\n").unwrap().0;
         let domain = TrustDomain::new("acme.example").unwrap();
         let lease = Lease::read(&format!("{text}\n"), &domain, &self.ask).unwrap();
@@ -90,7 +92,7 @@ async fn send(world: &World, signed: &str) -> (u16, String) {
     send_to(world, "tickets", signed).await
 }
 
-async fn send_to(world: &World, server: &str, signed: &str) -> (u16, String) {
+pub(crate) async fn send_to(world: &World, server: &str, signed: &str) -> (u16, String) {
     let request = http::Request::get(format!("/fleet/secret/{server}"))
         .header("host", "as.example")
         .header("authorization", format!("Bearer {signed}"));
@@ -167,7 +169,7 @@ async fn what_was_replaced_is_gone() {
     let mut world = world(&own).await;
     let keys = |world: &World| std::fs::read_dir(world.path("secrets/keys")).unwrap().count();
     assert_eq!(keys(&world), 1);
-    let rotate = AdminAsk::Secret { server: tickets(), rotate: true };
+    let rotate = AdminAsk::Secret { server: tickets(), rotate: true, whose: Whose::All };
     let shown = ask(&world, rotate, vec![given("bearer", NEXT)]).await.unwrap();
     assert_eq!((shown.secrets.len(), shown.secrets[0].version), (1, 2));
     assert_eq!(keys(&world), 1, "the data key of the first version is destroyed");
@@ -190,7 +192,7 @@ async fn what_was_replaced_is_gone() {
     let shown = ask(&world, AdminAsk::AddServer(add), vec![]).await.unwrap();
     assert_eq!((shown.secrets, keys(&world)), (vec![], 0));
     assert_eq!(lent(&world, &own, 2, "j-5").await, Err(503));
-    let put = AdminAsk::Secret { server: tickets(), rotate: false };
+    let put = AdminAsk::Secret { server: tickets(), rotate: false, whose: Whose::All };
     let shown = ask(&world, put, vec![given("bearer", KEY)]).await.unwrap();
     assert_eq!(shown.secrets[0].version, 3);
 }
@@ -214,7 +216,7 @@ async fn a_sealed_key_opens_for_its_server_as_it_is_reached_and_nothing_else() {
         world.serve().await;
         let place = if sql.contains("basic") { "basic" } else { "bearer" };
         let mut asking = Asking::new(&own, version, &format!("j-{sql}").chars().take(100).collect::<String>());
-        asking.ask.secrets = vec![Reference { place: place.parse().unwrap(), version, plain: false }];
+        asking.ask.secrets = vec![Reference { place: place.parse().unwrap(), version, plain: false, own: false }];
         assert_eq!(send(&world, &asking.signed(&own, ASK_TYP)).await.0, 500, "{sql}");
         world.stop().await;
         remit_audit::durable::write(&database, &kept, 0o600).unwrap();

@@ -186,6 +186,7 @@ pub(crate) fn add_server() -> AdminAsk {
         prompts: vec![],
         resources: false,
         features: std::collections::BTreeSet::new(),
+        oauth: None,
     }))
 }
 

@@ -10,7 +10,7 @@ use super::common::{GATEWAY, Key, LIST, MANIFEST, PIN, World, add_server, asked,
 use remit_authority::issuer::{KeySource, Kind};
 use remit_authority::socket::client::{self, ClientError};
 use remit_authority::socket::wire::{
-    AddIssuer, AdminAsk, Answer, Line, RegistryAsk, Request, Requested, RunAsk, Status, TeamAsk, Word,
+    AddIssuer, AdminAsk, Answer, Line, RegistryAsk, Request, Requested, RunAsk, Status, TeamAsk, Whose, Word,
 };
 use remit_core::id::{RunId, ServerName, ToolName};
 use remit_core::rejection::Code;
@@ -58,7 +58,7 @@ fn every(other: &RunId) -> Vec<AdminAsk> {
         AdminAsk::Reload {},
         AdminAsk::Approvals {},
         AdminAsk::Answer(Word { id: "BBBB-BBBB".into(), allow: true, why: "x".into(), duration: String::new() }),
-        AdminAsk::Secret { server: tickets(), rotate: false },
+        AdminAsk::Secret { server: tickets(), rotate: false, whose: Whose::All },
         AdminAsk::AddGateway { name: "edge".parse().unwrap(), key: Key::new(9).public },
         AdminAsk::Gateways {},
         AdminAsk::RemoveGateway { name: "edge".parse().unwrap() },
@@ -82,11 +82,16 @@ fn every(other: &RunId) -> Vec<AdminAsk> {
         AdminAsk::AddIssuer(Box::new(issuer())),
         AdminAsk::Issuers {},
         AdminAsk::RemoveIssuer { url: "https://ci.example".into() },
+        AdminAsk::TakeSecret { server: tickets(), whose: Whose::Team("support".parse().unwrap()) },
+        AdminAsk::Borrow { server: tickets() },
+        AdminAsk::Connect { server: tickets() },
+        AdminAsk::Connected { server: tickets(), code: "BBBB-BBBB".into() },
+        AdminAsk::Disconnect { server: tickets() },
     ]
 }
 
 /// Number of things that can be asked. What is added to the socket does not compile here until it is tried too.
-const VERBS: usize = 45;
+const VERBS: usize = 50;
 
 fn verb(ask: &AdminAsk) -> usize {
     match ask {
@@ -139,6 +144,11 @@ fn verb(ask: &AdminAsk) -> usize {
         AdminAsk::AddIssuer(_) => 42,
         AdminAsk::Issuers {} => 43,
         AdminAsk::RemoveIssuer { .. } => 44,
+        AdminAsk::TakeSecret { .. } => 45,
+        AdminAsk::Borrow { .. } => 46,
+        AdminAsk::Connect { .. } => 47,
+        AdminAsk::Connected { .. } => 48,
+        AdminAsk::Disconnect { .. } => 49,
     }
 }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod bounds;
+mod broker;
 mod brokered;
 mod common;
 mod delegation;
@@ -24,3 +25,4 @@ mod secrets;
 mod sockets;
 mod spawn;
 mod teams;
+mod upstream;

@@ -113,6 +113,7 @@ fn one(adopt: &Adopt, entry: &Entry, context: &Context) -> Result<Fate, CliError
         prompts: Vec::new(),
         resources: false,
         features: BTreeSet::new(),
+        oauth: None,
     }));
     let shown = ask::admin_with(context, &ask, &adopt.pin, &entry.given)?;
     Ok(Fate::Adopted { replaced, shown: Box::new(shown) })

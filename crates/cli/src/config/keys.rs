@@ -94,8 +94,9 @@ config! {
         /// How long a token lives, at most ten minutes. A grant may be longer: its tokens are renewed.
         gain "Longer use of a stolen token that is bound to no key."
         token_life: Text Span = "10m";
-        /// Hosts inside the organization that may be asked for metadata documents of OAuth clients, and for keys of trusted issuers: `["clients.corp.example"]`.
-        gain "The authority can be made to fetch from that host, and to believe what it says of a client that an agent's manifest names, and of a trusted issuer."
+        /// Hosts inside the organization that the authority may ask as others name them, for metadata documents of OAuth clients and
+        /// as authorization servers of upstreams: `["login.corp.example"]`.
+        gain "The authority can be made to ask that host, and to believe what it says of a client that an agent's manifest names, or of itself."
         internal_hosts: Toml Vec<String> = "[]";
     }
     gateway: Gateway {

@@ -29,6 +29,9 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// Most pages of one list.
 const PAGES_MAX: usize = 64;
 
+/// What a server offers that was not asked yet.
+pub(crate) const NOTHING: &str = r#"{"tools":[]}"#;
+
 /// Why a server does not say what it offers.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum McpFault {

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use remit_authority::broker::record::Behalf;
+use remit_authority::change::ToolRecord;
 use remit_authority::learn::Override;
-use remit_authority::socket::wire::{AddServer, AdminAsk, ServerShown};
+use remit_authority::socket::wire::{AddServer, AdminAsk, Oauth, ServerShown};
 use remit_core::feature::Feature;
 use remit_core::id::{ServerName, ToolName};
 use remit_core::registry::{Environment, Upstream};
@@ -14,6 +16,7 @@ use remit_core::role::OrgRole;
 
 use super::changed::{Facts, changed, lines};
 use super::credential::CredentialArgs;
+use super::oauth::{self, OauthArgs};
 use super::{show, shown as registered};
 use crate::agent::published;
 use crate::ask::{self, PinArgs};
@@ -29,6 +32,8 @@ const REVIEW_BYTES_MAX: u64 = 1 << 20;
 #[command(after_help = "Examples:
   remit server add tickets --url http://127.0.0.1:8931/mcp --expose list_tickets,read_ticket
   remit server add tracker --url https://tracker.example/mcp --auth bearer --secret-from tracker.key
+  remit server add crm --url https://crm.example/mcp --auth oauth-client --client-id remit --secret-from crm.key
+  remit server add mail --url https://mail.example/mcp --auth oauth-user
   remit server add git --expose git_log -- mcp-server-git --repository /srv/repository")]
 pub(crate) struct Add {
     /// Its name, as agents will say it: NAME/TOOL
@@ -66,6 +71,8 @@ pub(crate) struct Add {
     #[command(flatten)]
     credential: CredentialArgs,
     #[command(flatten)]
+    oauth: OauthArgs,
+    #[command(flatten)]
     pin: PinArgs,
 }
 
@@ -82,34 +89,97 @@ fn feature(text: &str) -> Result<Feature, String> {
 }
 
 pub(super) fn run(add: &Add, context: &Context) -> Result<Exit, CliError> {
-    let (before, secrets, reached) = match registered(context, &add.name) {
-        Ok(before) => (before.tools, before.secrets, Some(before.server.upstream)),
-        Err(CliError::Refused(refused)) if refused.code == Code::ServerUnknown => (Vec::new(), Vec::new(), None),
+    let before = match registered(context, &add.name) {
+        Ok(before) => Some(before),
+        Err(CliError::Refused(refused)) if refused.code == Code::ServerUnknown => None,
         Err(error) => return Err(error),
     };
     let upstream = upstream(add, context)?;
-    let features = add.client.iter().copied().collect();
+    let was = before.as_ref().map(|before| before.tools.clone()).unwrap_or_default();
+    if let Some(wanted) = add.oauth.wanted(&add.credential)? {
+        return with_tokens(add, (upstream, wanted), &was, context);
+    }
     // Reached elsewhere, it is somebody else, who gets none of what was sealed before.
-    let kept = if reached.as_ref() == Some(&upstream) { &secrets[..] } else { &[] };
-    let given = add.credential.again(kept, context)?;
-    let list = mcp::list_tools(&upstream, &features, &given, context)?;
-    let ask = AdminAsk::AddServer(Box::new(AddServer {
-        name: add.name.clone(),
-        environment: add.environment,
-        owner: add.owner.clone(),
-        upstream,
-        list,
-        expose: add.expose.clone(),
-        overrides: add.review.as_deref().map(review).transpose()?.unwrap_or_default(),
-        prompts: add.prompts.clone(),
-        resources: add.resources,
-        features,
-    }));
-    let shown: ServerShown = ask::admin_with(context, &ask, &add.pin, &given)?;
-    let changed = changed(&before, &shown.tools);
-    context.out.facts(&Facts { shown: &shown, changed: &changed }, |out| {
+    let kept = before.as_ref().filter(|before| before.server.upstream == upstream);
+    let given = match kept {
+        Some(kept) => oauth::again(kept, &add.credential, &add.pin, context)?,
+        None => add.credential.again(&[], context)?,
+    };
+    let list = mcp::list_tools(&upstream, &add.features(), &given, context)?;
+    // What was borrowed for the question is not sealed.
+    let borrowed = kept.is_some_and(|kept| kept.oauth.is_some());
+    let given = if borrowed { Vec::new() } else { given };
+    let shown: ServerShown = ask::admin_with(context, &add.ask(upstream, list, None)?, &add.pin, &given)?;
+    done(add, context, &was, &shown)
+}
+
+/// Of one that is reached by OAuth: it is registered first, because nobody can ask it anything before there is a token.
+fn with_tokens(
+    add: &Add,
+    (upstream, wanted): (Upstream, Oauth),
+    was: &[ToolRecord],
+    context: &Context,
+) -> Result<Exit, CliError> {
+    let secret = add.credential.client_secret(context)?;
+    let own = wanted.behalf == Behalf::AuthorizationCode;
+    if own && !add.expose.is_empty() {
+        return Err(CliError::unevaluated(
+            "what the server offers is seen by whoever is connected, and nobody is yet",
+            format!("leave out --expose; then: remit server connect {}", add.name),
+        ));
+    }
+    let ask = add.ask(upstream.clone(), mcp::NOTHING.to_owned(), Some(wanted))?;
+    let shown: ServerShown = ask::admin_with(context, &ask, &add.pin, &secret)?;
+    if own {
+        return done(add, context, was, &shown);
+    }
+    let given = oauth::borrow(&add.name, &add.pin, context).map_err(|error| unlisted(error, &shown))?;
+    let list = mcp::list_tools(&upstream, &add.features(), &given, context)?;
+    let shown: ServerShown = ask::admin_with_pin(context, &add.ask(upstream, list, None)?, &add.pin)?;
+    done(add, context, was, &shown)
+}
+
+impl Add {
+    fn features(&self) -> std::collections::BTreeSet<Feature> {
+        self.client.iter().copied().collect()
+    }
+
+    /// With nothing offered, nothing is exposed either.
+    fn ask(&self, upstream: Upstream, list: String, oauth: Option<Oauth>) -> Result<AdminAsk, CliError> {
+        let nothing = list == mcp::NOTHING;
+        let overrides = self.review.as_deref().filter(|_| !nothing).map(review).transpose()?.unwrap_or_default();
+        Ok(AdminAsk::AddServer(Box::new(AddServer {
+            name: self.name.clone(),
+            environment: self.environment,
+            owner: self.owner.clone(),
+            upstream,
+            list,
+            expose: if nothing { Vec::new() } else { self.expose.clone() },
+            overrides,
+            prompts: self.prompts.clone(),
+            resources: self.resources,
+            features: self.features(),
+            oauth,
+        })))
+    }
+}
+
+/// It is registered, but its authorization server does not know us yet: with a key that was just made, it cannot.
+fn unlisted(error: CliError, shown: &ServerShown) -> CliError {
+    let Some(key) = shown.oauth.as_ref().and_then(|record| record.key.as_ref()) else { return error };
+    let key = serde_json::to_string(key).unwrap_or_default();
+    CliError::unevaluated(
+        format!("it is registered, and no token is issued yet: {error}"),
+        format!("register this key there, then type the same without --auth: {key}"),
+    )
+}
+
+fn done(add: &Add, context: &Context, before: &[ToolRecord], shown: &ServerShown) -> Result<Exit, CliError> {
+    let changed = changed(before, &shown.tools);
+    context.out.facts(&Facts { shown, changed: &changed }, |out| {
         out.line(format!("{}  {}", out.style(Style::Good, "registered"), add.name));
         show::secrets(&shown.secrets, out);
+        show::oauth(shown, out);
         show::tools(&shown.tools, out);
         lines(&changed, out);
         let hidden: Vec<&str> =

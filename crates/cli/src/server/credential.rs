@@ -4,6 +4,7 @@
 use std::io::Read;
 
 use clap::Args;
+use remit_authority::broker::record::Behalf;
 use remit_authority::socket::wire::{Given, SecretShown};
 use remit_core::secret::{Place, VALUE_BYTES_MAX, Value};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -16,15 +17,35 @@ const FROM: &str = "a file, `env:NAME` for a variable, or `-` for standard input
 
 #[derive(Debug, Args)]
 pub(crate) struct CredentialArgs {
-    /// How a server at a URL is authenticated to: bearer, basic (of USER:PASSWORD) or header:NAME
-    #[arg(long, value_name = "KIND", requires = "secret_from")]
-    auth: Option<Place>,
-    /// Where the credential is read from: FILE, env:NAME or - (standard input). It is sealed; agents never see it
+    /// How a server at a URL is authenticated to: bearer, basic (of USER:PASSWORD) or header:NAME; oauth-client or
+    /// oauth-user, where its own authorization server issues the tokens to Remit
+    #[arg(long, value_name = "KIND", value_parser = auth)]
+    auth: Option<Auth>,
+    /// Where the credential is read from, or the secret of the OAuth client: FILE, env:NAME or - (standard input). It is
+    /// sealed; agents never see it
     #[arg(long, value_name = "FROM")]
     secret_from: Option<String>,
     /// A variable of a server that is a program, and where its value is read from: NAME=FILE, NAME=env:NAME or NAME=-
     #[arg(long, value_name = "NAME=FROM", value_parser = variable)]
     env: Vec<(Place, String)>,
+}
+
+/// How a server is authenticated to.
+#[derive(Debug, Clone)]
+enum Auth {
+    Static(Place),
+    Oauth(Behalf),
+}
+
+fn auth(text: &str) -> Result<Auth, String> {
+    match text {
+        "oauth-client" => Ok(Auth::Oauth(Behalf::ClientCredentials)),
+        "oauth-user" => Ok(Auth::Oauth(Behalf::AuthorizationCode)),
+        _ => text.parse().map(Auth::Static).map_err(|_| {
+            "it is bearer, basic, header:NAME, oauth-client or oauth-user, or a credential cannot stand there"
+                .to_owned()
+        }),
+    }
 }
 
 fn variable(text: &str) -> Result<(Place, String), String> {
@@ -34,12 +55,43 @@ fn variable(text: &str) -> Result<(Place, String), String> {
 }
 
 impl CredentialArgs {
+    /// On whose behalf tokens are got, where that is how.
+    pub(super) fn behalf(&self) -> Option<Behalf> {
+        match &self.auth {
+            Some(Auth::Oauth(behalf)) => Some(*behalf),
+            _ => None,
+        }
+    }
+
+    /// The secret of an OAuth client, where one is given.
+    pub(super) fn client_secret(&self, context: &Context) -> Result<Vec<Given>, CliError> {
+        uncored();
+        let read = |from: &String| Ok(Given { place: Place::Bearer, value: read(from, context)?, plain: false });
+        self.secret_from.iter().map(read).collect()
+    }
+
     /// What is given, for a server that has these already.
     pub(super) fn read(&self, there: &[SecretShown], context: &Context) -> Result<Vec<Given>, CliError> {
         uncored();
         let mut given = Vec::new();
+        let place = match &self.auth {
+            Some(Auth::Oauth(_)) => {
+                return Err(CliError::unevaluated(
+                    "how tokens are got is said when the server is registered",
+                    "register it: remit server add NAME --url URL --auth oauth-client",
+                ));
+            }
+            Some(Auth::Static(place)) => Some(place.clone()),
+            None => None,
+        };
+        if place.is_some() && self.secret_from.is_none() {
+            return Err(CliError::unevaluated(
+                "the credential is not given",
+                format!("say from where it is read, {FROM}: --secret-from FROM"),
+            ));
+        }
         if let Some(from) = &self.secret_from {
-            let place = self.auth.clone().or_else(|| only(there)).ok_or_else(|| {
+            let place = place.or_else(|| only(there)).ok_or_else(|| {
                 CliError::unevaluated(
                     "it is not clear where the credential goes",
                     "say it: --auth bearer, --auth basic or --auth header:NAME",
@@ -56,7 +108,8 @@ impl CredentialArgs {
     /// The same, for asking a registered server something: what it is reached with is shown to nobody, so it is given again.
     pub(super) fn again(&self, there: &[SecretShown], context: &Context) -> Result<Vec<Given>, CliError> {
         let given = self.read(there, context)?;
-        let missing = there.iter().find(|secret| given.iter().all(|given| given.place != secret.place));
+        let mut everybodys = there.iter().filter(|secret| secret.scope.is_all());
+        let missing = everybodys.find(|secret| given.iter().all(|given| given.place != secret.place));
         match missing {
             None => Ok(given),
             Some(secret) => Err(CliError::unevaluated(
@@ -72,10 +125,8 @@ impl CredentialArgs {
 
 /// The one place that there is.
 fn only(there: &[SecretShown]) -> Option<Place> {
-    match there {
-        [one] => Some(one.place.clone()),
-        _ => None,
-    }
+    let first = there.first()?;
+    there.iter().all(|one| one.place == first.place).then(|| first.place.clone())
 }
 
 pub(crate) fn read(from: &str, context: &Context) -> Result<Value, CliError> {

@@ -2,8 +2,10 @@
 
 mod add;
 mod changed;
+mod connect;
 pub(crate) mod credential;
 mod list;
+mod oauth;
 mod review;
 mod secret;
 mod show;
@@ -26,13 +28,17 @@ pub(crate) struct Server {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Register a server: ask what it offers, pin it, expose what is named
-    Add(add::Add),
+    Add(Box<add::Add>),
     /// List registered servers
     List,
     /// Show one server with its tools, exposed or not
     Show(show::Show),
     /// Give a server a credential that no agent sees, or another one in its place
     Secret(secret::Secret),
+    /// Connect yourself to a server that is reached on your behalf: consent once, in a browser
+    Connect(connect::Connect),
+    /// End your connection to a server
+    Disconnect(connect::Disconnect),
     /// Compare what a server offers now with what was reviewed
     Diff(review::Diff),
     /// Accept what tools are now, after you have read the difference
@@ -49,6 +55,8 @@ pub(crate) fn run(server: &Server, context: &Context) -> Result<Exit, CliError> 
         Command::List => list::run(context),
         Command::Show(show) => show::run(show, context),
         Command::Secret(secret) => secret::run(secret, context),
+        Command::Connect(connect) => connect::run(connect, context),
+        Command::Disconnect(disconnect) => connect::end(disconnect, context),
         Command::Diff(diff) => review::diff(diff, context),
         Command::Pin(pin) => review::pin(pin, context),
         Command::Expose(menu) => review::menu(menu, true, context),

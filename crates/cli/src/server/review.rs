@@ -8,7 +8,7 @@ use remit_core::id::{ServerName, ToolName};
 
 use super::changed::{Changed as Moved, Facts, changed, lines};
 use super::credential::CredentialArgs;
-use super::{add, show, shown};
+use super::{add, oauth, show, shown};
 use crate::agent::published;
 use crate::ask::{self, PinArgs};
 use crate::context::Context;
@@ -23,6 +23,8 @@ pub(crate) struct Diff {
     name: ServerName,
     #[command(flatten)]
     credential: CredentialArgs,
+    #[command(flatten)]
+    pin: PinArgs,
 }
 
 #[derive(Debug, Args)]
@@ -57,7 +59,8 @@ pub(crate) struct Menu {
 pub(super) fn diff(diff: &Diff, context: &Context) -> Result<Exit, CliError> {
     let server = diff.name.clone();
     let found = shown(context, &server)?;
-    let (registered, given) = (found.server, diff.credential.again(&found.secrets, context)?);
+    let given = oauth::again(&found, &diff.credential, &diff.pin, context)?;
+    let registered = found.server;
     let list = mcp::list_tools(&registered.upstream, &registered.features, &given, context)?;
     let found: Difference = ask::admin(context, &AdminAsk::Diff { server, list })?;
     let same = found.added.is_empty() && found.removed.is_empty() && found.changed.is_empty();
@@ -95,7 +98,7 @@ fn difference(changed: &Changed, out: &Out) {
 
 pub(super) fn pin(pin: &Pin, context: &Context) -> Result<Exit, CliError> {
     let before = shown(context, &pin.name)?;
-    let given = pin.credential.again(&before.secrets, context)?;
+    let given = oauth::again(&before, &pin.credential, &pin.secret, context)?;
     let list = mcp::list_tools(&before.server.upstream, &before.server.features, &given, context)?;
     let overrides = pin.review.as_deref().map(add::review).transpose()?.unwrap_or_default();
     let ask = AdminAsk::Pin { server: pin.name.clone(), list, tools: pin.tools.clone(), overrides };

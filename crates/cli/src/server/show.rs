@@ -1,8 +1,9 @@
 //! `remit server show`: how a server is reached, and its tools as they were reviewed.
 
 use clap::Args;
+use remit_authority::broker::record::Behalf;
 use remit_authority::change::ToolRecord;
-use remit_authority::socket::wire::SecretShown;
+use remit_authority::socket::wire::{SecretShown, ServerShown};
 use remit_core::id::ServerName;
 use remit_core::role::OrgRole;
 
@@ -35,6 +36,7 @@ pub(super) fn run(show: &Show, context: &Context) -> Result<Exit, CliError> {
             out.line(format!("may use      {} of a client", features.join(", ")));
         }
         secrets(&found.secrets, out);
+        oauth(&found, out);
         tools(&found.tools, out);
     });
     Ok(Exit::Fine)
@@ -45,7 +47,36 @@ pub(super) fn secrets(secrets: &[SecretShown], out: &Out) {
     for secret in secrets {
         let (place, version) = (&secret.place, secret.version);
         let kind = if secret.plain { "setting   " } else { "credential" };
-        out.line(format!("{kind}   {place}, version {version}, since {} by {}", utc(secret.at), secret.by));
+        let whose = if secret.scope.is_all() { String::new() } else { format!(" for {}", secret.scope) };
+        out.line(format!("{kind}   {place}{whose}, version {version}, since {} by {}", utc(secret.at), secret.by));
+    }
+}
+
+/// How its tokens are got, and who is connected.
+pub(super) fn oauth(found: &ServerShown, out: &Out) {
+    let Some(record) = &found.oauth else { return };
+    let behalf = match record.behalf {
+        Behalf::ClientCredentials => "for Remit itself",
+        Behalf::AuthorizationCode => "for each person who is connected",
+    };
+    out.line(format!("tokens       {behalf}, of {} for {}", record.issuer, record.resource));
+    out.line(format!(
+        "client       {} ({}), since {} by {}",
+        record.client,
+        word(&record.auth),
+        utc(record.at),
+        record.by
+    ));
+    if let Some(key) = &record.key {
+        out.line(format!("its key      {}", serde_json::to_string(key).unwrap_or_default()));
+    }
+    for one in &found.connections {
+        let scope = one.scope.as_deref().map_or_else(String::new, |scope| format!(" ({scope})"));
+        let (since, renewed) = (utc(one.since), utc(one.renewed));
+        out.line(format!("connected    {}{scope}, since {since}, renewed {renewed}", one.principal));
+    }
+    if record.behalf == Behalf::AuthorizationCode && found.connections.is_empty() {
+        out.line(format!("connected    nobody: remit server connect {}", found.server.name));
     }
 }
 

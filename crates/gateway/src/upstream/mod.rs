@@ -135,6 +135,12 @@ pub enum UpstreamError {
     /// Nothing was sent: the server has a credential, and the gateway has not.
     #[error("the server's credential cannot be had: {0}")]
     Credential(&'static str),
+    /// Nothing was sent: the credential is the person's own, and the person for whom this runs has connected nothing.
+    #[error("the person for whom this runs has not connected the server")]
+    Unconnected,
+    /// The server has refused the credential. It says that it did nothing else.
+    #[error("the server refuses the credential: {0}")]
+    Denied(&'static str),
     /// The connection or the program ended before the answer did.
     #[error("the upstream closed before it had answered")]
     Closed,
@@ -143,7 +149,10 @@ pub enum UpstreamError {
 impl UpstreamError {
     /// Whether the message certainly never reached the upstream.
     pub fn is_unsent(self) -> bool {
-        matches!(self, Self::Unreachable | Self::Busy | Self::Session | Self::Barred(_) | Self::Credential(_))
+        matches!(
+            self,
+            Self::Unreachable | Self::Busy | Self::Session | Self::Barred(_) | Self::Credential(_) | Self::Unconnected
+        )
     }
 }
 

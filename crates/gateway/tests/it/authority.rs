@@ -72,6 +72,11 @@ pub enum Lent {
     Replayed(&'static str),
     /// What is sealed to another gateway's key.
     ForAnother(&'static str),
+    /// An access token of this version: of the run where one is named, and another one for each that was refused. With it
+    /// how many seconds it is good, and after how many the next one can be had.
+    Issued(u64, i64, i64),
+    /// That the person has connected nothing.
+    Unconnected,
 }
 
 impl Lent {
@@ -84,6 +89,8 @@ impl Lent {
 struct Fleet {
     lent: Lent,
     lent_count: u64,
+    /// What was refused, of those who asked again.
+    refused: Vec<String>,
     /// What is served as the newest bundle, and as which version.
     bundle: Option<(u64, String)>,
     feed: Vec<Revocation>,
@@ -188,6 +195,11 @@ impl Authority {
         self.fleet.lock().unwrap().lent_count
     }
 
+    /// How many were refused by an upstream.
+    pub fn refused(&self) -> usize {
+        self.fleet.lock().unwrap().refused.len()
+    }
+
     /// How often anything was asked.
     pub fn asked(&self) -> u64 {
         self.asked.load(Ordering::SeqCst)
@@ -276,8 +288,23 @@ async fn secret(State(authority): State<Arc<Authority>>, headers: http::HeaderMa
     assert_eq!(ask.aud, ISSUER);
     let signer = |seed| Signer::from_seed(ROOT_NAME, &[seed; 32]).unwrap();
     let own = ask.key().unwrap();
+    let token = format!("token-of-{}-{}", ask.run.as_ref().map_or("all", |run| run.as_str()), fleet.refused.len());
+    let known = ask.refused.is_none_or(|refused| {
+        let known = refused == b64(&remit_core::hash::sha256(&[token.as_bytes()]));
+        fleet.refused.push(refused);
+        known
+    });
+    assert!(known, "what is refused is what was lent");
+    let token = format!("token-of-{}-{}", ask.run.as_ref().map_or("all", |run| run.as_str()), fleet.refused.len());
+    let now = authority.clock.now_s();
+    let (until, renew) = match fleet.lent {
+        Lent::Issued(_, until, renew) => (Some(now + until), Some(now + renew)),
+        _ => (None, None),
+    };
     let (version, value, key, id, signer) = match fleet.lent {
         Lent::Nothing => return StatusCode::FORBIDDEN.into_response(),
+        Lent::Unconnected => return StatusCode::CONFLICT.into_response(),
+        Lent::Issued(version, ..) => (version, token.as_str(), own, ask.jti.clone(), root()),
         Lent::Good(version, value) => (version, value, own, ask.jti.clone(), root()),
         Lent::Forged(value) => (1, value, own, ask.jti.clone(), signer(9)),
         Lent::Replayed(value) => (1, value, own, "another".to_owned(), root()),
@@ -289,7 +316,7 @@ async fn secret(State(authority): State<Arc<Authority>>, headers: http::HeaderMa
     let plain = serde_json::to_vec(&[value]).unwrap();
     let (epk, sealed) = letter::seal(&key, &bound, &plain).unwrap();
     let (epk, sealed) = (b64(&epk), b64(&sealed));
-    let lease = Lease { ask: id, server: ask.server, secrets, until: None, epk, sealed };
+    let lease = Lease { ask: id, server: ask.server, secrets, until, renew, epk, sealed };
     sign(&lease.write(&TrustDomain::new(DOMAIN).unwrap()).unwrap(), &signer).into_response()
 }
 

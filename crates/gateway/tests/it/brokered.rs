@@ -15,7 +15,7 @@ const TOOL: &str = r#"[{"name":"t","inputSchema":{"type":"object"}}]"#;
 const GRANTED: &str = r#"{"t":{}}"#;
 
 fn reference(version: u64) -> Reference {
-    Reference { place: "header:x-api-key".parse().unwrap(), version, plain: false }
+    Reference { place: "header:x-api-key".parse().unwrap(), version, plain: false, own: false }
 }
 
 /// A server that wants a credential, of which the bundle names a version, and the authority has what `lent` says.

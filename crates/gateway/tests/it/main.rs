@@ -32,6 +32,8 @@ mod hostile;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]
+mod issued;
+#[cfg(test)]
 mod legacy;
 #[cfg(test)]
 mod limits;
