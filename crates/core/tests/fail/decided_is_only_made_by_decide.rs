@@ -12,6 +12,7 @@ fn forge(call: Call, input: Input) -> Decided {
         evidence: Evidence::default(),
         verdict: Verdict::Permit,
         policies: Default::default(),
+        owners: Default::default(),
         about: None,
         leaf_hash: None,
     }
