@@ -46,10 +46,9 @@ impl State {
         Ok(id)
     }
 
-    /// Whether somebody is known by this name, and has a PIN.
+    /// Whether somebody was ever met by this name, with a PIN or without: roles and connections may be theirs.
     pub(crate) fn is_known(&self, name: &str) -> Result<bool, AuthorityError> {
-        let id = self.core().journal.store().principal_named(name)?;
-        Ok(id.is_some_and(|id| self.own_pin(&id).is_set()))
+        Ok(self.core().journal.store().principal_named(name)?.is_some())
     }
 
     /// A person's own change of their PIN.

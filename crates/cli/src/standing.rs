@@ -11,6 +11,7 @@ use remit_core::revoked::Revocation;
 use serde_json::json;
 
 use crate::ask::{self, PinArgs};
+use crate::confirmed;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::out::Style;
@@ -59,7 +60,7 @@ pub(crate) fn own(agent: &str, team: &Team, pin: &PinArgs, context: &Context) ->
 pub(crate) fn veto(agent: &str, lift: bool, why: &str, pin: &PinArgs, context: &Context) -> Result<Exit, CliError> {
     let ask = AdminAsk::Registry(RegistryAsk::Veto { agent: agent.to_owned(), lift, why: why.to_owned() });
     let done: Revocation = ask::admin_with_pin(context, &ask, pin)?;
-    context.out.facts(&done, |out| {
+    confirmed::wait(context, done, |done, out| {
         if lift {
             out.line(format!("{}  {}", out.style(Style::Good, "lifted"), done.id));
         } else {
@@ -67,8 +68,7 @@ pub(crate) fn veto(agent: &str, lift: bool, why: &str, pin: &PinArgs, context: &
             out.line(format!("{what}: number {} of the feed that every gateway follows", done.seq));
             out.line(format!("to lift it: remit{} agent veto {} --lift", context.home.flag(&context.env), done.id));
         }
-    });
-    Ok(Exit::Fine)
+    })
 }
 
 pub(crate) fn export(agent: &str, context: &Context) -> Result<Exit, CliError> {

@@ -268,6 +268,16 @@ impl State {
     /// Seals a connection's tokens, and records it under a version of its own.
     pub(crate) fn put_connection(&self, mut record: ConnectionRecord, plain: &[u8]) -> Result<(), AuthorityError> {
         let mut core = self.core();
+        if record.first != 0 {
+            // Ended while its tokens were renewed: what is over stays over.
+            let now = core.journal.store().connection(&record.server, &record.principal)?;
+            let same = |now: &ConnectionRecord| {
+                now.first == record.first && now.issuer == record.issuer && now.client == record.client
+            };
+            if !now.as_ref().is_some_and(same) {
+                return Err(BrokerError::Unconnected.of(&record.server));
+            }
+        }
         record.version = core.journal.store().secret_version(&record.server)?.saturating_add(1);
         if record.first == 0 {
             record.first = record.version;

@@ -59,6 +59,20 @@ fn bad() -> Refused {
 
 /// The key of which the request proves possession, where it proves any. A proof works once.
 pub(super) fn proven(state: &State, headers: &HeaderMap) -> Result<Option<Jwk>, Refused> {
+    shown(state, headers)?.map(|shown| shown.once(state)).transpose()
+}
+
+/// A proof that was verified, and not noted as used yet.
+pub(super) struct Shown {
+    pub(super) key: Jwk,
+    id: String,
+    made: i64,
+    until: i64,
+}
+
+/// The same for whoever may be anybody: the proof is noted once it is known that they are not, because what can be noted is
+/// bounded for all together.
+pub(super) fn shown(state: &State, headers: &HeaderMap) -> Result<Option<Shown>, Refused> {
     let mut proofs = headers.get_all("dpop").iter();
     let Some(proof) = proofs.next() else {
         return Ok(None);
@@ -67,10 +81,17 @@ pub(super) fn proven(state: &State, headers: &HeaderMap) -> Result<Option<Jwk>, 
     let now = state.config.clock.now();
     let url = format!("{}/token", state.config.issuer);
     let proven = dpop::verify_bare(text, "POST", &url, now).map_err(|_| bad())?;
-    let until = now.saturating_add(PROOF_WINDOW_S.saturating_mul(2));
-    let id = format!("p {} {}", proven.key.thumbprint(), proven.jti);
-    if proofs.next().is_none() && state.first_use(id, proven.made, until) {
-        return Ok(Some(proven.key));
+    if proofs.next().is_some() {
+        return Err(bad());
     }
-    Err(bad())
+    let id = format!("p {} {}", proven.key.thumbprint(), proven.jti);
+    let until = now.saturating_add(PROOF_WINDOW_S.saturating_mul(2));
+    Ok(Some(Shown { key: proven.key, id, made: proven.made, until }))
+}
+
+impl Shown {
+    /// The key, where the proof was not used before.
+    pub(super) fn once(self, state: &State) -> Result<Jwk, Refused> {
+        if state.first_use(self.id, self.made, self.until) { Ok(self.key) } else { Err(bad()) }
+    }
 }

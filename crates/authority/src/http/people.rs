@@ -18,9 +18,9 @@ use crate::authority::State;
 use crate::error::AuthorityError;
 use crate::form::Form;
 use crate::issuer::signed_in::{self, NotKnown};
-use crate::issuer::visit::{Departure, form_secret};
+use crate::issuer::visit::Departure;
 use crate::issuer::{IssuerRecord, RelyingParty};
-use crate::login::{self, Here, LoginShown};
+use crate::login::{Here, LOGIN_SECONDS, LoginShown};
 use crate::socket::wire::Word;
 
 /// A page that is answered where a word is not taken.
@@ -126,8 +126,8 @@ async fn arrive(state: &Arc<State>, headers: &HeaderMap, query: &[u8]) -> Result
     let person = signed_in::person(state, &issuer, code, &arrival).await.map_err(broken)?;
     match person {
         Ok(person) => {
-            state.visits.know(&cookie, person, now);
-            Ok(page::away(&format!("{}{ANSWER}", state.config.issuer)))
+            let mark = state.visits.know(&cookie, person, now).map_err(broken)?.ok_or_else(|| page::refusal(OVER))?;
+            Ok(page::away(&format!("{}{ANSWER}?v={mark}", state.config.issuer)))
         }
         Err(error) => Err(refuse(state, &issuer, &error).await),
     }
@@ -144,17 +144,19 @@ async fn refuse(state: &Arc<State>, issuer: &IssuerRecord, why: &NotKnown) -> Re
 }
 
 /// The page on which a person answers.
-pub(super) async fn ask(state: Shared, headers: HeaderMap) -> Response {
+pub(super) async fn ask(state: Shared, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     let now = state.config.clock.now();
+    let query = Form::read(query.unwrap_or_default().as_bytes()).ok();
+    let mark = query.as_ref().and_then(|query| query.one("v")).unwrap_or_default();
     let found = cookie(&state, &headers).and_then(|cookie| {
-        let (id, person) = state.visits.person(&cookie, now)?;
-        Some((state.logins.find(&id, now)?, person, cookie))
+        let (id, person) = state.visits.person(&cookie, mark, now)?;
+        Some((state.logins.find(&id, now)?, person))
     });
-    let Some((login, person, cookie)) = found else { return page::refusal(OVER) };
+    let Some((login, person)) = found else { return page::refusal(OVER) };
     if !person.standing.may_use(&login.agent.team) {
         return person_page::not_of_the_team(&person.who, &login);
     }
-    person_page::ask(&person, &login, &form_secret(&cookie))
+    person_page::ask(&person, &login, mark)
 }
 
 /// A person's word.
@@ -176,17 +178,14 @@ fn word(state: &State, headers: &HeaderMap, form: &[u8]) -> Result<Response, Sto
     let now = state.config.clock.now();
     let over = || page::refusal(OVER);
     let cookie = cookie(state, headers).ok_or_else(over)?;
-    let (id, person) = state.visits.person(&cookie, now).ok_or_else(over)?;
     let form = Form::read(form).map_err(|error| page::refusal(&error.to_string()))?;
-    let own = form_secret(&cookie);
-    if !form.one("form").is_some_and(|given| login::same(&sha256(&[given.as_bytes()]), &sha256(&[own.as_bytes()]))) {
-        return Err(over().into());
-    }
+    let own = form.one("form").unwrap_or_default();
+    let (id, person) = state.visits.person(&cookie, own, now).ok_or_else(over)?;
     let login = state.logins.find(&id, now).ok_or_else(over)?;
     let allow = match form.one("word") {
         Some("allow") => true,
         Some("deny") => false,
-        _ => return Err(person_page::ask(&person, &login, &own).into()),
+        _ => return Err(person_page::ask(&person, &login, own).into()),
     };
     if allow && !person.standing.may_use(&login.agent.team) {
         return Err(person_page::not_of_the_team(&person.who, &login).into());
@@ -198,7 +197,7 @@ fn word(state: &State, headers: &HeaderMap, form: &[u8]) -> Result<Response, Sto
         Ok(answered) => answered,
         // What stands in the way is for the person to mend: the page says it, and asks again.
         Err(AuthorityError::Refused(rejection)) => {
-            return Err(person_page::again(&person, &login, &own, &rejection).into());
+            return Err(person_page::again(&person, &login, own, &rejection).into());
         }
         Err(error) => return Err(broken(error).into()),
     };
@@ -237,7 +236,7 @@ fn cookie_name(state: &State) -> &'static str {
 /// Lets the browser keep a secret, or forget it where that is empty.
 fn keep(state: &State, response: &mut Response, secret: &str) {
     let secure = if is_secure(state) { "; Secure" } else { "" };
-    let seconds = if secret.is_empty() { 0 } else { login::LOGIN_SECONDS };
+    let seconds = if secret.is_empty() { 0 } else { LOGIN_SECONDS };
     let name = cookie_name(state);
     // Lax: the provider's page sends the browser back here, and the cookie comes along.
     let text = format!("{name}={secret}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");

@@ -12,7 +12,7 @@ use crate::form::Form;
 use crate::grant::Where;
 
 /// Scopes that name no target: clients send them by habit, and they open nothing.
-const EMPTY_SCOPES: [&str; 2] = ["mcp:tools", "offline_access"];
+pub(in crate::http) const EMPTY_SCOPES: [&str; 2] = ["mcp:tools", "offline_access"];
 
 /// What is asked for, in the words of a request.
 pub(super) struct Wish {

@@ -84,6 +84,7 @@ impl State {
         }
         core.journal.record(&Change::Issuer(Box::new(record.clone())))?;
         self.keeper.forget(&record.url);
+        self.visits.forget(&record.url, self.config.clock.now());
         // The log keeps what was sealed before; from here on nobody opens it.
         if let Some(before) = all.iter().find(|issuer| issuer.url == record.url && issuer.at != record.at) {
             self.secrets.destroy(&drawer(before))?;
@@ -134,6 +135,7 @@ impl State {
         let (at, by) = (self.config.clock.now(), by.to_string());
         core.journal.record(&Change::IssuerGone { url: url.to_owned(), at, by })?;
         self.keeper.forget(url);
+        self.visits.forget(url, self.config.clock.now());
         self.secrets.destroy(&drawer(&before))?;
         Ok(())
     }

@@ -1,17 +1,18 @@
 //! Visits: a person's browser on its way from the page of a login to their identity provider, and back.
 //!
 //! They live in memory. **Invariant:** what comes back belongs to the browser that was sent, by a secret in its cookie, and
-//! each step is taken once; of what the browser keeps and what the provider is told only digests are kept.
+//! each step is taken once; of what the browser keeps and what the provider is told only digests are kept. Who answers has
+//! also what was shown after the provider's answer: a cookie may be another's, for servers on one host share them.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use remit_core::hash::{Digest, b64, sha256};
+use remit_core::hash::{Digest, sha256};
 
 use super::person::Who;
 use super::rules::Standing;
 use crate::error::AuthorityError;
-use crate::login::{LOGIN_SECONDS, LOGINS_MAX};
+use crate::login::{self, LOGIN_SECONDS, LOGINS_MAX};
 use crate::random;
 
 /// Wrong codes of devices that may be typed within [`WRONG_SECONDS`].
@@ -41,8 +42,8 @@ enum Stage {
     Sent { state: Digest, nonce: String, verifier: String },
     /// The provider is being asked who it is.
     Asking,
-    /// It is known who it is.
-    Known(Person),
+    /// It is known who it is; with the digest of what was shown to that browser alone, and stands in no cookie.
+    Known(Person, Digest),
 }
 
 /// A person who came back.
@@ -105,23 +106,33 @@ impl Visits {
         Some(Arrival { issuer: visit.issuer.clone(), nonce, verifier })
     }
 
-    /// The provider has said who it is.
-    pub(crate) fn know(&self, cookie: &str, person: Person, now: i64) {
-        if let Some(visit) = self.all(now).visits.get_mut(&digest(cookie))
-            && matches!(visit.stage, Stage::Asking)
-        {
-            visit.stage = Stage::Known(person);
-        }
+    /// The provider has said who it is: what is shown to the browser that brought the answer.
+    pub(crate) fn know(&self, cookie: &str, person: Person, now: i64) -> Result<Option<String>, AuthorityError> {
+        let mark = random::secret()?;
+        Ok(match self.all(now).visits.get_mut(&digest(cookie)) {
+            Some(visit) if matches!(visit.stage, Stage::Asking) => {
+                visit.stage = Stage::Known(person, digest(&mark));
+                Some(mark)
+            }
+            _ => None,
+        })
     }
 
-    /// Who is behind a browser, and which login it came for.
-    pub(crate) fn person(&self, cookie: &str, now: i64) -> Option<(String, Person)> {
+    /// Who is behind a browser that has both, and which login it came for.
+    pub(crate) fn person(&self, cookie: &str, mark: &str, now: i64) -> Option<(String, Person)> {
         let all = self.all(now);
         let visit = all.visits.get(&digest(cookie))?;
         match &visit.stage {
-            Stage::Known(person) => Some((visit.login.clone(), person.clone())),
-            Stage::Sent { .. } | Stage::Asking => None,
+            Stage::Known(person, shown) if login::same(shown, &digest(mark)) => {
+                Some((visit.login.clone(), person.clone()))
+            }
+            _ => None,
         }
+    }
+
+    /// An issuer is trusted no more, or for something else: whoever came from there begins again.
+    pub(crate) fn forget(&self, issuer: &str, now: i64) {
+        self.all(now).visits.retain(|_, visit| visit.issuer != issuer);
     }
 
     /// The visit is over.
@@ -142,9 +153,4 @@ impl Visits {
 
 fn digest(secret: &str) -> Digest {
     sha256(&[secret.as_bytes()])
-}
-
-/// What stands in the form, so that no other page can send it: who does not have the cookie does not have this.
-pub(crate) fn form_secret(cookie: &str) -> String {
-    b64(&sha256(&[b"remit.form/v1\n", cookie.as_bytes()]))
 }

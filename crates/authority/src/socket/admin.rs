@@ -17,6 +17,7 @@ use super::{line, not_a_request, reply};
 use crate::authority::State;
 use crate::error::AuthorityError;
 use crate::roles;
+use crate::standing;
 
 mod brokered;
 
@@ -231,10 +232,12 @@ impl Admin<'_> {
 
     fn register(&self, manifest: &str) -> Reply {
         let (record, widened) = self.state.review(manifest)?;
-        let of_team = of_team(&record.id.team);
+        // Another team may answer for it than the one in its name.
+        let team = standing::owner(self.state.core().journal.store(), &record.id)?;
+        let of_team = of_team(&team);
         if !widened.is_empty() {
             self.needs(&of_team).map_err(|error| wider(error, &widened))?;
-        } else if !self.owns(&record.id.team)? {
+        } else if !self.owns(&team)? {
             self.needs(&of_team)?;
         }
         let (agent, tier) = (record.id.clone(), record.manifest.tier().name().to_owned());

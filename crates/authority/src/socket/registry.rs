@@ -10,7 +10,7 @@ use super::reply;
 use super::wire::Word;
 use crate::error::AuthorityError;
 use crate::org::Import;
-use crate::{posture, roles};
+use crate::{posture, roles, standing};
 
 impl Admin<'_> {
     pub(super) fn team(&self, ask: TeamAsk) -> Reply {
@@ -96,7 +96,8 @@ impl Admin<'_> {
     /// A person's word on an agent that another authority knows: it is registered here as a new one is, by whoever may.
     pub(super) fn import(&self, import: Import, word: &Word) -> Reply {
         if word.allow {
-            self.needs(&of_team(&import.agent.team))?;
+            let team = standing::owner(self.state.core().journal.store(), &import.agent)?;
+            self.needs(&of_team(&team))?;
         }
         let answered = self.state.answer_import(import, word, &self.by)?;
         if word.allow {

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use crate::error::AuthorityError;
 
 /// One step each, in order; a file of `user_version` n has had the first n of them.
-const MIGRATIONS: &[&str] = &[FIRST, REFRESH, SECRETS, ORGANIZATION, ISSUERS, BROKER, LIVE];
+const MIGRATIONS: &[&str] = &[FIRST, REFRESH, SECRETS, LIVE, ORGANIZATION, ISSUERS, BROKER];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;

@@ -21,6 +21,8 @@ async fn a_person_acts_through_the_client_that_the_provider_names() {
         (json!({"resource": "https://gw.example/mcp/other"}), &[desk], "invalid_target"),
         (json!({"resource": 7}), &[desk], "invalid_target"),
         (json!({"scope": "tickets/read_ticket"}), &[desk, ("scope", "tickets/reply")], "invalid_scope"),
+        (json!({"scope": ["tickets/read_ticket"]}), &[desk], "invalid_scope"),
+        (json!({"scope": "tickets.read"}), &[desk, ("scope", "tickets/reply")], "invalid_scope"),
         (json!({"authorization_details": []}), &[desk], "invalid_authorization_details"),
     ] {
         let what = format!("{payload} {more:?}");

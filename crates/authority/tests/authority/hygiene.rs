@@ -160,6 +160,10 @@ async fn what_nobody_owns_is_frozen_and_thawed_by_a_new_owner() {
     let _run: Requested = world.admin(ask()).await.unwrap();
     let renew = AdminAsk::Registry(RegistryAsk::Renew { agent: "b/triage".into() });
     let _renewed: Renewal = as_person(&world, "bob", Some("bob's own pin"), renew).await.unwrap();
+    // And whoever answers for it registers it, though its name is another team's.
+    let manifest = MANIFEST.replace("\"support\"", "\"b\"").replace("15m", "20m");
+    let _wider: Value =
+        as_person(&world, "bob", Some("bob's own pin"), AdminAsk::RegisterAgent { manifest }).await.unwrap();
     // A team that is given up freezes too, and comes back by the platform alone.
     let remove = AdminAsk::Team(TeamAsk::Remove { name: "c".parse().unwrap() });
     let _left: Value = as_person(&world, "bob", Some("bob's own pin"), remove).await.unwrap();

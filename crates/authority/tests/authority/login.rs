@@ -117,6 +117,19 @@ fn text<'a>(answer: &'a Value, name: &str) -> &'a str {
     answer[name].as_str().unwrap_or_else(|| panic!("{name}: {answer}"))
 }
 
+/// Break: note the proof of whoever shows nothing of ours: enough of them leave no room for anybody's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strangers_proof_takes_no_room() {
+    let world = world().await;
+    let proof = Key::new(77).proof(&format!("{ISSUER}/token"), NOW, "p-1");
+    for _ in 0..2 {
+        let (_, refused) = refresh(&world, "of-nobody", &[], Some(&proof)).await;
+        assert_eq!(text(&refused, "error"), "invalid_grant");
+        let (_, refused) = redeem(&world, "of-nobody", &[], Some(&proof)).await;
+        assert_eq!(text(&refused, "error"), "invalid_grant");
+    }
+}
+
 /// Break: give the code before the answer, leave out `iss`, or forget who asked.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_waits_for_a_persons_word_and_comes_back_with_a_code() {

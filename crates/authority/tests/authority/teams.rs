@@ -143,6 +143,10 @@ async fn a_person_is_who_has_that_persons_pin() {
     let gone = AdminAsk::Team(TeamAsk::RemovePerson { name: "ada".into() });
     let _done: Value = world.admin_pin(gone, Some(PIN)).await.unwrap();
     refusal(as_person::<Status>(&world, "ada", Some(ADA), AdminAsk::Status {}).await);
+    // Nor does anybody but the platform become whoever was known by that name.
+    let heir = AdminAsk::Team(TeamAsk::AddPerson { name: "ada".into(), new: "000000".into() });
+    let refused = refusal(as_person::<Value>(&world, "bob", Some("another pin"), heir).await);
+    assert_eq!(refused.code, Code::RoleRequired);
     known(&world, "ada", ADA).await;
     assert_eq!(
         refusal(as_person::<Value>(&world, "ada", Some(ADA), AdminAsk::RotateKeys {}).await).code,

@@ -15,7 +15,7 @@ use super::Given;
 use crate::authority::State;
 use crate::change::Refresh;
 use crate::form::Form;
-use crate::http::client::proven;
+use crate::http::client::shown;
 use crate::http::refused::Refused;
 use crate::login::{Redeemed, Sent, Unusable};
 use crate::mint::Wanted;
@@ -38,13 +38,14 @@ pub(super) fn redeem(
 ) -> Result<Given, Refused> {
     let missing = |what: &str| Refused::new("invalid_request", &format!("`{what}` is missing"));
     let client = form.one("client_id").ok_or_else(|| missing("client_id"))?;
-    let proven = proven(state, headers)?;
-    let jkt = proven.as_ref().map(Jwk::thumbprint);
+    let shown = shown(state, headers)?;
+    let jkt = shown.as_ref().map(|shown| shown.key.thumbprint());
     // What a device sends of these is none of its own.
     let of_browser = |name| form.one(name).filter(|_| browser);
     let (redirect, verifier) = (of_browser("redirect_uri"), of_browser("code_verifier"));
     let sent = Sent { code, client, redirect, verifier, jkt: jkt.as_deref() };
     let redeemed = state.logins.redeem(&sent, state.config.clock.now()).map_err(|why| unusable(state, why))?;
+    let proven = shown.map(|shown| shown.once(state)).transpose()?;
     if !form.resources.iter().all(|resource| redeemed.resources.contains(resource)) {
         return Err(Refused::new("invalid_target", "the login was for other resources"));
     }

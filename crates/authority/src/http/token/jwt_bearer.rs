@@ -21,7 +21,7 @@ use crate::http::blocking;
 use crate::http::client::proven;
 use crate::http::login::offered;
 use crate::http::refused::Refused;
-use crate::http::wish;
+use crate::http::wish::{self, EMPTY_SCOPES};
 use crate::issuer::Kind;
 use crate::issuer::assertion::{self, Assertion, Unfit};
 use crate::issuer::person::Who;
@@ -116,11 +116,11 @@ fn prepare(
         Kind::People => person(state, form, assertion)?,
         Kind::Workload | Kind::Spiffe => workload(state, form, assertion)?,
     };
-    let within = if assertion.issuer.kind == Kind::People { limit(form, assertion)? } else { Vec::new() };
+    let within = if assertion.issuer.kind == Kind::People { limit(form, assertion)? } else { None };
     let details = details(form)?;
     let core = state.core();
     let wish = wish::read(form, details, &meant.agent.manifest, &state.config.gateway, offered(&core)?)?;
-    if !within.is_empty() && !wish.tools.iter().all(|tool| within.contains(tool)) {
+    if within.is_some_and(|within| !wish.tools.iter().all(|tool| within.contains(tool))) {
         return Err(Refused::new("invalid_scope", "the assertion is for less: its `scope` names other targets"));
     }
     let manifest = &meant.agent.manifest;
@@ -174,7 +174,7 @@ fn person(state: &State, form: &Form, assertion: &Assertion) -> Result<Meant, Re
 
 /// What the identity provider allows: where, and which targets, where it names any. What the request leaves out is taken
 /// from there.
-fn limit(form: &mut Form, assertion: &Assertion) -> Result<Vec<String>, Refused> {
+fn limit(form: &mut Form, assertion: &Assertion) -> Result<Option<Vec<String>>, Refused> {
     if assertion.claims.has("authorization_details") {
         return Err(Refused::new("invalid_authorization_details", "an assertion's own details are not understood"));
     }
@@ -187,11 +187,17 @@ fn limit(form: &mut Form, assertion: &Assertion) -> Result<Vec<String>, Refused>
             return Err(Refused::new("invalid_target", "the assertion is for other resources"));
         }
     }
-    let scope = assertion.claims.text("scope").unwrap_or_default().to_owned();
+    if !assertion.claims.has("scope") {
+        return Ok(None);
+    }
+    let scope = assertion.claims.text("scope").map(str::to_owned);
+    let scope = scope.ok_or_else(|| Refused::new("invalid_scope", "the assertion's `scope` is not a text"))?;
     if form.one("authorization_details").is_none() {
         form.unless_given("scope", &scope);
     }
-    Ok(scope.split(' ').filter(|scope| scope.contains('/')).map(str::to_owned).collect())
+    let named: Vec<String> = scope.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
+    // Scopes that name no target of their own, and nothing else, limit nothing here.
+    Ok((!named.iter().all(|scope| EMPTY_SCOPES.contains(&scope.as_str()))).then_some(named))
 }
 
 fn launch(state: &Arc<State>, meant: &Meant, within: Within, proven: Option<Jwk>) -> Result<Given, Refused> {

@@ -8,7 +8,7 @@ use super::Given;
 use super::begin::{Next, give, invalid, stolen};
 use crate::authority::State;
 use crate::form::Form;
-use crate::http::client::proven;
+use crate::http::client::shown;
 use crate::http::refused::Refused;
 
 pub(in crate::http) const GRANT_TYPE: &str = "refresh_token";
@@ -18,7 +18,8 @@ pub(super) fn answer(state: &State, headers: &HeaderMap, form: &Form) -> Result<
     let token = form.one("refresh_token").ok_or_else(|| missing("refresh_token"))?;
     let client = form.one("client_id").ok_or_else(|| missing("client_id"))?;
     let digest = b64(&sha256(&[token.as_bytes()]));
-    let jkt = proven(state, headers)?.map(|key| key.thumbprint());
+    let shown = shown(state, headers)?;
+    let jkt = shown.as_ref().map(|shown| shown.key.thumbprint());
     let now = state.config.clock.now();
     // Under one lock: of two that come at once with the same token, the second one comes back with it.
     let mut core = state.core();
@@ -37,6 +38,7 @@ pub(super) fn answer(state: &State, headers: &HeaderMap, form: &Form) -> Result<
             "the run's tokens are bound to a key, and the request proves another or none",
         ));
     }
+    shown.map(|shown| shown.once(state)).transpose()?;
     if !form.resources.iter().all(|resource| refresh.resources.contains(resource)) {
         return Err(Refused::new("invalid_target", "the login was for other resources"));
     }
