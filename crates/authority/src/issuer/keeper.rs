@@ -82,8 +82,6 @@ impl Keeper {
         }
         let soon = held.asked.as_ref().is_some_and(|(at, _)| now.saturating_sub(*at) < AGAIN_SECONDS);
         if !soon {
-            // Noted before it is waited for: who goes away meanwhile does not begin it anew each time.
-            held.asked = Some((now, Err(FetchError::Unreachable.into())));
             let asked = ask(fetcher, issuer).await;
             let went = asked.as_ref().map(|_| ()).map_err(Clone::clone);
             held.asked = Some((now, went));
