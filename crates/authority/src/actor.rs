@@ -4,9 +4,10 @@
 //! the exchange to judge. `iss` and `sub` are the agent, `spiffe://<trust domain>/agent/<team>/<name>/<version>`.
 
 use remit_core::id::AgentId;
+use remit_core::json::object;
 use remit_core::jws::{Jwk, Unverified};
 
-use crate::assertion::{self, Asserted, Payload};
+use crate::assertion::{Asserted, Payload};
 
 /// What an actor token says, verified; whether it says so for the first time is for the caller to see.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ pub fn verify(text: &str, issuer: &str, now: i64) -> Option<Acting> {
         return None;
     }
     let key = plain(jws.header.jwk.as_ref()?)?;
-    let payload: Payload = assertion::members(&jws.verify(&key)?)?;
+    let payload: Payload = object(&jws.verify(&key)?)?;
     // An assertion of a run names the run too, which is no agent.
     let agent = AgentId::parse(&payload.sub).ok()?;
     let asserted = payload.asserted(&agent.to_string(), [issuer, issuer], now)?;

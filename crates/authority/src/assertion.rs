@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use remit_core::id::Instance;
+use remit_core::json::object;
 use remit_core::jws::{Jwk, Unverified};
 use serde::Deserialize;
 
@@ -62,14 +63,8 @@ pub fn claimed(assertion: &str) -> Option<Instance> {
     let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
         return None;
     };
-    let subject: Subject = members(&unb64(payload)?)?;
+    let subject: Subject = object(&unb64(payload)?)?;
     Instance::try_from(subject.sub).ok()
-}
-
-/// Claims are an object (RFC 7519 section 4); the deserializer would take them as a list too, without their names.
-pub(crate) fn members<T: serde::de::DeserializeOwned>(payload: &[u8]) -> Option<T> {
-    let object = payload.trim_ascii_start().starts_with(b"{");
-    object.then(|| serde_json::from_slice(payload).ok()).flatten()
 }
 
 /// Verifies an assertion of `instance` by its registered key, for one of our own URLs.
@@ -80,7 +75,7 @@ pub fn verify(assertion: &str, instance: &Instance, key: &Jwk, audiences: [&str;
     if !matches!(typ, "JWT" | "client-authentication+jwt") {
         return None;
     }
-    let payload: Payload = members(&jws.verify(key)?)?;
+    let payload: Payload = object(&jws.verify(key)?)?;
     payload.asserted(&instance.to_string(), audiences, now)
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use remit_core::confirm::{CONFIRM_TYP, Confirm};
 use remit_core::id::GatewayName;
+use remit_core::json::object;
 use remit_core::jws::Unverified;
 use serde::{Deserialize, Serialize};
 
@@ -134,7 +135,7 @@ impl State {
         // The key's name only says which key to look up; the signature says whether it is that one.
         let Some(jkt) = jws.header.kid.clone() else { return Ok(()) };
         let Some(gateway) = self.core().journal.store().gateway_of_key(&jkt)? else { return Ok(()) };
-        let said = jws.verify(&gateway.key).and_then(|payload| serde_json::from_slice::<Confirm>(&payload).ok());
+        let said = jws.verify(&gateway.key).and_then(|payload| object::<Confirm>(&payload));
         let now = self.config.clock.now();
         if let Some(said) = said.filter(|said| said.is_for(&self.config.issuer, now)) {
             self.followers.heard(gateway.name, said.seq);

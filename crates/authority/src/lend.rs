@@ -10,6 +10,7 @@ use std::sync::Arc;
 use remit_audit::letter;
 use remit_core::hash::b64;
 use remit_core::id::{GatewayName, PrincipalId, ServerName, Team};
+use remit_core::json::object;
 use remit_core::lease::{Ask, Lease};
 use remit_core::registry::Upstream;
 use remit_core::rejection::{Code, Rejection};
@@ -170,7 +171,7 @@ impl State {
         let jkt = jws.header.kid.clone().ok_or_else(unproven)?;
         let gateway = self.core().journal.store().gateway_of_key(&jkt)?.ok_or_else(unproven)?;
         let payload = jws.verify(&gateway.key).ok_or_else(unproven)?;
-        let ask: Ask = serde_json::from_slice(&payload).map_err(|_| unproven())?;
+        let ask: Ask = object(&payload).ok_or_else(unproven)?;
         if ask.iss != jkt || !ask.is_for(&self.config.issuer, server, now) {
             return Err(unproven());
         }

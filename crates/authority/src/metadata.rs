@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use remit_core::json::object;
+use remit_core::manifest::{CLIENT_URL_BYTES_MAX, CLIENTS_MAX};
 use serde::Deserialize;
 
 use crate::fetch::{FetchError, Fetcher};
-use remit_core::manifest::{CLIENT_URL_BYTES_MAX, CLIENTS_MAX};
 
 /// How long a document is used before it is fetched again, in seconds.
 pub const DOCUMENT_SECONDS: i64 = 300;
@@ -63,9 +64,7 @@ impl Documents {
 
 /// Reads a document that was got from `url`.
 pub fn read(url: &str, bytes: &[u8]) -> Result<ClientMetadata, MetadataError> {
-    let object = bytes.trim_ascii_start().starts_with(b"{");
-    let metadata: ClientMetadata =
-        object.then(|| serde_json::from_slice(bytes).ok()).flatten().ok_or(MetadataError::Document)?;
+    let metadata: ClientMetadata = object(bytes).ok_or(MetadataError::Document)?;
     let open = metadata.token_endpoint_auth_method.as_deref().is_none_or(|method| method == "none");
     let uris = &metadata.redirect_uris;
     let bounded = uris.len() <= CLIENTS_MAX && uris.iter().all(|uri| uri.len() <= CLIENT_URL_BYTES_MAX);

@@ -9,12 +9,12 @@ use remit_audit::note::Verifier;
 use remit_core::hash::{sha256, sha256_text};
 use remit_core::id::{AgentId, PrincipalId, Team};
 use remit_core::identify::CLOCK_SKEW_S;
+use remit_core::json::object;
 use remit_core::jws::{Jwk, Unverified};
 use remit_core::manifest::{DAY_S, Manifest};
 use remit_core::rejection::{Code, Rejection};
 use serde::{Deserialize, Serialize};
 
-use crate::assertion::members;
 use crate::authority::State;
 use crate::change::{AgentRecord, Change};
 use crate::error::AuthorityError;
@@ -127,7 +127,7 @@ pub fn verify(statement: &str, vkey: &str, now: i64) -> Result<Posture, Rejectio
         return Err(bad("this is no signed statement about an agent"));
     }
     let payload = jws.verify(&key).ok_or_else(|| bad("the statement is not signed by that key"))?;
-    let posture: Posture = members(&payload).ok_or_else(|| bad("the statement does not say what one must"))?;
+    let posture: Posture = object(&payload).ok_or_else(|| bad("the statement does not say what one must"))?;
     if posture.iat > now.saturating_add(CLOCK_SKEW_S) || posture.exp <= now {
         return Err(bad("the statement's time is over, or has not begun"));
     }

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::hash::{b64, sha256};
+use crate::json::object;
 use crate::jws::{Jwk, Unverified};
 
 /// How far a proof's `iat` may be from the clock, in seconds, either way.
@@ -87,7 +88,7 @@ fn check(proof: &str, on: (&str, &str, Option<&str>), now: i64) -> Result<(Jwk, 
         return Err(ProofError::Malformed);
     }
     let payload = jws.verify(&key).ok_or(ProofError::Malformed)?;
-    let payload: Payload = serde_json::from_slice(&payload).map_err(|_| ProofError::Malformed)?;
+    let payload: Payload = object(&payload).ok_or(ProofError::Malformed)?;
     if payload.jti.is_empty() || payload.jti.len() > PROOF_JTI_BYTES_MAX {
         return Err(ProofError::Malformed);
     }

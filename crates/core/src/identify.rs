@@ -6,6 +6,7 @@ use crate::claims::{Claims, TOKEN_TYPE};
 use crate::dpop::{self, Proof};
 use crate::id::ServerName;
 use crate::input::{Credential, Input, Presented, Token};
+use crate::json::object;
 use crate::jws::{Jwk, Unverified};
 use crate::policy::Compiled;
 use crate::registry::Agent;
@@ -57,7 +58,7 @@ pub fn verify(keys: &[Jwk], token: &str) -> Option<Authentic> {
     }
     let kid = jws.header.kid.as_deref()?;
     let key = keys.iter().find(|key| key.kid.as_deref() == Some(kid))?;
-    let claims: Claims = serde_json::from_slice(&jws.verify(key)?).ok()?;
+    let claims: Claims = object(&jws.verify(key)?)?;
     claims.coherent().then(|| Authentic(Arc::new(claims)))
 }
 

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Deepest nesting that is accepted, in levels.
@@ -173,6 +173,16 @@ fn is_there<'a>(members: &[(Cow<'a, str>, Value<'a>)], seen: &mut HashSet<Cow<'a
     seen.contains(name)
 }
 
+/// A type's fields from the text of an object.
+///
+/// The deserializer alone would also take them from a list, without their names, and would pass over anything in a
+/// member that the type does not have: bytes that are not UTF-8, a name that stands there twice.
+pub fn object<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let strict = matches!(Value::parse(text), Ok(Value::Object(_)));
+    strict.then(|| serde_json::from_str(text).ok()).flatten()
+}
+
 /// One object's members, unparsed: each value is the exact slice of the source.
 pub type Members<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
@@ -267,6 +277,20 @@ mod tests {
             [("a\\", list), ("b", Value::Bool(true)), ("", Value::Null), ("c", Value::Array(vec![Value::Bool(false)]))];
         let all = all.into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).collect();
         assert_eq!(Value::parse(text), Ok(Value::Object(all)));
+    }
+
+    /// Break: hand the bytes to the deserializer alone.
+    #[test]
+    fn members_that_a_type_does_not_have_are_read_too() {
+        #[derive(serde::Deserialize)]
+        struct A {
+            a: u8,
+        }
+        let read = |bytes: &[u8]| object::<A>(bytes).map(|read| read.a);
+        assert_eq!(read(br#" {"a":1,"b":[{}]}"#), Some(1));
+        for text in [&b"[1]"[..], b"{\"a\":1,\"b\":\"\xac\"}", br#"{"a":1,"b":"\ud800"}"#, br#"{"a":1,"b":0,"b":0}"#] {
+            assert_eq!(read(text), None, "{}", String::from_utf8_lossy(text));
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
 use crate::hash::{b64, sha256, unb64};
+use crate::json::object;
 
 /// Longest token or proof that is looked at, in bytes.
 pub const JWS_BYTES_MAX: usize = 16 * 1024;
@@ -114,7 +115,7 @@ impl<'a> Unverified<'a> {
         }
         let (signed, signature) = compact.rsplit_once('.')?;
         let (header, payload) = signed.split_once('.')?;
-        let header = serde_json::from_slice(&unb64(header)?).ok()?;
+        let header = object(&unb64(header)?)?;
         Some(Self { header, signed, payload: unb64(payload)?, signature: unb64(signature)? })
     }
 

@@ -7,7 +7,7 @@ use remit_authority::issuer::{Algorithm, IssuerRecord, KeySource, Kind, Rules, d
 use remit_core::jws::Jwk;
 use serde_json::{Value as Json, json};
 
-use crate::parts::{choice, texts};
+use crate::parts::{choice, other_reader, texts};
 use crate::token::{KEYS, signed};
 
 const URL: &str = "https://idp.example";
@@ -33,9 +33,7 @@ pub fn issuer(bytes: &[u8]) {
 
 fn set(bytes: &[u8]) {
     let Ok(set) = keys::read(bytes) else { return };
-    let Ok(said) = serde_json::from_slice::<Json>(bytes) else {
-        return assert!(bytes.is_empty(), "no key set by another reader");
-    };
+    let Some(said) = other_reader(bytes) else { return };
     let listed = said.get("keys").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
     assert!((1..=keys::KEYS_MAX).contains(&listed.len()), "{}", listed.len());
     let usable = |key: &&Json| key.get("d").is_none() && key.get("kty").and_then(Json::as_str) != Some("oct");
@@ -50,9 +48,7 @@ fn set(bytes: &[u8]) {
 
 fn configuration(bytes: &[u8]) {
     let Ok(provider) = discovery::read(URL, bytes) else { return };
-    let Ok(said) = serde_json::from_slice::<Json>(bytes) else {
-        return assert!(bytes.is_empty(), "no configuration by another reader");
-    };
+    let Some(said) = other_reader(bytes) else { return };
     let text = |name: &str| said.get(name).and_then(Json::as_str);
     assert_eq!((text("issuer"), text("jwks_uri")), (Some(URL), Some(provider.jwks.as_str())));
     assert!(provider.token.as_deref().is_none_or(|url| text("token_endpoint") == Some(url)));

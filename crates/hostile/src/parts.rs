@@ -1,5 +1,7 @@
 //! One input, several texts: they are separated by a byte that stands in no UTF-8.
 
+use serde_json::Value as Json;
+
 /// Stands between two parts.
 pub(crate) const BETWEEN: u8 = 0xff;
 
@@ -21,4 +23,19 @@ pub(crate) fn texts<const N: usize>(bytes: &[u8]) -> Option<[&str; N]> {
 /// The first byte chooses; the rest is the input.
 pub(crate) fn choice(bytes: &[u8]) -> (u8, &[u8]) {
     bytes.split_first().map_or((0, bytes), |(first, rest)| (*first, rest))
+}
+
+/// What another reader sees in an object that ours took: `None` where it holds a number too large for that reader, which
+/// ours keeps as text.
+pub(crate) fn other_reader(bytes: &[u8]) -> Option<serde_json::Map<String, Json>> {
+    match serde_json::from_slice::<Json>(bytes) {
+        Ok(said) => {
+            assert!(said.is_object(), "{said}");
+            said.as_object().cloned()
+        }
+        Err(error) => {
+            assert!(error.to_string().contains("number out of range"), "{error}");
+            None
+        }
+    }
 }

@@ -4,10 +4,10 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
+use remit_core::json::object;
 use serde::Deserialize;
 
 use super::error::BrokerError;
-use crate::assertion::members;
 use crate::fetch::{FetchError, Fetcher};
 
 /// Most authorization servers, scopes and methods that are looked at in one document.
@@ -129,7 +129,7 @@ async fn protected(fetcher: &Fetcher, url: &str, asked: &Challenge) -> Result<Op
             Err(FetchError::Missing | FetchError::Answer) if asked.metadata.is_none() => continue,
             Err(error) => return Err(BrokerError::Fetch(WHAT, error)),
         };
-        let found: Protected = members(&bytes).ok_or(BrokerError::Fetch(WHAT, FetchError::Answer))?;
+        let found: Protected = object(&bytes).ok_or(BrokerError::Fetch(WHAT, FetchError::Answer))?;
         if !covers(&found.resource, url) {
             return Err(BrokerError::Invalid("its protected resource metadata are of another resource"));
         }
@@ -162,7 +162,7 @@ pub(crate) async fn server(fetcher: &Fetcher, issuer: &str) -> Result<Metadata, 
 
 /// Reads the metadata of the authorization server of this name.
 pub fn read(issuer: &str, bytes: &[u8]) -> Result<Metadata, BrokerError> {
-    let found: Option<Metadata> = members(bytes);
+    let found: Option<Metadata> = object(bytes);
     let found = found.ok_or(BrokerError::Fetch("the authorization server's metadata", FetchError::Answer))?;
     if found.issuer != issuer {
         return Err(BrokerError::Invalid("the authorization server's metadata are of another issuer"));

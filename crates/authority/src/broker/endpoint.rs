@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
+use remit_core::json::object;
 use remit_core::secret::{Place, Value};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -13,7 +14,7 @@ use zeroize::Zeroizing;
 use super::error::BrokerError;
 use super::key::ClientKey;
 use super::record::{ClientAuth, OauthRecord};
-use crate::assertion::{ASSERTION_TYPE, members};
+use crate::assertion::ASSERTION_TYPE;
 use crate::fetch::{Answer, FetchError, Fetcher};
 use crate::random;
 
@@ -76,10 +77,10 @@ pub(crate) async fn tokens(
     let unreadable = BrokerError::Invalid("the authorization server's answer is not understood");
     let body = answer.json.ok_or_else(|| unreadable.clone())?;
     if !answer.status.is_success() {
-        let said: Option<Said> = members(&body);
+        let said: Option<Said> = object(&body);
         return Err(BrokerError::said(&said.ok_or(unreadable)?.error));
     }
-    let issued: Issued = members(&body).ok_or(unreadable)?;
+    let issued: Issued = object(&body).ok_or(unreadable)?;
     if !issued.token_type.eq_ignore_ascii_case("bearer") || !Place::Bearer.takes(issued.access_token.expose()) {
         return Err(BrokerError::Invalid("what the authorization server issues is no bearer token"));
     }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use remit_core::hash::b64;
 use remit_core::id::{PrincipalId, ServerName};
+use remit_core::json::object;
 use remit_core::registry::Upstream;
 use remit_core::rejection::{Code, Rejection};
 use remit_core::secret::{VALUE_BYTES_MAX, Value};
@@ -20,7 +21,6 @@ use super::discover::{self, Metadata, SCOPE_BYTES_MAX};
 use super::error::BrokerError;
 use super::key::ClientKey;
 use super::record::{Behalf, ClientAuth, OauthRecord};
-use crate::assertion::members;
 use crate::authority::{Core, State};
 use crate::change::Change;
 use crate::error::AuthorityError;
@@ -175,8 +175,7 @@ async fn register(state: &Arc<State>, server: &Metadata) -> Result<Client, Broke
     let body = serde_json::to_vec(&own(state, None, auth)).map_err(|_| REFUSES)?;
     let answer = state.fetcher.ask(Method::POST, url, &headers, Bytes::from(body)).await;
     let answer = answer.map_err(|error| BrokerError::Fetch("the authorization server's registration", error))?;
-    let registered: Option<Registered> =
-        answer.json.as_deref().filter(|_| answer.status.is_success()).and_then(members);
+    let registered: Option<Registered> = answer.json.as_deref().filter(|_| answer.status.is_success()).and_then(object);
     let registered = registered.filter(|one| one.client_id.len() <= CLIENT_BYTES_MAX).ok_or(REFUSES)?;
     let auth = registered.token_endpoint_auth_method.unwrap_or(auth);
     let auth = if registered.client_secret.is_none() { ClientAuth::None } else { auth };
