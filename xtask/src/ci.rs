@@ -13,7 +13,6 @@ const FORMAT: &[&str] = &["fmt", "--all", "--check"];
 const LINTS: &[&str] = &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
 const NEXTEST: &[&str] = &["nextest", "run", "--workspace", "--locked", "--no-fail-fast"];
 const TEST: &[&str] = &["test", "--workspace", "--lib", "--bins", "--tests", "--locked", "--no-fail-fast"];
-const DOC_TESTS: &[&str] = &["test", "--workspace", "--doc", "--locked"];
 /// Without the advisories: they need the network, and change without a change of ours.
 const DENY: &[&str] = &["deny", "check", "bans", "licenses", "sources"];
 const TIDY: &[&str] = &["xtask", "tidy"];
@@ -99,7 +98,6 @@ fn steps(root: &Path) -> io::Result<Vec<Step>> {
         step("format", FORMAT),
         step("lints", LINTS),
         step("tests", tests),
-        step("doc tests", DOC_TESTS),
         Step { name: "supply chain", cargo: DENY, skipped: deny },
         step("tidy", TIDY),
         step("interop", INTEROP),

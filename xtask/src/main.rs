@@ -8,6 +8,7 @@ mod fault;
 mod fuzz;
 mod interop;
 mod mutants;
+mod programs;
 mod tidy;
 mod verifiers;
 mod worlds;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask COMMAND
 
-  ci     everything that must pass: format, lints, tests, doc tests, supply chain, tidy,
+  ci     everything that must pass: format, lints, tests, supply chain, tidy,
          other makers' programs, and the short form of fault
   prove  the long form of what searches for faults: hours
   tidy   the house rules that no compiler knows: lengths, directions, links, generated docs

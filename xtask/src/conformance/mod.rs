@@ -17,13 +17,12 @@ mod suite;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
 use crate::interop::home::Home;
 use crate::interop::packages::{self, Group, Packages};
 use crate::interop::{Tally, record};
-use crate::say;
+use crate::{programs, say};
 use differences::{Difference, PAGE, Place};
 use fixture::Fixture;
 use gateway::Between;
@@ -41,7 +40,7 @@ struct Row {
 /// Runs all of it. A difference without a reason is a failure, and so is a reason without a difference.
 pub(crate) fn run(root: &Path) -> io::Result<Tally> {
     let listed = differences::listed(&std::fs::read_to_string(root.join(PAGE))?)?;
-    build(root)?;
+    programs::build(root)?;
     unreleased(root)?;
     let packages = Packages::prepare(&root.join("target/interop"), packages::of_the_suite())?;
     if let Some(why) = packages.lack(&[Group::Node, Group::Conformance]) {
@@ -66,12 +65,6 @@ pub(crate) fn run(root: &Path) -> io::Result<Tally> {
     }
     let good = (rows.len() + clients.len()).saturating_sub(faults);
     Ok(Tally { good, failed: faults, ..Tally::default() })
-}
-
-fn build(root: &Path) -> io::Result<()> {
-    let mut cargo = Command::new(env!("CARGO"));
-    let built = cargo.current_dir(root).args(["build", "--quiet", "-p", "remit-cli", "-p", "conformance"]).status()?;
-    if built.success() { Ok(()) } else { Err(io::Error::other("remit or the fixture does not build")) }
 }
 
 /// The listener's mark must be in this program, or nothing was looked for, and must not be in what is released.

@@ -22,10 +22,9 @@ mod world;
 
 use std::io;
 use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
-use crate::say;
+use crate::{programs, say};
 
 pub(crate) const USAGE: &str =
     "usage: cargo xtask fault [--long] [--built] [--only NAME]…, of power, edits, syscalls, kill, full";
@@ -94,7 +93,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> io::Result<bool> {
         return full::mounted(root, options.form).map(|line| say(&format!("= {line}"))).map(|()| true);
     }
     if !options.built {
-        build(root)?;
+        programs::build(root)?;
     }
     let mut rows = Vec::new();
     let mut good = true;
@@ -115,12 +114,6 @@ pub(crate) fn run(root: &Path, options: &Options) -> io::Result<bool> {
     }
     say(&format!("\nfault {}\n{}", if good { "passed" } else { "FAILED" }, rows.join("\n")));
     Ok(good)
-}
-
-fn build(root: &Path) -> io::Result<()> {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(root).args(["build", "--quiet", "-p", "remit-cli", "-p", "ticketdesk", "--bins"]);
-    if cargo.status()?.success() { Ok(()) } else { Err(io::Error::other("remit does not build")) }
 }
 
 fn failed(why: impl Into<String>) -> io::Error {

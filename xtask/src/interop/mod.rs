@@ -24,12 +24,11 @@ mod table;
 
 use std::io;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::say;
+use crate::{programs, say};
 use asking::Asking;
 use cell::Row;
 use clients::{Client, Era};
@@ -45,7 +44,7 @@ const TALK_MAX: Duration = Duration::from_mins(5);
 
 /// Runs everything that can be run here. The packages are those in a directory, or are installed below `target`.
 pub(crate) fn run(root: &Path, installed: Option<&str>) -> io::Result<Tally> {
-    build(root)?;
+    programs::build(root)?;
     let dir = installed.map_or_else(|| root.join("target/interop"), Into::into);
     let packages = Packages::prepare(&dir, packages::wanted())?;
     let began = Instant::now();
@@ -60,12 +59,6 @@ pub(crate) fn run(root: &Path, installed: Option<&str>) -> io::Result<Tally> {
         say(&format!("what every program said is in {}", scratch.display()));
     }
     Ok(tally)
-}
-
-fn build(root: &Path) -> io::Result<()> {
-    let mut cargo = Command::new(env!("CARGO"));
-    let built = cargo.current_dir(root).args(["build", "--quiet", "-p", "remit-cli"]).status()?;
-    if built.success() { Ok(()) } else { Err(io::Error::other("remit does not build")) }
 }
 
 fn with(root: &Path, packages: &Packages, scratch: &Path) -> io::Result<Tally> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::change::{Served, put};
 use super::made::{self, Made};
 use crate::interop::process::{self, Output};
+use crate::programs;
 
 const DEMO_MAX: Duration = Duration::from_mins(5);
 const PROVE_MAX: Duration = Duration::from_mins(1);
@@ -31,7 +32,8 @@ enum Prove {
 }
 
 pub(crate) fn all(root: &Path, scratch: &Path) -> io::Result<Vec<Subject>> {
-    let remit = build(root)?;
+    programs::build(root)?;
+    let remit = root.join("target/debug/remit");
     let home = scratch.join("demo");
     let mut demo = Command::new(&remit);
     must(&process::run(demo.arg("--home").arg(&home).arg("demo"), "", DEMO_MAX)?, "remit demo")?;
@@ -45,12 +47,6 @@ pub(crate) fn all(root: &Path, scratch: &Path) -> io::Result<Vec<Subject>> {
         of_demo("the demo's authority", "authority", "authority/log/authority")?,
         Subject::new("a large log", dir, scratch, Some(earlier), Prove::Called)?,
     ])
-}
-
-fn build(root: &Path) -> io::Result<PathBuf> {
-    let mut cargo = Command::new(env!("CARGO"));
-    let built = cargo.current_dir(root).args(["build", "--quiet", "-p", "remit-cli"]).status()?;
-    if built.success() { Ok(root.join("target/debug/remit")) } else { Err(io::Error::other("remit does not build")) }
 }
 
 /// The only epoch of a log.

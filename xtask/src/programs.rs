@@ -1,0 +1,15 @@
+//! The programs that the methods start, built as the tests build them.
+
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+/// Builds every program of the workspace below `target/debug`.
+///
+/// With the tests, although none is run: cargo then chooses the same features of every library, and takes what it has
+/// built for the tests. A package by itself has other features, and half of the libraries would be compiled again.
+pub(crate) fn build(root: &Path) -> io::Result<()> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(root).args(["build", "--quiet", "--locked", "--workspace", "--bins", "--tests"]);
+    if cargo.status()?.success() { Ok(()) } else { Err(io::Error::other("the programs do not build")) }
+}
