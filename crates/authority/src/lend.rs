@@ -55,7 +55,7 @@ pub(crate) fn references(store: &Store, server: &ServerName) -> Result<Vec<Refer
     found.iter_mut().filter(|one| one.own).for_each(|one| one.version = one.version.max(gone));
     if let Some(record) = store.oauth(server)? {
         let own = record.behalf == Behalf::AuthorizationCode;
-        let ended = if own { store.disconnected(server)? } else { 0 };
+        let ended = if own { store.connections_version(server)? } else { 0 };
         found.push(Reference { place: Place::Bearer, version: record.version.max(ended), plain: false, own });
     }
     Ok(found)
@@ -68,7 +68,14 @@ pub(crate) async fn lease(state: &Arc<State>, ask: &str, server: &ServerName) ->
     let person = picked.oauth.as_ref().filter(|record| record.behalf == Behalf::AuthorizationCode);
     let person = person.and(picked.caller.as_ref()).map(|(principal, _)| principal);
     let token = match &picked.oauth {
-        Some(_) => Some(access(state, server, person, ask.refused.as_deref()).await?),
+        Some(record) => {
+            let token = access(state, server, person, ask.refused.as_deref()).await?;
+            // Registered again meanwhile: this token is of another client, and perhaps for another place.
+            if token.client != record.version {
+                return Err(changed(server));
+            }
+            Some(token)
+        }
         None => None,
     };
     on_disk(state, move |state| state.lend(&picked, token, ask)).await
@@ -82,14 +89,8 @@ impl State {
         let store = core.journal.store();
         let now = references(store, server)?;
         let record = store.server(server)?.filter(|_| !now.is_empty() && now == ask.secrets);
-        let Some(record) = record else {
-            let message = format!("the credential of `{server}` is not the one that the gateway's bundle names");
-            return Err(refused(Code::CredentialUnavailable, message, "try again in a moment"));
-        };
-        drop(core);
-        let caller = if now.iter().any(|one| one.own) { Some(self.caller(&ask, server)?) } else { None };
-        let core = self.core();
-        let store = core.journal.store();
+        let record = record.ok_or_else(|| changed(server))?;
+        let caller = if now.iter().any(|one| one.own) { Some(self.caller(store, &ask, server)?) } else { None };
         let (mut statics, oauth) = (Vec::new(), store.oauth(server)?);
         let mut all = store.secrets(server)?;
         all.retain(|secret| secret.scope.covers(caller.as_ref()));
@@ -105,13 +106,11 @@ impl State {
     }
 
     /// The person and the team of the run that the request names: a live one, which was granted something of this server.
-    fn caller(&self, ask: &Ask, server: &ServerName) -> Result<Caller, AuthorityError> {
+    fn caller(&self, store: &Store, ask: &Ask, server: &ServerName) -> Result<Caller, AuthorityError> {
         let of_no_run = || {
             let message = format!("the request for `{server}` is for no live run that was granted something of it");
             refused(Code::CredentialUnavailable, message, "ask for a grant: remit request SERVER/TOOL")
         };
-        let core = self.core();
-        let store = core.journal.store();
         let id = ask.run.as_ref().ok_or_else(of_no_run)?;
         let now = self.config.clock.now();
         let run = store.live_run(id, now)?.ok_or_else(of_no_run)?;
@@ -181,6 +180,11 @@ impl State {
         }
         Ok((gateway.name, ask))
     }
+}
+
+fn changed(server: &ServerName) -> AuthorityError {
+    let message = format!("the credential of `{server}` is not the one that the gateway's bundle names");
+    refused(Code::CredentialUnavailable, message, "try again in a moment")
 }
 
 /// One answer for all of it: which check failed helps nobody but a forger.

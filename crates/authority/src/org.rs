@@ -71,7 +71,7 @@ pub struct Import {
     pub id: String,
     /// The issuer of the other authority.
     pub issuer: String,
-    /// The name of the key that signed the statement.
+    /// The verifier key by which the statement was verified, as whoever brought it named it.
     pub key: String,
     /// The agent, as it is known there.
     pub agent: AgentId,
@@ -89,4 +89,11 @@ pub struct Import {
     pub at: i64,
     /// Who brought it, or answered.
     pub by: PrincipalId,
+}
+
+impl Import {
+    /// What of it a person must have seen before it is registered, in the words of `agent.toml`.
+    pub fn at_stake(&self) -> Vec<String> {
+        crate::register::at_stake(&self.manifest)
+    }
 }

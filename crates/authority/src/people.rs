@@ -5,10 +5,12 @@
 use remit_audit::durable;
 use remit_core::id::PrincipalId;
 use remit_core::rejection::{Code, Rejection};
+use remit_core::revoked::Kind;
 
 use crate::authority::State;
 use crate::error::AuthorityError;
 use crate::pin::Pin;
+use crate::socket::wire::PersonGone;
 
 /// Longest name of a person, in bytes.
 const NAME_BYTES_MAX: usize = 64;
@@ -75,8 +77,8 @@ impl State {
         Ok(names)
     }
 
-    /// A person's PIN goes with them; what they held goes too.
-    pub(crate) fn remove_person(&self, name: &str, by: &PrincipalId) -> Result<(), AuthorityError> {
+    /// A person's PIN goes with them; what they held goes too, and what acts for them stops.
+    pub(crate) fn remove_person(&self, name: &str, by: &PrincipalId) -> Result<PersonGone, AuthorityError> {
         let id = self.core().journal.store().principal_named(name)?.filter(|id| self.own_pin(id).is_set());
         let id = id.ok_or_else(|| {
             refused(
@@ -86,7 +88,25 @@ impl State {
             )
         })?;
         self.forget_pin(&id)?;
-        self.strip(&id, by)
+        self.strip(&id, by)?;
+        let runs = self.stop_runs_of(&id, by)?;
+        let servers = self.core().journal.store().connected(&id)?;
+        for server in &servers {
+            self.end_connection(server, &id, "the person was removed")?;
+        }
+        let bundle_error = self.publish().err().map(|error| error.to_string());
+        Ok(PersonGone { name: name.to_owned(), runs, servers, bundle_error })
+    }
+
+    /// Takes every live run of somebody back, and says how many there were.
+    fn stop_runs_of(&self, id: &PrincipalId, by: &PrincipalId) -> Result<usize, AuthorityError> {
+        let mut core = self.core();
+        let mut runs = core.journal.store().live_runs(self.config.clock.now())?;
+        runs.retain(|run| run.principal == *id);
+        for run in &runs {
+            self.revoke_in(&mut core, Kind::Run, run.id.as_str(), "the person was removed", by)?;
+        }
+        Ok(runs.len())
     }
 
     /// Destroys a person's PIN, where they have one.

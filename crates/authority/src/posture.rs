@@ -3,6 +3,8 @@
 //! **Invariant:** nothing is registered by bringing a statement. It becomes a request, which a person of the team, or of the
 //! platform, confirms; from then on the agent is one of this authority, under its own floor.
 
+use std::sync::PoisonError;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use remit_audit::note::Verifier;
@@ -167,11 +169,10 @@ impl State {
             let message = format!("{IMPORTS_MAX} imports wait for a word, and there may be no more");
             return Err(refused(&message, "answer some: remit approvals").into());
         }
-        let (name, _) = key(vkey).ok_or(AuthorityError::Crypto)?;
         let import = Import {
             id: random::user_code()?,
             issuer: posture.iss,
-            key: name,
+            key: vkey.trim().to_owned(),
             agent: posture.sub,
             manifest: posture.manifest,
             digest,
@@ -203,6 +204,7 @@ impl State {
         if word.allow && word.why.trim().is_empty() {
             return Err(refused("no reason is given", "say why: --why \"…\"").into());
         }
+        let _one = self.registering.lock().unwrap_or_else(PoisonError::into_inner);
         let record = if word.allow { Some(self.review_manifest(import.manifest.clone())?.0) } else { None };
         let import = Import {
             taken: Some(word.allow),

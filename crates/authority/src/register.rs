@@ -42,8 +42,14 @@ impl State {
             Some(same) => Some(same),
             None => store.agent_named(&name)?,
         };
-        let wider = before.map_or_else(|| at_stake(&manifest), |old| widened(&old.manifest, &manifest));
         let at = self.config.clock.now();
+        let mut wider = before.as_ref().map_or_else(Vec::new, |old| widened(&old.manifest, &manifest));
+        // One that is over is as good as new: whoever renews it sees what is at stake.
+        let ends = before.as_ref().map(|old| store.expires(&old.id)).transpose()?.flatten();
+        if before.is_none() || ends.is_some_and(|end| end <= at) {
+            let stakes = at_stake(&manifest).into_iter().filter(|stake| !wider.contains(stake)).collect::<Vec<_>>();
+            wider.extend(stakes);
+        }
         if let Some(team) = store.team(&id.team)?.filter(|team| team.removed) {
             let message = format!("the team `{}` was given up", team.name);
             let help = format!("the platform brings it back: remit team add {}", team.name);
@@ -81,7 +87,7 @@ fn refused(message: String) -> AuthorityError {
 
 /// What a person must have seen of an agent that is new. One that stays in staging and names what it needs is registered
 /// at once: control fits the stakes.
-fn at_stake(new: &Manifest) -> Vec<String> {
+pub(crate) fn at_stake(new: &Manifest) -> Vec<String> {
     let wildcards = new.needs.iter().filter(|need| need.target.is_wildcard());
     let mut stakes: Vec<String> = wildcards.map(|need| format!("need `{}`", need.target)).collect();
     let production = new.agent.environment == Environment::Production;

@@ -80,6 +80,12 @@ fn show_import(import: &Import, out: &Out) {
     for need in &import.manifest.needs {
         out.line(format!("  needs  {} for {}: {}", need.target, need.longest, need.reason));
     }
+    let stakes = import.at_stake();
+    if !stakes.is_empty() {
+        out.line(format!("  with   {}", out.style(Style::Strong, &stakes.join(", "))));
+    }
+    // Whoever brought it chose the key: compare it with what the other organization says of itself.
+    out.line(format!("  signed {}", import.key));
     out.line(format!(
         "  owner  {}/owner or platform: remit approve {id} --why \"…\", or remit deny {id}",
         import.agent.team

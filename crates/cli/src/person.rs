@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use remit_authority::socket::wire::{AdminAsk, TeamAsk};
+use remit_authority::socket::wire::{AdminAsk, PersonGone, TeamAsk};
 use serde_json::{Value, json};
 
 use crate::ask::{self, PinArgs};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::out::Style;
+use crate::out::{Out, Style};
 use crate::up::new_pin;
 
 #[derive(Debug, Args)]
@@ -37,7 +37,7 @@ Who is known already gets another PIN from the platform alone.")]
     },
     /// List who is known
     List,
-    /// Forget a person's PIN, and take all their roles; what only they owned is frozen
+    /// Forget a person's PIN, take all their roles, and stop what acts for them; what only they owned is frozen
     #[command(after_help = "Example:\n  remit person remove ada")]
     Remove {
         /// Their name
@@ -73,11 +73,9 @@ pub(crate) fn run(person: &Person, context: &Context) -> Result<Exit, CliError> 
         }
         Command::Remove { name, pin } => {
             let ask = AdminAsk::Team(TeamAsk::RemovePerson { name: name.clone() });
-            ask::admin_with_pin::<Value>(context, &ask, pin)?;
-            context.out.facts(&json!({ "removed": name }), |out| {
-                out.line(format!("removed {name}; what is nobody's now: remit agent list --stale"));
-            });
-            Ok(Exit::Fine)
+            let gone: PersonGone = ask::admin_with_pin(context, &ask, pin)?;
+            context.out.facts(&gone, |out| removed(&gone, out));
+            Ok(if gone.bundle_error.is_some() { Exit::Findings } else { Exit::Fine })
         }
         Command::Pin { new_pin_file, pin } => {
             let ask = AdminAsk::Team(TeamAsk::OwnPin { new: ask::read_pin(new_pin_file)? });
@@ -101,4 +99,19 @@ fn add(name: &str, file: Option<&Path>, pin: &PinArgs, context: &Context) -> Res
         out.line(format!("next   remit role give TEAM/ROLE {name}"));
     });
     Ok(Exit::Fine)
+}
+
+fn removed(gone: &PersonGone, out: &Out) {
+    out.line(format!("removed  {}", gone.name));
+    if gone.runs > 0 {
+        out.line(format!("stopped  {} live runs that acted for them", gone.runs));
+    }
+    for server in &gone.servers {
+        out.line(format!("ended    their connection to {server}"));
+    }
+    if let Some(why) = &gone.bundle_error {
+        let broken = out.style(Style::Bad, "no new bundle");
+        out.line(format!("{broken}  gateways stay with the last one until it ends: {why}"));
+    }
+    out.line("next     see what is nobody's now: remit agent list --stale");
 }

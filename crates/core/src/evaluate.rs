@@ -171,7 +171,7 @@ impl<'a> Question<'a> {
 
     /// The gates, where every determining forbid is one.
     fn gates(&self, determining: &[PolicyId]) -> Option<BTreeSet<Gate>> {
-        let gate = |id: &PolicyId| Gate::named(self.bundle.policies.get(id)?.annotation("gate")?);
+        let gate = |id: &PolicyId| Some(self.bundle.gates.get::<str>(id.as_ref())?.gate);
         let gates: Option<BTreeSet<Gate>> = determining.iter().map(gate).collect();
         gates.filter(|gates| !gates.is_empty())
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use cedar_policy::{Policy, PolicyId};
+use cedar_policy::Policy;
 
 use crate::gate::Gate;
 use crate::id::Team;
@@ -47,15 +47,13 @@ pub fn is_owned(tier: ToolTier) -> bool {
 impl Compiled {
     /// Every gate.
     pub fn gates(&self) -> Vec<Gated> {
-        let mut gates: Vec<Gated> = self.policies.values().filter_map(gated).collect();
-        gates.sort_by(|one, other| one.policy.cmp(&other.policy));
-        gates
+        self.gates.values().cloned().collect()
     }
 
     /// Who answers for a call that these policies determine: nobody for a tool of T0 and no gate.
     pub(crate) fn owners(&self, input: &Input, policies: &BTreeSet<String>) -> BTreeSet<OrgRole> {
-        let gates = policies.iter().filter_map(|id| self.policies.get(&PolicyId::new(id)));
-        let mut owners: BTreeSet<OrgRole> = gates.filter_map(gated).map(|gate| gate.owner).collect();
+        let gates = policies.iter().filter_map(|id| self.gates.get(id));
+        let mut owners: BTreeSet<OrgRole> = gates.map(|gate| gate.owner.clone()).collect();
         let tool = input.action.tool().and_then(|tool| self.tool(&input.server, tool));
         if tool.is_some_and(|exposed| is_owned(exposed.tool.tier)) {
             owners.extend(self.server(&input.server).and_then(|server| server.owner.clone()));
@@ -69,7 +67,8 @@ impl Compiled {
     }
 }
 
-fn gated(policy: &Policy) -> Option<Gated> {
+/// The policy, where it is a gate.
+pub(crate) fn gated(policy: &Policy) -> Option<Gated> {
     let gate = Gate::named(policy.annotation("gate")?)?;
     let id = policy.id().to_string();
     let role = |annotation| policy.annotation(annotation).and_then(|text| text.parse().ok());

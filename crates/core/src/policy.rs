@@ -16,7 +16,7 @@ use crate::bundle::{PolicyFile, Versioned};
 use crate::gate::Gate;
 use crate::id::{AgentId, ServerName, Team, ToolName, TrustDomain};
 use crate::index::{Index, Parsed};
-use crate::owner::named;
+use crate::owner::{Gated, gated, named};
 use crate::registry::{Agent, REGISTRY_ITEMS_MAX, Server, Tool};
 
 /// Why a bundle cannot be decided by.
@@ -73,6 +73,8 @@ pub struct Compiled {
     pub trust_domain: TrustDomain,
     pub(crate) entities: Entities,
     pub(crate) policies: HashMap<PolicyId, Policy>,
+    /// The policies that are gates. Kept, because reading an annotation parses its name: at each call that would be dear.
+    pub(crate) gates: BTreeMap<String, Gated>,
     pub(crate) index: Index,
     agents: HashMap<AgentId, Arc<Agent>>,
     servers: HashMap<ServerName, Server>,
@@ -114,6 +116,7 @@ pub fn compile(versioned: Versioned, trust_domain: TrustDomain) -> Result<Compil
     validate(&schema, &bundle.servers, &parsed)?;
     let entities = entities(&versioned, &trust_domain, &schema)?;
     let index = Index::build(&parsed)?;
+    let gates = parsed.iter().filter_map(|parsed| gated(&parsed.policy)).map(|gate| (gate.policy.clone(), gate)).collect();
     let policies = parsed.into_iter().map(|parsed| (parsed.policy.id().clone(), parsed.policy)).collect();
     let agents = unique(bundle.agents.iter().map(|a| (a.id.clone(), Arc::new(a.clone()))), "agent")?;
     let servers = unique(bundle.servers.iter().map(|s| (s.name.clone(), s.clone())), "server")?;
@@ -124,7 +127,7 @@ pub fn compile(versioned: Versioned, trust_domain: TrustDomain) -> Result<Compil
         })
     });
     let tools = unique(exposed, "tool")?;
-    Ok(Compiled { versioned, trust_domain, entities, policies, index, agents, servers, tools })
+    Ok(Compiled { versioned, trust_domain, entities, policies, gates, index, agents, servers, tools })
 }
 
 fn unique<K: std::hash::Hash + Eq + std::fmt::Debug, V>(

@@ -4,7 +4,7 @@
 //! somebody else sent connects nothing, whoever consents to it.
 //!
 //! **Invariant:** an answer is taken once, for the state that was made here, from the authorization server that was asked
-//! (RFC 9207), and its tokens are of the person who began and who typed what the browser has shown.
+//! (RFC 9207; and each is sent back to a place of its own, RFC 9700 section 4.4.2), and its tokens are of the person who began and who typed what the browser has shown.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,10 +15,11 @@ use remit_core::rejection::{Code, Rejection};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::discover::{self, Metadata, SCOPE_BYTES_MAX};
+use super::discover::{self, Metadata};
 use super::endpoint::{self, Client, Tokens};
 use super::error::BrokerError;
 use super::on_disk;
+use super::place::Place;
 use super::record::{Behalf, ConnectionRecord};
 use crate::authority::State;
 use crate::error::AuthorityError;
@@ -126,7 +127,7 @@ pub(crate) async fn begin(
     let (mark, verifier) = (random::secret()?, random::secret()?);
     let scope = record.scope.clone().or_else(|| with_offline(found.scope, &metadata));
     let challenge = b64(&sha256(&[verifier.as_bytes()]));
-    let redirect = redirect(state);
+    let redirect = Place::of(&metadata.issuer).redirect(state);
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.extend_pairs([
         ("response_type", "code"),
@@ -191,19 +192,16 @@ fn with_offline(scope: Option<String>, metadata: &Metadata) -> Option<String> {
     }
 }
 
-/// Where the authorization server sends the browser back to.
-pub(crate) fn redirect(state: &State) -> String {
-    format!("{}/callback", state.config.issuer)
-}
-
-/// The browser is back. What it shows, to be typed where it began; or why it cannot go on.
-pub(crate) async fn back(state: &Arc<State>, form: &Form) -> Result<String, String> {
+/// The browser is back, at the place of one authorization server. What it shows, to be typed where it began; or why it cannot go on.
+pub(crate) async fn back(state: &Arc<State>, place: &Place, form: &Form) -> Result<String, String> {
     let over = || "This connection is over. Begin it again in the terminal: remit server connect".to_owned();
     let mark = sha256(&[form.one("state").unwrap_or_default().as_bytes()]);
     let now = state.config.clock.now();
     let taken = {
         let mut all = state.broker.pending.all();
-        let open = |pending: &&mut Pending| pending.until > now && matches!(pending.stage, Stage::Asked);
+        let open = |pending: &&mut Pending| {
+            pending.until > now && matches!(pending.stage, Stage::Asked) && Place::of(&pending.metadata.issuer) == *place
+        };
         let pending = all.get_mut(&mark).filter(open).ok_or_else(over)?;
         pending.stage = Stage::Taken;
         (pending.server.clone(), pending.verifier.clone(), Arc::clone(&pending.metadata))
@@ -248,7 +246,7 @@ async fn redeem(
     if client.record.issuer != metadata.issuer {
         return Err(lost);
     }
-    let redirect = redirect(state);
+    let redirect = Place::of(&metadata.issuer).redirect(state);
     let parameters = vec![
         ("grant_type", "authorization_code"),
         ("code", code),
@@ -257,8 +255,7 @@ async fn redeem(
         ("resource", &client.record.resource),
     ];
     let issued = endpoint::tokens(&state.fetcher, &metadata.token_endpoint, &client, parameters, now).await?;
-    let scope = issued.1.filter(|scope| scope.len() <= SCOPE_BYTES_MAX);
-    Ok((issued.0, (client.record.issuer, client.record.client), scope))
+    Ok((issued.0, (client.record.issuer, client.record.client), issued.1))
 }
 
 /// The person types what the browser has shown: from here on it is connected.

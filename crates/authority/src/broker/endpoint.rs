@@ -7,10 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use remit_core::json::object;
-use remit_core::secret::{Place, Value};
+use remit_core::secret::{Place, VALUE_BYTES_MAX, Value};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::discover::SCOPE_BYTES_MAX;
 use super::error::BrokerError;
 use super::key::ClientKey;
 use super::record::{ClientAuth, OauthRecord};
@@ -22,6 +23,8 @@ use crate::random;
 const ASSERTION_SECONDS: i64 = 60;
 /// Longest life of a token that is believed, in seconds: a year.
 const LIFE_SECONDS_MAX: i64 = 31_536_000;
+/// A shorter life is over before a call is made with it, in seconds.
+const LIFE_SECONDS_MIN: i64 = 5;
 
 /// Who asks.
 pub(crate) struct Client {
@@ -84,9 +87,16 @@ pub(crate) async fn tokens(
     if !issued.token_type.eq_ignore_ascii_case("bearer") || !Place::Bearer.takes(issued.access_token.expose()) {
         return Err(BrokerError::Invalid("what the authorization server issues is no bearer token"));
     }
-    let life = issued.expires_in.map(|life| life.clamp(0, LIFE_SECONDS_MAX));
+    if issued.expires_in.is_some_and(|life| life < LIFE_SECONDS_MIN) {
+        return Err(BrokerError::Invalid("what the authorization server issues ends before it can be used"));
+    }
+    if issued.refresh_token.as_ref().is_some_and(|refresh| refresh.expose().len() > VALUE_BYTES_MAX) {
+        return Err(BrokerError::Invalid("the authorization server's refresh token is too long"));
+    }
+    let life = issued.expires_in.map(|life| life.min(LIFE_SECONDS_MAX));
     let until = life.map(|life| now.saturating_add(life));
-    Ok((Tokens { access: issued.access_token, refresh: issued.refresh_token, until, got: now }, issued.scope))
+    let scope = issued.scope.filter(|scope| scope.len() <= SCOPE_BYTES_MAX);
+    Ok((Tokens { access: issued.access_token, refresh: issued.refresh_token, until, got: now }, scope))
 }
 
 /// Gives a token back; whether that was heard.

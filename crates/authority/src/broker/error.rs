@@ -27,6 +27,9 @@ pub enum BrokerError {
     /// The authorization server has ended the connection: its tokens are good for nothing any more.
     #[error("the authorization server has ended the connection of the person for whom this runs")]
     Ended,
+    /// The server refuses a token of a person, and nothing was given to get another one.
+    #[error("the server refuses the access token of the person for whom this runs, and there is nothing to get another one with")]
+    Unrenewable,
     /// The server has refused a token that was issued just now: another one would be no better.
     #[error("the server refuses an access token that was issued just now")]
     Unwanted,
@@ -51,7 +54,7 @@ impl BrokerError {
     /// The refusal, with the one next step.
     pub(crate) fn of(self, server: &ServerName) -> AuthorityError {
         let help = match &self {
-            Self::Unconnected | Self::Ended => {
+            Self::Unconnected | Self::Ended | Self::Unrenewable => {
                 format!("that person types, outside every run: remit server connect {server}")
             }
             Self::Unwanted => format!("see what it wants: remit server show {server}; its own log says why it refuses"),
@@ -65,7 +68,7 @@ impl BrokerError {
             _ => "try again in a moment; what it names itself can be read: curl -i its URL".to_owned(),
         };
         let message = format!("the access token of `{server}` cannot be had: {self}");
-        let person = matches!(self, Self::Unconnected | Self::Ended);
+        let person = matches!(self, Self::Unconnected | Self::Ended | Self::Unrenewable);
         let rejection = Rejection::new(Code::CredentialUnavailable, message, help);
         if person { AuthorityError::Unconnected(rejection) } else { AuthorityError::Refused(rejection) }
     }

@@ -11,6 +11,7 @@ pub mod discover;
 mod endpoint;
 pub mod error;
 mod key;
+pub(crate) mod place;
 pub mod record;
 pub(crate) mod setup;
 mod slot;
@@ -30,6 +31,7 @@ use connect::Pendings;
 use discover::Metadata;
 use endpoint::{Client, Tokens};
 use error::BrokerError;
+use place::Place;
 use record::{Behalf, ConnectionRecord};
 use slot::{Kept, NEW_SECONDS, Next};
 
@@ -57,6 +59,8 @@ pub(crate) struct Access {
     pub(crate) value: Value,
     pub(crate) until: i64,
     pub(crate) renew: i64,
+    /// The version of the client to which it was issued.
+    pub(crate) client: u64,
 }
 
 /// What the database says of a slot.
@@ -70,6 +74,12 @@ impl Broker {
     fn slot(&self, whose: &Whose) -> Slot {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(slots.entry(whose.clone()).or_default())
+    }
+
+    /// Forgets what there is no more.
+    fn forget(&self, server: &ServerName, principal: Option<&PrincipalId>) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.remove(&(server.clone(), principal.cloned()));
     }
 
     /// What an authorization server says of itself, not older than some minutes.
@@ -90,8 +100,8 @@ impl Broker {
 }
 
 /// What the document says that lies at our own URL, for authorization servers that look there.
-pub(crate) fn own_metadata(state: &State) -> impl serde::Serialize + use<> {
-    setup::own(state, Some(setup::document(state)), record::ClientAuth::None)
+pub(crate) fn own_metadata(state: &State, place: &Place) -> impl serde::Serialize + use<> {
+    setup::own(state, Some(place.document(state)), record::ClientAuth::None, place)
 }
 
 /// What waits for the disk, off the threads that serve.
@@ -129,7 +139,8 @@ async fn issue(
     let mut kept = slot.lock().await;
     let had = kept.of;
     let (name, person) = (server.clone(), principal.cloned());
-    let known = on_disk(state, move |state| state.known(&name, person.as_ref(), had)).await?;
+    let known = on_disk(state, move |state| state.known(&name, person.as_ref(), had)).await;
+    let known = known.inspect_err(|_| state.broker.forget(server, principal))?;
     let of = (known.client.record.version, known.connection.as_ref().map_or(0, |connection| connection.first));
     if kept.of != of {
         *kept = Kept { of, ..Kept::default() };
@@ -148,7 +159,6 @@ async fn issue(
                 let ended = why.is_over() && known.connection.is_some();
                 if let (true, Some(connection)) = (ended, &known.connection) {
                     end(state, connection, &why).await?;
-                    *kept = Kept::default();
                     return Err(BrokerError::Ended.of(server));
                 }
                 if !optional {
@@ -170,7 +180,7 @@ fn lent(kept: &Kept, now: i64) -> Option<Access> {
     let soon = kept.failed.map(|(_, until)| until).filter(|until| *until > now);
     let renew = soon.or(tokens.renew()).unwrap_or(i64::MAX).max(now.saturating_add(1));
     let renew = renew.min(until.saturating_sub(NEW_SECONDS).max(now.saturating_add(1)));
-    Some(Access { value: Value::new(tokens.access.expose().to_owned()), until, renew })
+    Some(Access { value: Value::new(tokens.access.expose().to_owned()), until, renew, client: kept.of.0 })
 }
 
 /// Asks for the next one: by our own name, or by what the person's consent has left us.
@@ -186,7 +196,8 @@ async fn fetch(
     let mut parameters = match (connection, refresh) {
         (None, _) => vec![("grant_type", "client_credentials")],
         (Some(_), Some(refresh)) => vec![("grant_type", "refresh_token"), ("refresh_token", refresh.expose())],
-        // Its time is over, and nothing was given to get the next one.
+        // Nothing was given to get the next one; its own time may not be over yet, whatever the server says of it.
+        (Some(_), None) if kept.is_good(now) => return Err(BrokerError::Unrenewable),
         (Some(_), None) => return Err(BrokerError::said("invalid_grant")),
     };
     parameters.push(("resource", &record.resource));
@@ -268,15 +279,14 @@ impl State {
     /// Seals a connection's tokens, and records it under a version of its own.
     pub(crate) fn put_connection(&self, mut record: ConnectionRecord, plain: &[u8]) -> Result<(), AuthorityError> {
         let mut core = self.core();
-        if record.first != 0 {
-            // Ended while its tokens were renewed: what is over stays over.
-            let now = core.journal.store().connection(&record.server, &record.principal)?;
-            let same = |now: &ConnectionRecord| {
-                now.first == record.first && now.issuer == record.issuer && now.client == record.client
-            };
-            if !now.as_ref().is_some_and(same) {
-                return Err(BrokerError::Unconnected.of(&record.server));
-            }
+        // Ended while its tokens were renewed, or registered with another authorization server while a person was there:
+        // what is over stays over.
+        let store = core.journal.store();
+        let now = store.connection(&record.server, &record.principal)?;
+        let same = record.first == 0 || now.is_some_and(|now| now.first == record.first);
+        let client = store.oauth(&record.server)?;
+        if !same || !client.is_some_and(|client| (client.issuer, client.client) == (record.issuer.clone(), record.client.clone())) {
+            return Err(BrokerError::Unconnected.of(&record.server));
         }
         record.version = core.journal.store().secret_version(&record.server)?.saturating_add(1);
         if record.first == 0 {
@@ -300,6 +310,7 @@ impl State {
         }
         let version = core.journal.store().secret_version(server)?.saturating_add(1);
         let (server, principal, at) = (server.clone(), principal.clone(), self.config.clock.now());
+        self.broker.forget(&server, Some(&principal));
         core.journal.record(&Change::Disconnected { server, principal, version, why: why.to_owned(), at })?;
         self.sweep_secrets(&core)?;
         Ok(true)

@@ -16,10 +16,11 @@ use remit_core::rejection::{Code, Rejection};
 use remit_core::secret::{VALUE_BYTES_MAX, Value};
 use serde::{Deserialize, Serialize};
 
-use super::connect::{browser_endpoint, redirect};
+use super::connect::browser_endpoint;
 use super::discover::{self, Metadata, SCOPE_BYTES_MAX};
 use super::error::BrokerError;
 use super::key::ClientKey;
+use super::place::Place;
 use super::record::{Behalf, ClientAuth, OauthRecord};
 use crate::authority::{Core, State};
 use crate::change::Change;
@@ -57,18 +58,13 @@ pub(crate) struct OwnMetadata {
     token_endpoint_auth_method: ClientAuth,
 }
 
-/// Where the document lies that says who we are.
-pub(crate) fn document(state: &State) -> String {
-    format!("{}/client.json", state.config.issuer)
-}
-
-/// What it says.
-pub(crate) fn own(state: &State, client_id: Option<String>, auth: ClientAuth) -> OwnMetadata {
+/// What the document says that tells one authorization server who we are.
+pub(crate) fn own(state: &State, client_id: Option<String>, auth: ClientAuth, place: &Place) -> OwnMetadata {
     let web = state.config.issuer.starts_with("https://");
     OwnMetadata {
         client_id,
         client_name: "Remit",
-        redirect_uris: [redirect(state)],
+        redirect_uris: [place.redirect(state)],
         grant_types: ["authorization_code", "refresh_token"],
         response_types: ["code"],
         application_type: if web { "web" } else { "native" },
@@ -103,7 +99,7 @@ pub(crate) async fn prepare(
             return Err(invalid("the client has no name", "say how it is registered there: --client-id ID"));
         }
         None if found.server.client_id_metadata_document_supported && state.config.issuer.starts_with("https://") => {
-            (document(state), ClientAuth::None, None, None)
+            (Place::of(&found.server.issuer).document(state), ClientAuth::None, None, None)
         }
         None => register(state, &found.server).await.map_err(|why| why.of(server))?,
     };
@@ -172,7 +168,7 @@ async fn register(state: &Arc<State>, server: &Metadata) -> Result<Client, Broke
     };
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let body = serde_json::to_vec(&own(state, None, auth)).map_err(|_| REFUSES)?;
+    let body = serde_json::to_vec(&own(state, None, auth, &Place::of(&server.issuer))).map_err(|_| REFUSES)?;
     let answer = state.fetcher.ask(Method::POST, url, &headers, Bytes::from(body)).await;
     let answer = answer.map_err(|error| BrokerError::Fetch("the authorization server's registration", error))?;
     let registered: Option<Registered> = answer.json.as_deref().filter(|_| answer.status.is_success()).and_then(object);

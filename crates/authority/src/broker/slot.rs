@@ -61,6 +61,11 @@ impl Tokens {
 }
 
 impl Kept {
+    /// Whether the token may still be sent.
+    pub(crate) fn is_good(&self, now: i64) -> bool {
+        self.tokens.as_ref().is_some_and(|tokens| tokens.is_good(now))
+    }
+
     /// What is to be done for somebody who wants the token now, where the server may just have refused one.
     pub(crate) fn next(&self, refused: Option<&str>, now: i64) -> Next {
         let paused = self.failed.map(|(_, until)| until.saturating_sub(now)).filter(|left| *left > 0);

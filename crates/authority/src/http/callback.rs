@@ -2,27 +2,35 @@
 
 use std::sync::Arc;
 
-use axum::extract::RawQuery;
+use axum::extract::{Path, RawQuery};
 use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
 
 use super::{Shared, page};
-use crate::broker::connect;
-use crate::broker::own_metadata;
+use crate::broker::place::Place;
+use crate::broker::{connect, own_metadata};
 use crate::form::{FORM_BYTES_MAX, Form};
 
-pub(super) async fn callback(state: Shared, RawQuery(query): RawQuery) -> Response {
+pub(super) async fn callback(state: Shared, Path(place): Path<String>, RawQuery(query): RawQuery) -> Response {
     let query = query.unwrap_or_default();
     if query.len() > FORM_BYTES_MAX {
         return page::refusal("The answer is too long.");
     }
+    let Some(place) = Place::read(place) else { return StatusCode::NOT_FOUND.into_response() };
     let Ok(form) = Form::read(query.as_bytes()) else { return page::refusal("A parameter stands there twice.") };
-    match connect::back(&Arc::clone(&state), &form).await {
-        Ok(command) => page::finish(&command),
-        Err(why) => page::refusal(&why),
+    let state = Arc::clone(&state);
+    // A browser may go away: a code is good once, and what it is redeemed for is kept all the same.
+    match tokio::spawn(async move { connect::back(&state, &place, &form).await }).await {
+        Ok(Ok(command)) => page::finish(&command),
+        Ok(Err(why)) => page::refusal(&why),
+        Err(_) => page::refusal("This connection is over. Begin it again in the terminal: remit server connect"),
     }
 }
 
 /// The client ID metadata document.
-pub(super) async fn document(state: Shared) -> Response {
-    axum::Json(own_metadata(&state)).into_response()
+pub(super) async fn document(state: Shared, Path(place): Path<String>) -> Response {
+    match Place::read(place) {
+        Some(place) => axum::Json(own_metadata(&state, &place)).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }

@@ -63,7 +63,7 @@ impl Keeper {
     /// The keys of an issuer; asked for again where none of those that are kept has this name.
     pub(crate) async fn get(
         &self,
-        fetcher: &Fetcher,
+        fetcher: &Arc<Fetcher>,
         issuer: &IssuerRecord,
         kid: Option<&str>,
         now: i64,
@@ -72,25 +72,39 @@ impl Keeper {
             return Ok(Arc::new(Known { keys: keys::read(text.as_bytes())?, provider: None }));
         }
         let slot = Arc::clone(self.all().entry(issuer.url.clone()).or_default());
-        let mut held = slot.lock().await;
+        let (fetcher, issuer, kid) = (Arc::clone(fetcher), issuer.clone(), kid.map(str::to_owned));
+        // Whoever brought the token may go away; that the issuer was asked is noted all the same.
+        let work = tokio::spawn(async move { slot.lock().await.get(&fetcher, &issuer, kid.as_deref(), now).await });
+        work.await.unwrap_or_else(|_| Err(FetchError::Unreachable.into()))
+    }
+}
+
+impl Held {
+    async fn get(
+        &mut self,
+        fetcher: &Fetcher,
+        issuer: &IssuerRecord,
+        kid: Option<&str>,
+        now: i64,
+    ) -> Result<Arc<Known>, KeeperError> {
         let fresh = |since: i64| now.saturating_sub(since) < FRESH_SECONDS;
-        if let Some((known, since)) = &held.known
+        if let Some((known, since)) = &self.known
             && fresh(*since)
             && known.keys.names(kid)
         {
             return Ok(Arc::clone(known));
         }
-        let soon = held.asked.as_ref().is_some_and(|(at, _)| now.saturating_sub(*at) < AGAIN_SECONDS);
+        let soon = self.asked.as_ref().is_some_and(|(at, _)| now.saturating_sub(*at) < AGAIN_SECONDS);
         if !soon {
             let asked = ask(fetcher, issuer).await;
             let went = asked.as_ref().map(|_| ()).map_err(Clone::clone);
-            held.asked = Some((now, went));
+            self.asked = Some((now, went));
             if let Ok(known) = asked {
-                held.known = Some((Arc::new(known), now));
+                self.known = Some((Arc::new(known), now));
             }
         }
-        held.known.take_if(|(_, since)| now.saturating_sub(*since) >= KEPT_SECONDS);
-        match (&held.known, &held.asked) {
+        self.known.take_if(|(_, since)| now.saturating_sub(*since) >= KEPT_SECONDS);
+        match (&self.known, &self.asked) {
             (Some((known, _)), _) => Ok(Arc::clone(known)),
             (None, Some((_, Err(error)))) => Err(error.clone()),
             (None, _) => Err(FetchError::Unreachable.into()),

@@ -114,6 +114,14 @@ impl State {
         Ok(())
     }
 
+    /// Those that are trusted. Of a sealed secret is said that there is one, and no more.
+    pub(crate) fn issuers(&self) -> Result<Vec<IssuerRecord>, AuthorityError> {
+        let mut all = self.core().journal.store().issuers()?;
+        let secrets = all.iter_mut().filter_map(|issuer| issuer.client.as_mut()?.secret.as_mut());
+        secrets.for_each(String::clear);
+        Ok(all)
+    }
+
     /// The secret of the relying party, for one request to its provider.
     pub(crate) fn client_secret(
         &self,

@@ -3,7 +3,7 @@
 //! **Invariant:** nothing is done for a process that descends from a live run, and what lifts, widens, or takes from
 //! somebody else is done only with the PIN, checked before anything changes.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use remit_core::id::{PrincipalId, Team};
 use remit_core::rejection::{Code, Rejection};
@@ -173,7 +173,7 @@ impl Admin<'_> {
                 self.person()?;
                 reply(self.state.add_issuer(&add, self.given, &self.by)?)
             }
-            AdminAsk::Issuers {} => reply(self.state.core().journal.store().issuers()?),
+            AdminAsk::Issuers {} => reply(self.state.issuers()?),
             AdminAsk::RemoveIssuer { url } => {
                 self.state.remove_issuer(&url, &self.by)?;
                 reply(serde_json::Map::new())
@@ -231,6 +231,7 @@ impl Admin<'_> {
     }
 
     fn register(&self, manifest: &str) -> Reply {
+        let _one = self.state.registering.lock().unwrap_or_else(PoisonError::into_inner);
         let (record, widened) = self.state.review(manifest)?;
         // Another team may answer for it than the one in its name.
         let team = standing::owner(self.state.core().journal.store(), &record.id)?;
@@ -305,7 +306,8 @@ impl Admin<'_> {
     fn show(&self, name: &remit_core::id::ServerName, bundle_error: Option<String>) -> Reply {
         let (server, tools) = self.state.server(name)?;
         let (secrets, oauth, connections) = self.credentials(name)?;
-        reply(ServerShown { server, tools, secrets, oauth, connections, bundle_error })
+        let redirect = oauth.as_ref().and_then(|record| self.redirect(record));
+        reply(ServerShown { server, tools, secrets, oauth, redirect, connections, bundle_error })
     }
 
     /// What was registered is registered, whether or not it makes a valid bundle; the answer says which.

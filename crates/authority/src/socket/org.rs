@@ -1,6 +1,6 @@
 //! What is said over the admin socket about teams, roles and people, and about how agents stand.
 
-use remit_core::id::Team;
+use remit_core::id::{ServerName, Team};
 use remit_core::role::OrgRole;
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +47,7 @@ pub enum TeamAsk {
         /// Their PIN, which they change.
         new: String,
     },
-    /// Forgets a person's PIN and takes their roles: `{}`. For the platform.
+    /// Forgets a person's PIN, takes their roles and stops what acts for them: [`PersonGone`]. For the platform.
     RemovePerson {
         /// Their name.
         name: String,
@@ -57,6 +57,20 @@ pub enum TeamAsk {
         /// The new PIN.
         new: String,
     },
+}
+
+/// What went with a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersonGone {
+    /// Their name.
+    pub name: String,
+    /// How many live runs were taken back.
+    pub runs: usize,
+    /// The servers to which they were connected.
+    pub servers: Vec<ServerName>,
+    /// Why what is registered now makes no valid bundle: a gate may hang on one person without them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle_error: Option<String>,
 }
 
 /// What is asked about how agents stand.

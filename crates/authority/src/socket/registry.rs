@@ -52,8 +52,7 @@ impl Admin<'_> {
             }
             TeamAsk::RemovePerson { name } => {
                 self.person()?;
-                state.remove_person(&name, &self.by)?;
-                done()
+                reply(state.remove_person(&name, &self.by)?)
             }
             TeamAsk::OwnPin { new } => {
                 if !self.named {

@@ -27,7 +27,7 @@ use crate::learn::Override;
 use crate::login::LoginShown;
 use crate::org::Import;
 
-pub use super::org::{RegistryAsk, RoleShown, TeamAsk, TeamShown};
+pub use super::org::{PersonGone, RegistryAsk, RoleShown, TeamAsk, TeamShown};
 
 mod server;
 

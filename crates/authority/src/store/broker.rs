@@ -96,9 +96,18 @@ impl Store {
         self.all(sql, [server.as_str()])
     }
 
-    /// The highest version of a connection that has ended; 0 where there is none.
-    pub(crate) fn disconnected(&self, server: &ServerName) -> Result<u64, AuthorityError> {
-        self.version("SELECT coalesce(max(version), 0) FROM connections WHERE server = ?1 AND record IS NULL", server)
+    /// The servers to which a person is connected.
+    pub(crate) fn connected(&self, principal: &PrincipalId) -> List<ServerName> {
+        let sql = "SELECT json_quote(server) FROM connections WHERE principal = ?1 AND record IS NOT NULL ORDER BY server";
+        self.all(sql, [principal.as_str()])
+    }
+
+    /// The version of the newest beginning or end of a connection; 0 where there is none. It never falls, whoever connects
+    /// again.
+    pub(crate) fn connections_version(&self, server: &ServerName) -> Result<u64, AuthorityError> {
+        let sql = "SELECT coalesce(max(coalesce(json_extract(record, '$.first'), version)), 0)
+                   FROM connections WHERE server = ?1";
+        self.version(sql, server)
     }
 
     /// The highest version that any credential of a server ever had.

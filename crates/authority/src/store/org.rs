@@ -90,9 +90,9 @@ impl Store {
         Ok(self.one::<[u8; 1]>(sql, [role.to_string().as_str(), person.as_str()])?.is_some())
     }
 
-    /// Whether anybody holds a role.
+    /// Whether anybody holds a role; those that were forgotten hold nothing.
     pub(crate) fn is_held(&self, role: &OrgRole) -> Result<bool, AuthorityError> {
-        let sql = "SELECT json_array(1) FROM roles WHERE role = ?1 LIMIT 1";
+        let sql = "SELECT json_array(1) FROM roles JOIN principals ON id = person WHERE role = ?1 LIMIT 1";
         Ok(self.one::<[u8; 1]>(sql, [role.to_string()])?.is_some())
     }
 

@@ -28,7 +28,7 @@ pub(crate) fn tickets() -> ServerName {
     ServerName::new("tickets").unwrap()
 }
 
-fn oauth(behalf: Behalf, client: Option<&str>) -> Oauth {
+pub(crate) fn oauth(behalf: Behalf, client: Option<&str>) -> Oauth {
     Oauth { behalf, client: client.map(str::to_owned), key: false, scope: None, issuer: None }
 }
 
@@ -44,14 +44,14 @@ async fn empty() -> (World, Key) {
     (world, gateway)
 }
 
-async fn add(world: &World, upstream: &Upstream, oauth: Oauth, secret: Vec<Given>) -> Result<ServerShown, ClientError> {
+pub(crate) async fn add(world: &World, upstream: &Upstream, oauth: Oauth, secret: Vec<Given>) -> Result<ServerShown, ClientError> {
     let AdminAsk::AddServer(mut add) = add_server() else { panic!("another verb") };
     add.upstream = remit_core::registry::Upstream::Http { url: upstream.url() };
     add.oauth = Some(oauth);
     ask(world, AdminAsk::AddServer(add), secret).await
 }
 
-async fn machine(upstream: &Upstream) -> (World, Key) {
+pub(crate) async fn machine(upstream: &Upstream) -> (World, Key) {
     let (world, gateway) = empty().await;
     let wanted = oauth(Behalf::ClientCredentials, Some("remit:1"));
     add(&world, upstream, wanted, vec![given("bearer", SECRET)]).await.unwrap();
@@ -242,7 +242,7 @@ async fn what_a_server_says_is_checked_before_anything_of_ours_is_sent() {
 }
 
 /// A world where `tickets` is reached on behalf of people, and a run of this user's and one of Ada's.
-async fn people(upstream: &Upstream) -> (World, Key, Requested, Requested) {
+pub(crate) async fn people(upstream: &Upstream) -> (World, Key, Requested, Requested) {
     let (world, gateway) = empty().await;
     upstream.set(|manners| manners.refresh = true);
     add(&world, upstream, oauth(Behalf::AuthorizationCode, None), vec![]).await.unwrap();
@@ -264,23 +264,23 @@ async fn ask_for(world: &World, principal: &str) -> Requested {
     world.admin_pin(AdminAsk::Request(Box::new(request)), Some(PIN)).await.unwrap()
 }
 
-async fn begin(world: &World) -> String {
+pub(crate) async fn begin(world: &World) -> String {
     world.admin::<Begun>(AdminAsk::Connect { server: tickets() }).await.unwrap().url
 }
 
 /// What the page shows: the code, or nothing.
-async fn page(world: &World, path: &str) -> Option<String> {
+pub(crate) async fn page(world: &World, path: &str) -> Option<String> {
     let (_, headers, text) = world.get(path).await;
     assert_eq!(headers["cache-control"], "no-store");
     assert_eq!(headers["referrer-policy"], "no-referrer");
     Some(text.split_once("--code ")?.1.chars().take(9).collect())
 }
 
-async fn finish(world: &World, code: &str) -> Result<ServerShown, ClientError> {
+pub(crate) async fn finish(world: &World, code: &str) -> Result<ServerShown, ClientError> {
     world.admin(AdminAsk::Connected { server: tickets(), code: code.into() }).await
 }
 
-async fn connect(world: &World, upstream: &Upstream) -> ServerShown {
+pub(crate) async fn connect(world: &World, upstream: &Upstream) -> ServerShown {
     let url = begin(world).await;
     let code = page(world, &upstream.back(&url, &[])).await.unwrap();
     finish(world, &code).await.unwrap()
@@ -357,7 +357,7 @@ async fn a_connection_is_of_whoever_began_it_and_of_the_authorization_server_tha
     let [sent] = &upstream.heard("/token")[..] else { panic!("one") };
     let challenge = b64(&sha256(&[sent.form("code_verifier").unwrap().as_bytes()]));
     assert!(url.contains(&format!("code_challenge={challenge}&code_challenge_method=S256")), "{url}");
-    assert_eq!(sent.form("redirect_uri").as_deref(), Some("https://as.example/callback"));
+    assert_eq!(sent.form("redirect_uri"), Some(format!("https://as.example{}", back.split_once('?').unwrap().0)));
     assert_eq!(sent.form("resource"), Some(upstream.url()));
     assert_eq!(page(&world, &back).await, None, "the same answer again");
     // Until it is typed, nobody is connected; a few wrong ones, and it waits for none.

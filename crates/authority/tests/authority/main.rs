@@ -5,6 +5,7 @@ mod bounds;
 mod broker;
 mod brokered;
 mod common;
+mod connections;
 mod delegation;
 mod documented;
 mod exchange;

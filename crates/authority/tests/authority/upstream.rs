@@ -133,7 +133,8 @@ impl Upstream {
             all.extend(value.map(|value| (*name, value.to_owned())));
         }
         let pairs: Vec<String> = all.iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
-        format!("/callback?{}", pairs.join("&"))
+        let place = sent("redirect_uri").strip_prefix("https://as.example").unwrap().to_owned();
+        format!("{place}?{}", pairs.join("&"))
     }
 }
 

@@ -67,6 +67,9 @@ pub(super) fn oauth(found: &ServerShown, out: &Out) {
         utc(record.at),
         record.by
     ));
+    if let Some(redirect) = &found.redirect {
+        out.line(format!("sent back to {redirect}"));
+    }
     if let Some(key) = &record.key {
         out.line(format!("its key      {}", serde_json::to_string(key).unwrap_or_default()));
     }

@@ -7,6 +7,7 @@ use super::super::reply;
 use super::super::wire::{AddServer, AdminAsk, Borrowed, SecretShown, Whose};
 use super::{Admin, Reply, refused};
 use crate::broker::connect::{self, ConnectionShown};
+use crate::broker::place::Place;
 use crate::broker::record::{Behalf, OauthRecord, Scope};
 use crate::broker::{access, setup};
 use crate::change::Change;
@@ -33,6 +34,12 @@ impl Admin<'_> {
             }
             _ => Err(refused("this is not asked of credentials".into())),
         }
+    }
+
+    /// Where the server's authorization server sends people back to, where it does.
+    pub(super) fn redirect(&self, record: &OauthRecord) -> Option<String> {
+        let people = record.behalf == Behalf::AuthorizationCode;
+        people.then(|| Place::of(&record.issuer).redirect(self.state))
     }
 
     /// Registers a server; first the authority becomes a client of its authorization server, where that is wanted.

@@ -115,6 +115,9 @@ pub struct ServerShown {
     /// How its access tokens are got, where they are; without what is sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oauth: Option<OauthRecord>,
+    /// Where its authorization server sends people back to, where it does: the redirect URI of our client there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<String>,
     /// Who is connected to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connections: Vec<ConnectionShown>,
