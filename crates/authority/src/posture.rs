@@ -31,6 +31,8 @@ pub const POSTURE_TYPE: &str = "remit-posture+jwt";
 const POSTURE_SECONDS: i64 = 30 * DAY_S;
 /// Longest statement, in bytes.
 pub const POSTURE_BYTES_MAX: usize = 1024 * 1024;
+/// Longest verifier key that is read, in bytes.
+const VKEY_BYTES_MAX: usize = 256;
 /// Most imports that wait for a word.
 const IMPORTS_MAX: usize = 64;
 
@@ -146,6 +148,9 @@ pub fn verify(statement: &str, vkey: &str, now: i64) -> Result<Posture, Rejectio
 /// Name and key of a C2SP verifier key.
 fn key(vkey: &str) -> Option<(String, Jwk)> {
     let vkey = vkey.trim();
+    if vkey.len() > VKEY_BYTES_MAX {
+        return None;
+    }
     let verifier = Verifier::parse(vkey).ok()?;
     let bytes = STANDARD.decode(vkey.splitn(3, '+').nth(2)?).ok()?;
     let (kind, public) = bytes.split_first()?;

@@ -116,7 +116,8 @@ pub fn compile(versioned: Versioned, trust_domain: TrustDomain) -> Result<Compil
     validate(&schema, &bundle.servers, &parsed)?;
     let entities = entities(&versioned, &trust_domain, &schema)?;
     let index = Index::build(&parsed)?;
-    let gates = parsed.iter().filter_map(|parsed| gated(&parsed.policy)).map(|gate| (gate.policy.clone(), gate)).collect();
+    let gates =
+        parsed.iter().filter_map(|parsed| gated(&parsed.policy)).map(|gate| (gate.policy.clone(), gate)).collect();
     let policies = parsed.into_iter().map(|parsed| (parsed.policy.id().clone(), parsed.policy)).collect();
     let agents = unique(bundle.agents.iter().map(|a| (a.id.clone(), Arc::new(a.clone()))), "agent")?;
     let servers = unique(bundle.servers.iter().map(|s| (s.name.clone(), s.clone())), "server")?;

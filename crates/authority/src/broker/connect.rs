@@ -200,7 +200,9 @@ pub(crate) async fn back(state: &Arc<State>, place: &Place, form: &Form) -> Resu
     let taken = {
         let mut all = state.broker.pending.all();
         let open = |pending: &&mut Pending| {
-            pending.until > now && matches!(pending.stage, Stage::Asked) && Place::of(&pending.metadata.issuer) == *place
+            pending.until > now
+                && matches!(pending.stage, Stage::Asked)
+                && Place::of(&pending.metadata.issuer) == *place
         };
         let pending = all.get_mut(&mark).filter(open).ok_or_else(over)?;
         pending.stage = Stage::Taken;

@@ -28,7 +28,9 @@ pub enum BrokerError {
     #[error("the authorization server has ended the connection of the person for whom this runs")]
     Ended,
     /// The server refuses a token of a person, and nothing was given to get another one.
-    #[error("the server refuses the access token of the person for whom this runs, and there is nothing to get another one with")]
+    #[error(
+        "the server refuses the access token of the person for whom this runs, and there is nothing to get another one with"
+    )]
     Unrenewable,
     /// The server has refused a token that was issued just now: another one would be no better.
     #[error("the server refuses an access token that was issued just now")]

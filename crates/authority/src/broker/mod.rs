@@ -32,7 +32,7 @@ use discover::Metadata;
 use endpoint::{Client, Tokens};
 use error::BrokerError;
 use place::Place;
-use record::{Behalf, ConnectionRecord};
+use record::{Behalf, ConnectionRecord, OauthRecord};
 use slot::{Kept, NEW_SECONDS, Next};
 
 /// How long what an authorization server says of itself is used before it is asked again, in seconds.
@@ -284,8 +284,8 @@ impl State {
         let store = core.journal.store();
         let now = store.connection(&record.server, &record.principal)?;
         let same = record.first == 0 || now.is_some_and(|now| now.first == record.first);
-        let client = store.oauth(&record.server)?;
-        if !same || !client.is_some_and(|client| (client.issuer, client.client) == (record.issuer.clone(), record.client.clone())) {
+        let of = |client: OauthRecord| client.issuer == record.issuer && client.client == record.client;
+        if !same || !store.oauth(&record.server)?.is_some_and(of) {
             return Err(BrokerError::Unconnected.of(&record.server));
         }
         record.version = core.journal.store().secret_version(&record.server)?.saturating_add(1);

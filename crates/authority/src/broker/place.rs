@@ -46,7 +46,12 @@ mod tests {
         assert_ne!(Place::of("https://a.example"), Place::of("https://b.example"));
         let Place(text) = Place::of("https://a.example");
         assert_eq!(Place::read(text.clone()), Some(Place(text.clone())));
-        for wrong in [text[1..].to_owned(), format!("{text}x"), text.replace(&text[..1], "."), String::new()] {
+        for wrong in [
+            format!("{text}x"),
+            text.chars().skip(1).collect(),
+            format!(".{text}").chars().take(PLACE_BYTES).collect(),
+            String::new(),
+        ] {
             assert_eq!(Place::read(wrong.clone()), None, "{wrong}");
         }
     }

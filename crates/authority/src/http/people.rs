@@ -55,7 +55,7 @@ async fn depart(state: &Arc<State>, query: &[u8]) -> Result<Response, Response> 
     let now = state.config.clock.now();
     let login = match (form.one("ticket"), form.one("user_code")) {
         (Some(ticket), None) => state.logins.of_ticket(ticket, now),
-        (None, Some(code)) if state.visits.may_guess(now) => state.logins.find(code, now),
+        (None, Some(code)) => state.visits.guess(now, || state.logins.find(code, now)),
         _ => None,
     };
     let login = login.ok_or_else(|| page::refusal(OVER))?;

@@ -140,14 +140,20 @@ impl Visits {
         self.all(now).visits.remove(&digest(cookie));
     }
 
-    /// Counts a wrong code of a device; `false` where there were too many to look at another.
-    pub(crate) fn may_guess(&self, now: i64) -> bool {
+    /// Looks at the code of a device. Wrong ones are counted, and after too many of them none is looked at for a while.
+    pub(crate) fn guess<T>(&self, now: i64, look: impl FnOnce() -> Option<T>) -> Option<T> {
         let mut all = self.all(now);
         if now.saturating_sub(all.wrong.0) >= WRONG_SECONDS {
             all.wrong = (now, 0);
         }
-        all.wrong.1 = all.wrong.1.saturating_add(1);
-        all.wrong.1 <= WRONG_MAX
+        if all.wrong.1 >= WRONG_MAX {
+            return None;
+        }
+        let found = look();
+        if found.is_none() {
+            all.wrong.1 = all.wrong.1.saturating_add(1);
+        }
+        found
     }
 }
 

@@ -98,7 +98,8 @@ impl Store {
 
     /// The servers to which a person is connected.
     pub(crate) fn connected(&self, principal: &PrincipalId) -> List<ServerName> {
-        let sql = "SELECT json_quote(server) FROM connections WHERE principal = ?1 AND record IS NOT NULL ORDER BY server";
+        let sql =
+            "SELECT json_quote(server) FROM connections WHERE principal = ?1 AND record IS NOT NULL ORDER BY server";
         self.all(sql, [principal.as_str()])
     }
 

@@ -10,15 +10,13 @@ use remit_authority::broker::record::Behalf;
 use remit_authority::socket::client::ClientError;
 use remit_authority::socket::wire::{AdminAsk, Borrowed, Given, Oauth, Requested, ServerShown, Whose};
 use remit_core::hash::{b64, sha256};
-use remit_core::id::{RunId, ServerName};
-use remit_core::lease::ASK_TYP;
+use remit_core::id::ServerName;
 use remit_core::rejection::Code;
-use remit_core::secret::Reference;
 use serde_json::Value;
 
-use super::brokered::{Asking, admit, ask, given, send_to};
+use super::brokered::{admit, ask, given};
 use super::common::{GATEWAY, Key, MANIFEST, NOW, PIN, World, add_server, asked, request};
-use super::upstream::{Manners, Upstream};
+use super::upstream::{Manners, Upstream, lent, references};
 
 type Change = fn(&mut Manners);
 
@@ -44,7 +42,12 @@ async fn empty() -> (World, Key) {
     (world, gateway)
 }
 
-pub(crate) async fn add(world: &World, upstream: &Upstream, oauth: Oauth, secret: Vec<Given>) -> Result<ServerShown, ClientError> {
+pub(crate) async fn add(
+    world: &World,
+    upstream: &Upstream,
+    oauth: Oauth,
+    secret: Vec<Given>,
+) -> Result<ServerShown, ClientError> {
     let AdminAsk::AddServer(mut add) = add_server() else { panic!("another verb") };
     add.upstream = remit_core::registry::Upstream::Http { url: upstream.url() };
     add.oauth = Some(oauth);
@@ -56,34 +59,6 @@ pub(crate) async fn machine(upstream: &Upstream) -> (World, Key) {
     let wanted = oauth(Behalf::ClientCredentials, Some("remit:1"));
     add(&world, upstream, wanted, vec![given("bearer", SECRET)]).await.unwrap();
     (world, gateway)
-}
-
-/// What the bundle says that a gateway has to ask for.
-pub(crate) async fn references(world: &World) -> Vec<Reference> {
-    let (_, _, bundle) = world.get("/fleet/bundle").await;
-    let content = bundle.lines().find(|line| line.contains("\"servers\"")).unwrap();
-    let content: Value = serde_json::from_str(content).unwrap();
-    let servers = content.get("servers").or_else(|| content["bundle"].get("servers")).unwrap();
-    let server = servers.as_array().unwrap().iter().find(|server| server["name"] == "tickets").unwrap();
-    serde_json::from_value(server["secrets"].clone()).unwrap()
-}
-
-/// What is lent for a run's call, and the status where nothing is.
-pub(crate) async fn lent(
-    world: &World,
-    gateway: &Key,
-    run: Option<&RunId>,
-    refused: Option<&str>,
-) -> Result<Vec<String>, (u16, String)> {
-    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-    let jti = format!("b-{}", NEXT.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
-    let mut asking = Asking::new(gateway, 0, &jti);
-    asking.ask.secrets = references(world).await;
-    asking.ask.run = run.cloned();
-    asking.ask.refused = refused.map(|value| b64(&sha256(&[value.as_bytes()])));
-    (asking.ask.iat, asking.ask.exp) = (world.clock.now(), world.clock.now() + 60);
-    let (status, text) = send_to(world, "tickets", &asking.signed(gateway, ASK_TYP)).await;
-    if status == 200 { Ok(asking.open(&text)) } else { Err((status, text)) }
 }
 
 /// Break: ask for each call or for each waiting one, send the secret elsewhere or in a URL, use a token to its last second,

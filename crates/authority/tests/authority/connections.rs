@@ -1,17 +1,19 @@
 //! Connections of people to servers, at their edges: answers at another's place, tokens that cannot be renewed, and servers
 //! that are registered anew in between.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use remit_authority::broker::connect::Ended;
 use remit_authority::broker::record::Behalf;
 use remit_authority::socket::wire::{AdminAsk, ServerShown};
 use remit_core::hash::{b64, sha256};
+use tokio::sync::Notify;
 
-use super::broker::{add, begin, connect, finish, lent, machine, oauth, page, people, references, tickets};
+use super::broker::{add, begin, connect, finish, machine, oauth, page, people, tickets};
 use super::brokered::given;
 use super::common::{NOW, World};
-use super::upstream::Upstream;
+use super::upstream::{Upstream, lent, lent_of, references};
 
 async fn connected(world: &World) -> usize {
     let shown: ServerShown = world.admin(AdminAsk::Server { name: tickets() }).await.unwrap();
@@ -90,16 +92,23 @@ async fn a_server_that_is_registered_anew_meanwhile_connects_nobody() {
 async fn a_token_of_another_client_is_not_lent_in_its_place() {
     let upstream = Upstream::start().await;
     let (world, gateway) = machine(&upstream).await;
-    upstream.set(|manners| manners.slow = Duration::from_millis(600));
+    let hold = Arc::new(Notify::new());
+    upstream.set(|manners| manners.hold = Some(Arc::clone(&hold)));
+    let known = references(&world).await;
+    let ask = || lent_of(&world, &gateway, known.clone(), None, None);
     let again = async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        while upstream.heard("/token").is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
         let wanted = oauth(Behalf::ClientCredentials, Some("another"));
         add(&world, &upstream, wanted, vec![given("bearer", "cs-another-0123456789")]).await.unwrap();
+        upstream.set(|manners| manners.hold = None);
+        hold.notify_waiters();
     };
-    // The first is on its way there, the second waits for it, and the server is registered with another client.
-    let (first, second, ()) =
-        tokio::join!(lent(&world, &gateway, None, None), lent(&world, &gateway, None, None), again);
-    let lent = [first, second].into_iter().filter_map(Result::ok).collect::<Vec<_>>();
+    // One is on its way there, the other waits for it, and the server is registered with another client.
+    let (one, other, ()) = tokio::join!(ask(), ask(), again);
+    let lent = [one, other].into_iter().filter_map(Result::ok).collect::<Vec<_>>();
     assert_eq!(lent, [["at-1-0123456789"]]);
 }
 

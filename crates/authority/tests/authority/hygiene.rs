@@ -79,6 +79,21 @@ async fn a_registration_ends_is_spoken_of_before_and_is_renewed_by_its_owner() {
     assert_eq!(refusal(world.register(&short.replace("7d", "366d")).await).code, Code::RequestInvalid);
 }
 
+/// Break: take what is registered once more for what was seen, although it was over.
+#[tokio::test(flavor = "multi_thread")]
+async fn registering_again_is_no_way_around_a_renewal() {
+    let world = World::start().await;
+    world.furnish().await;
+    let risky = MANIFEST.replace("purpose", "bearer = true\npurpose").replace("triage", "risky");
+    let risky = || AdminAsk::RegisterAgent { manifest: risky.clone() };
+    let _first: Value = world.admin_pin(risky(), Some(PIN)).await.unwrap();
+    world.clock.set(NOW + 90 * DAY - 1);
+    let _still: Value = world.admin(risky()).await.unwrap();
+    world.clock.set(NOW + 180 * DAY - 1);
+    assert_eq!(refusal(world.admin::<Value>(risky()).await).code, Code::AdminRequired);
+    let _seen: Value = world.admin_pin(risky(), Some(PIN)).await.unwrap();
+}
+
 /// Break: let a registration of a release that knew no end hold for ever, or be over at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registration_without_an_end_gets_one_when_the_authority_opens() {

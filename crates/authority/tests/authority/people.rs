@@ -435,12 +435,15 @@ async fn a_device_is_connected_by_a_person_who_types_its_code() {
     ];
     let (status, given) = world.token(&poll, None).await;
     assert_eq!(status, 200, "{given}");
-    // Codes cannot be guessed without end, not even a right one among them.
+    // Codes cannot be guessed without end, not even a right one among them; right ones count as no guesses.
     let (_, device) = world.post("/device_authorization", &form, None).await;
+    let right = format!("/people/begin?user_code={}", device["user_code"].as_str().unwrap());
+    for _ in 0..40 {
+        assert_eq!(world.get(&right).await.0, 303);
+    }
     for _ in 0..40 {
         assert_eq!(world.get("/people/begin?user_code=BBBB-BBBB").await.0, 400);
     }
-    let right = format!("/people/begin?user_code={}", device["user_code"].as_str().unwrap());
     assert_eq!(world.get(&right).await.0, 400);
     world.clock.set(NOW + 61);
     assert_eq!(world.get(&right).await.0, 303);

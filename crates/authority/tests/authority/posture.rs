@@ -100,6 +100,7 @@ async fn what_is_brought_is_a_request_and_then_stands_under_the_floor_of_here() 
     let brought: Import = other.admin(import(&statement, &vkey)).await.unwrap();
     let again: Import = other.admin(import(&statement, &vkey)).await.unwrap();
     assert_eq!(brought, again, "brought twice, it is one request");
+    assert_eq!(brought.key, vkey.trim(), "whoever confirms sees which key signed it");
     let agents = async || other.admin::<Vec<AgentRecord>>(AdminAsk::Agents {}).await.unwrap().len();
     assert_eq!(agents().await, 1);
     let waiting: Vec<Approval> = other.admin(AdminAsk::Approvals {}).await.unwrap();

@@ -3,7 +3,7 @@
 use super::common::{MANIFEST, NOW, PIN, World, put, request};
 use remit_authority::change::AgentRecord;
 use remit_authority::socket::client::{self, ClientError, Who};
-use remit_authority::socket::wire::{AdminAsk, Requested, RoleShown, Status, TeamAsk, TeamShown};
+use remit_authority::socket::wire::{AdminAsk, PersonGone, Requested, RoleShown, Status, TeamAsk, TeamShown};
 use remit_core::rejection::{Code, Rejection};
 use remit_core::role::OrgRole;
 use serde::de::DeserializeOwned;
@@ -141,7 +141,12 @@ async fn a_person_is_who_has_that_persons_pin() {
     assert_eq!(refused.code, Code::RoleRequired, "nobody sets another's PIN but the platform");
     // Whoever is removed has neither a PIN nor a role.
     let gone = AdminAsk::Team(TeamAsk::RemovePerson { name: "ada".into() });
-    let _done: Value = world.admin_pin(gone, Some(PIN)).await.unwrap();
+    let _own: Requested = as_person(&world, "ada", Some(ADA), request(&["tickets/read_ticket"], None)).await.unwrap();
+    let before: Status = world.admin(AdminAsk::Status {}).await.unwrap();
+    let gone: PersonGone = world.admin_pin(gone, Some(PIN)).await.unwrap();
+    assert_eq!((gone.runs, gone.servers.len(), gone.bundle_error), (1, 0, None));
+    let after: Status = world.admin(AdminAsk::Status {}).await.unwrap();
+    assert_eq!(before.runs - after.runs, 1, "what acts for whoever is removed stops, and nothing else");
     refusal(as_person::<Status>(&world, "ada", Some(ADA), AdminAsk::Status {}).await);
     // Nor does anybody but the platform become whoever was known by that name.
     let heir = AdminAsk::Team(TeamAsk::AddPerson { name: "ada".into(), new: "000000".into() });
@@ -232,4 +237,8 @@ async fn a_gate_never_hangs_on_one_person() {
     let _left: RoleShown = world.admin_pin(ask, Some(PIN)).await.unwrap();
     let agents: Vec<AgentRecord> = world.admin(AdminAsk::Agents {}).await.unwrap();
     assert_eq!(agents.len(), 1);
+    // Whoever leaves altogether is gone all the same, and it is said what hangs then.
+    let gone = AdminAsk::Team(TeamAsk::RemovePerson { name: "eve".into() });
+    let gone: PersonGone = world.admin_pin(gone, Some(PIN)).await.unwrap();
+    assert!(gone.bundle_error.unwrap().contains("would hang on one person"));
 }

@@ -9,9 +9,14 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
+use remit_core::hash::{b64, sha256};
+use remit_core::id::RunId;
+use remit_core::lease::ASK_TYP;
+use remit_core::secret::Reference;
 use serde_json::{Value, json};
 
-use super::common::escape;
+use super::brokered::{Asking, send_to};
+use super::common::{Key, World, escape};
 
 /// What was asked.
 #[derive(Clone, Debug)]
@@ -62,6 +67,8 @@ pub(crate) struct Manners {
     /// What the token endpoint answers instead.
     pub(crate) refuses: Option<(u16, &'static str)>,
     pub(crate) slow: Duration,
+    /// Until then the token endpoint does not answer.
+    pub(crate) hold: Option<Arc<tokio::sync::Notify>>,
 }
 
 struct Shared {
@@ -95,6 +102,7 @@ impl Upstream {
             refresh: false,
             refuses: None,
             slow: Duration::ZERO,
+            hold: None,
         };
         let shared = Arc::new(Shared { manners: Mutex::new(manners), heard: Mutex::default() });
         let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
@@ -161,6 +169,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         "/revoke" => StatusCode::OK.into_response(),
         "/token" => {
             tokio::time::sleep(manners.slow).await;
+            if let Some(hold) = &manners.hold {
+                hold.notified().await;
+            }
             if let Some((status, error)) = manners.refuses {
                 let said = json!({ "error": error, "error_description": "canary-description" });
                 return (StatusCode::from_u16(status).unwrap(), axum::Json(said)).into_response();
@@ -176,4 +187,43 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         }
         _ => StatusCode::NOT_FOUND.into_response(),
     }
+}
+
+/// What the bundle says that a gateway has to ask for.
+pub(crate) async fn references(world: &World) -> Vec<Reference> {
+    let (_, _, bundle) = world.get("/fleet/bundle").await;
+    let content = bundle.lines().find(|line| line.contains("\"servers\"")).unwrap();
+    let content: Value = serde_json::from_str(content).unwrap();
+    let servers = content.get("servers").or_else(|| content["bundle"].get("servers")).unwrap();
+    let server = servers.as_array().unwrap().iter().find(|server| server["name"] == "tickets").unwrap();
+    serde_json::from_value(server["secrets"].clone()).unwrap()
+}
+
+/// What is lent for a run's call, and the status where nothing is.
+pub(crate) async fn lent(
+    world: &World,
+    gateway: &Key,
+    run: Option<&RunId>,
+    refused: Option<&str>,
+) -> Result<Vec<String>, (u16, String)> {
+    lent_of(world, gateway, references(world).await, run, refused).await
+}
+
+/// The same for a gateway whose bundle names these.
+pub(crate) async fn lent_of(
+    world: &World,
+    gateway: &Key,
+    known: Vec<Reference>,
+    run: Option<&RunId>,
+    refused: Option<&str>,
+) -> Result<Vec<String>, (u16, String)> {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let jti = format!("b-{}", NEXT.fetch_add(1, std::sync::atomic::Ordering::SeqCst));
+    let mut asking = Asking::new(gateway, 0, &jti);
+    asking.ask.secrets = known;
+    asking.ask.run = run.cloned();
+    asking.ask.refused = refused.map(|value| b64(&sha256(&[value.as_bytes()])));
+    (asking.ask.iat, asking.ask.exp) = (world.clock.now(), world.clock.now() + 60);
+    let (status, text) = send_to(world, "tickets", &asking.signed(gateway, ASK_TYP)).await;
+    if status == 200 { Ok(asking.open(&text)) } else { Err((status, text)) }
 }
