@@ -127,3 +127,26 @@ async fn the_version_rises_with_each_end_and_each_beginning() {
         last = now;
     }
 }
+
+/// Break: record what was renewed for a connection that has ended meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewal_on_its_way_undoes_no_end() {
+    let upstream = Upstream::start().await;
+    let (world, gateway, ..) = people(&upstream).await;
+    connect(&world, &upstream).await;
+    let hold = Arc::new(Notify::new());
+    upstream.set(|manners| manners.hold = Some(Arc::clone(&hold)));
+    world.clock.set(NOW + 541);
+    let run = world.request(&["tickets/read_ticket"], None).await.unwrap().run.id;
+    let end = async {
+        while upstream.heard("/token").len() < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let ended: Ended = world.admin(AdminAsk::Disconnect { server: tickets() }).await.unwrap();
+        assert!(ended.was);
+        upstream.set(|manners| manners.hold = None);
+        hold.notify_waiters();
+    };
+    let (lent, ()) = tokio::join!(lent(&world, &gateway, Some(&run), None), end);
+    assert_eq!((lent.unwrap_err().0, connected(&world).await), (409, 0));
+}
