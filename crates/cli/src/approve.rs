@@ -82,7 +82,7 @@ fn show_import(import: &Import, out: &Out) {
     }
     let stakes = import.at_stake();
     if !stakes.is_empty() {
-        out.line(format!("  with   {}", out.style(Style::Strong, &stakes.join(", "))));
+        out.line(format!("  with   {}", out.style(Style::Strong, stakes.join(", "))));
     }
     // Whoever brought it chose the key: compare it with what the other organization says of itself.
     out.line(format!("  signed {}", import.key));
