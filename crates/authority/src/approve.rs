@@ -29,7 +29,8 @@ impl State {
             login.owners = owners(store, &login.tools)?;
             logins.push(Approval::Login(Box::new(login)));
         }
-        Ok(imports.into_iter().map(|import| Approval::Import(Box::new(import))).chain(logins).collect())
+        let asks = self.asks_waiting(store)?.into_iter().map(|ask| Approval::Scope(Box::new(ask)));
+        Ok(imports.into_iter().map(|import| Approval::Import(Box::new(import))).chain(asks).chain(logins).collect())
     }
 
     /// Takes a person's word. It is recorded before anything comes of it; `asker` is the person's name.

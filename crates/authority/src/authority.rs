@@ -236,6 +236,7 @@ impl State {
                 self.end(&mut core, &run.id)?;
             }
         }
+        self.end_asks(now)?;
         self.sum_up_refusals(now)?;
         let retired = self.retire_keys()?;
         let ends_soon = self

@@ -11,13 +11,14 @@ use remit_core::revoked::Revocation;
 use remit_core::secret::Place;
 use serde::{Deserialize, Serialize};
 
+use crate::asks::record::{AskAnswered, AskEnded, AskRecord};
 use crate::broker::record::{ConnectionRecord, OauthRecord, Scope};
 use crate::issuer::IssuerRecord;
 use crate::org::{Import, Owned, Renewal, RoleRecord, TeamRecord};
 
 pub use record::{
-    AgentRecord, GatewayRecord, Grant, KeyRecord, Leased, LoginAnswered, Principal, Process, Refresh, RefusedRecord,
-    Run, SecretRecord, ServerRecord, TokenRecord, ToolRecord,
+    AgentRecord, Extension, GatewayRecord, Grant, KeyRecord, Leased, LoginAnswered, Principal, Process, Refresh,
+    RefusedRecord, Run, SecretRecord, ServerRecord, TokenRecord, ToolRecord,
 };
 
 /// One change.
@@ -50,6 +51,14 @@ pub enum Change {
     },
     /// A run was granted something within its ceiling.
     Granted(Box<Grant>),
+    /// A grant was renewed, within its run's ceiling.
+    Extended(Extension),
+    /// A person is asked for more than is granted at once.
+    Ask(Box<AskRecord>),
+    /// A person answered.
+    AskAnswered(AskAnswered),
+    /// An ask ended otherwise.
+    AskEnded(AskEnded),
     /// A run ended.
     Ended {
         /// The run.
@@ -198,6 +207,8 @@ impl Change {
             Change::Granted(grant) => Some(&grant.principal),
             Change::Token(token) => Some(&token.principal),
             Change::Login(login) => Some(&login.by),
+            Change::Ask(ask) => Some(&ask.principal),
+            Change::AskAnswered(answer) => Some(&answer.by),
             Change::Role(role) => Some(&role.person),
             Change::Connected(connection) => Some(&connection.principal),
             _ => None,

@@ -1,5 +1,7 @@
 //! A change as an entry of the log: the leaf says what happened without personal data, the sealed frame is the change.
 
+mod asked;
+
 use remit_core::event::{self, BundleSeen, Head, KeyDestroyed, Kind, Revoked};
 use remit_core::hash::{sha256, sha256_text};
 use remit_core::id::PrincipalId;
@@ -54,6 +56,7 @@ pub(crate) fn leaf(change: &Change, sealed: &[u8], head: &Head) -> Result<Vec<u8
         .write(Kind::Token, head),
         Change::Launched { run, grant } if run.parent.is_some() => granted("spawn", grant, frame).write_grant(head),
         Change::Launched { grant, .. } => granted(LAUNCH, grant, frame).write_grant(head),
+        Change::Granted(grant) if grant.ask.is_some() => granted("elevate", grant, frame).write_grant(head),
         Change::Granted(grant) => granted("narrow", grant, frame).write_grant(head),
         Change::Login(login) => event::Change {
             what: if login.allowed { "allow" } else { "deny" },
@@ -207,8 +210,10 @@ fn registration(change: &Change, frame: Frame<'_>, head: &Head) -> Leaf {
         Change::Ended { run, .. } => write("end", "run", run.as_str(), None, None, None, false),
         Change::Rekeyed { run, key, .. } => write("rekey", "run", run.as_str(), Some(digest(key)), None, None, false),
         Change::Key(k) => {
-            let kid = k.key.kid.as_deref().unwrap_or_default();
-            write("add", "key", kid, Some(digest(&k.key)), None, None, false)
+            write("add", "key", k.key.kid.as_deref().unwrap_or_default(), Some(digest(&k.key)), None, None, false)
+        }
+        Change::Extended(_) | Change::Ask(_) | Change::AskAnswered(_) | Change::AskEnded(_) => {
+            asked::asked(change, frame, head)
         }
         Change::KeyRetired { kid, .. } => write("retire", "key", kid, None, None, None, false),
         Change::Secret(s) => {
@@ -315,6 +320,8 @@ mod tests {
             by: "policy".into(),
             ceiling,
             wildcard,
+            ask: None,
+            took_us: None,
             at: 1_000,
         })
     }

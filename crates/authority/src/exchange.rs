@@ -5,6 +5,7 @@
 //! revokes the other.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use remit_core::claims::{Claims, EXCHANGES_MAX};
 use remit_core::grant::Detail;
@@ -13,6 +14,7 @@ use remit_core::jws::Jwk;
 use remit_core::manifest;
 use remit_core::rejection::{Code, Rejection};
 
+use crate::asks::since;
 use crate::authority::{Core, State};
 use crate::change::{AgentRecord, Grant, Run};
 use crate::error::AuthorityError;
@@ -95,7 +97,7 @@ impl State {
         less: Less,
         heir: Heir,
     ) -> Result<Minted, Failed> {
-        let now = self.config.clock.now();
+        let (now, began) = (self.config.clock.now(), Instant::now());
         let mut core = self.core();
         let subject = self.shown(&core, parent, subject)?;
         let parent = core.journal.store().live_run(parent, now)?.ok_or_else(|| over(parent))?;
@@ -108,7 +110,8 @@ impl State {
         let run = child(parent, agent, heir, &subject, until, now)?;
         may_begin(&core, &run, now).or_else(refused(Refusal::Actor))?;
         let id = run.id.clone();
-        let ceiling = state_grant(&run, granted, &why, until, true, now)?;
+        let mut ceiling = state_grant(&run, granted, &why, until, true, now)?;
+        ceiling.took_us = since(began);
         self.begin(&mut core, run, ceiling, None)?;
         let wanted = Wanted { bound: true, until: Some(subject.exp), ..Wanted::default() };
         Ok(self.mint_in(&mut core, &id, &wanted)??)

@@ -3,7 +3,9 @@
 //! **Invariant:** a grant never exceeds the manifest's needs, the menu of its servers, or the ceiling of its run; it
 //! always has a reason and an end.
 
+mod beyond;
 mod stated;
+pub mod typed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +23,8 @@ use serde::{Deserialize, Serialize};
 use crate::change::Grant;
 use crate::subset::details_within;
 
+pub use beyond::ASKED_SECONDS_MAX;
+pub(crate) use beyond::{beyond, is_askable, or_ask, wanted};
 pub(crate) use stated::{Stated, stated};
 
 /// What is asked for.

@@ -5,6 +5,7 @@
 
 pub mod actor;
 mod approve;
+pub mod asks;
 pub mod assertion;
 mod authority;
 pub mod broker;
@@ -20,6 +21,7 @@ pub mod followers;
 pub mod form;
 mod gateways;
 pub mod grant;
+pub mod held;
 mod http;
 pub mod hygiene;
 pub mod issuer;
@@ -52,7 +54,10 @@ mod spawn;
 mod standing;
 mod store;
 pub mod subset;
+pub mod times;
+mod used;
 mod veto;
+mod ways;
 
 pub use authority::Authority;
 pub use config::{Clock, Config, Home};

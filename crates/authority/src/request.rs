@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use remit_core::claims::TEXT_BYTES_MAX;
 use remit_core::id::{PrincipalId, RunId, ServerName};
 use remit_core::jws::Jwk;
 use remit_core::rejection::{Code, Rejection};
 
+use crate::asks::since;
 use crate::authority::{Core, State};
 use crate::change::{Change, Grant, Principal, Process, Run};
 use crate::error::AuthorityError;
@@ -34,14 +36,16 @@ impl State {
         asker: &str,
         process: Option<Process>,
     ) -> Result<Requested, AuthorityError> {
-        let now = self.config.clock.now();
+        let (now, began) = (self.config.clock.now(), Instant::now());
         let mut core = self.core();
         let agent = core.journal.store().agent_named(&request.agent)?.ok_or_else(|| {
             let message = format!("no agent `{}` is registered", request.agent);
             refused(Code::AgentUnregistered, message, "register it: remit agent register agent.toml")
         })?;
         known::registered(core.journal.store(), &request.asked)?;
-        let granted = judge(self, &core, &agent.manifest, &request.asked)?;
+        let granted = judge(self, &core, &agent.manifest, &request.asked)
+            .map_err(|error| self.with_ways(&core, &agent, &request.asked, None, error))?;
+        let narrower = self.enough(&core, &agent, &request.asked, None, false)?;
         let principal = self.principal(&mut core, request.principal.as_deref().unwrap_or(asker))?;
         let id = random::run()?;
         let (key, held) = key(request.key.as_ref())?;
@@ -61,8 +65,10 @@ impl State {
             at: now,
         };
         may_begin(&core, &run, now)?;
-        let ceiling = state_grant(&run, granted, &request.asked, run.until, true, now)?;
-        self.begin(&mut core, run, ceiling, held)
+        let mut ceiling = state_grant(&run, granted, &request.asked, run.until, true, now)?;
+        ceiling.took_us = since(began);
+        let given = self.begin(&mut core, run, ceiling, held)?;
+        Ok(Requested { narrower, ..given })
     }
 
     /// Records a run with its ceiling, and serves its socket where its key stays here.
@@ -89,25 +95,28 @@ impl State {
         let name = format!("{}/{}", run.agent.team, run.agent.name);
         let warning = days
             .map(|days| format!("the registration of {name} ends in {days} days; renew it: remit agent renew {name}"));
-        Ok(Requested { run, grant: ceiling, socket, spawned_by, warning })
+        let narrower = None;
+        Ok(Requested { run, grant: ceiling, socket, spawned_by, warning, narrower })
     }
 
     /// Grants a run something within its ceiling.
     pub(crate) fn narrow(&self, run: &RunId, asked: &Asked) -> Result<Requested, AuthorityError> {
-        let now = self.config.clock.now();
+        let (now, began) = (self.config.clock.now(), Instant::now());
         let mut core = self.core();
         let store = core.journal.store();
         let run = store.live_run(run, now)?.ok_or_else(|| over(run))?;
         let ceiling = store.ceiling(&run.id)?.ok_or_else(|| over(&run.id))?;
         let agent = store.agent(&run.agent)?.ok_or_else(|| over(&run.id))?;
         may_act(&core, &agent, now)?;
-        let granted = judge(self, &core, &agent.manifest, asked)?;
-        let until = narrow(&ceiling, &granted, now)?;
-        let grant = state_grant(&run, granted, asked, until, false, now)?;
+        let judged = judge(self, &core, &agent.manifest, asked);
+        let judged = judged.and_then(|granted| Ok((narrow(&ceiling, &granted, now)?, granted)));
+        let (until, granted) = judged.map_err(|error| self.with_ways(&core, &agent, asked, Some(&ceiling), error))?;
+        let narrower = self.enough(&core, &agent, asked, Some(&ceiling), false)?;
+        let mut grant = state_grant(&run, granted, asked, until, false, now)?;
+        grant.took_us = since(began);
         core.journal.record(&Change::Granted(Box::new(grant.clone())))?;
-        let socket = self.home.run_socket(run.id.as_str());
-        let spawned_by = core.journal.store().spawned_by(&run)?;
-        Ok(Requested { run, grant, socket, spawned_by, warning: None })
+        let given = self.requested(&core, run, grant)?;
+        Ok(Requested { narrower, ..given })
     }
 
     /// The pseudonym of a person or workload, made when it is met for the first time.
@@ -204,6 +213,8 @@ pub(crate) fn state_grant(
         by: BY_POLICY.into(),
         ceiling,
         wildcard: granted.wildcard,
+        ask: None,
+        took_us: None,
         at: now,
     })
 }

@@ -46,7 +46,11 @@ pub(crate) fn required(store: &Store, person: &PrincipalId, roles: &[OrgRole]) -
 }
 
 /// Whether a role has at least two people, and a deputy who is neither; without a person in a role, where one is left out.
-fn staffed(store: &Store, role: &OrgRole, without: Option<(&OrgRole, &PrincipalId)>) -> Result<bool, AuthorityError> {
+pub(crate) fn staffed(
+    store: &Store,
+    role: &OrgRole,
+    without: Option<(&OrgRole, &PrincipalId)>,
+) -> Result<bool, AuthorityError> {
     let left = |of: &OrgRole| -> Result<Vec<Principal>, AuthorityError> {
         let mut people = store.holders(of)?;
         people.retain(|one| without.is_none_or(|(role, person)| role != of || one.id != *person));

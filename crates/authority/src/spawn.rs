@@ -4,10 +4,12 @@
 //! with it. What it is for was worded inside the tree, so it is never trusted.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use remit_core::id::RunId;
 use remit_core::rejection::{Code, Rejection};
 
+use crate::asks::since;
 use crate::authority::{Core, State};
 use crate::change::{AgentRecord, Process, Run};
 use crate::error::AuthorityError;
@@ -31,7 +33,7 @@ impl State {
         spawn: &Spawn,
         process: Option<Process>,
     ) -> Result<Requested, AuthorityError> {
-        let now = self.config.clock.now();
+        let (now, began) = (self.config.clock.now(), Instant::now());
         let mut core = self.core();
         let store = core.journal.store();
         let parent = store.live_run(parent, now)?.ok_or_else(|| over(parent))?;
@@ -60,7 +62,8 @@ impl State {
         };
         may_begin(&core, &run, now)?;
         (run.lin, run.via) = (self.delegate(&mut core, &parent)?, parent.via.clone());
-        let ceiling = state_grant(&run, granted, &spawn.asked, until, true, now)?;
+        let mut ceiling = state_grant(&run, granted, &spawn.asked, until, true, now)?;
+        ceiling.took_us = since(began);
         self.begin(&mut core, run, ceiling, held)
     }
 

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Flag;
 use crate::{
-    admin, adopt, agent, approve, completion, doctor, gateway, issuer, lockdown, log, person, request, revoke, role,
-    serve, server, status, team, token, up,
+    admin, adopt, agent, approve, completion, doctor, gateway, grant, issuer, lockdown, log, person, request, revoke,
+    role, serve, server, status, team, token, up,
 };
 
 #[derive(Debug, Parser)]
@@ -69,6 +69,8 @@ pub(crate) enum Command {
     Issuer(issuer::Issuer),
     /// Get a scoped grant, at once
     Request(request::RequestArgs),
+    /// See what is held and for how long, renew it, give it back, or follow what a person was asked for
+    Grant(grant::GrantArgs),
     /// Print the headers with which an MCP client reaches a server
     Token(token::Token),
     /// Show what waits for a person's word

@@ -33,7 +33,7 @@ impl Termination for Exit {
 }
 
 /// Commands that are about one home, as they stand in a next step.
-const OF_A_HOME: [&str; 20] = [
+const OF_A_HOME: [&str; 21] = [
     "admin ",
     "adopt ",
     "agent ",
@@ -43,6 +43,7 @@ const OF_A_HOME: [&str; 20] = [
     "config ",
     "doctor",
     "gateway ",
+    "grant ",
     "lockdown ",
     "log ",
     "person ",

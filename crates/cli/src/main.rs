@@ -16,6 +16,7 @@ mod demo;
 mod doctor;
 mod error;
 mod gateway;
+mod grant;
 mod health;
 mod home;
 mod http;
@@ -101,6 +102,7 @@ fn run(command: &Command, context: &Context) -> Result<Exit, CliError> {
         Command::Gateway(gateway) => gateway::run(gateway, context),
         Command::Issuer(issuer) => issuer::run(issuer, context),
         Command::Request(request) => request::run(request, context),
+        Command::Grant(grant) => grant::run(grant, context),
         Command::Token(token) => token::run(token, context),
         Command::Approvals => approve::list(context),
         Command::Approve(approve) => approve::approve(approve, context),

@@ -1,13 +1,13 @@
 //! `remit request`: a scoped grant by one command, in well under a second.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
+use remit_authority::asks::record::Asking;
 use remit_authority::change::Grant;
-use remit_authority::grant::{Asked, Where};
-use remit_authority::socket::wire::{AdminAsk, Request, Requested, RunAsk, Spawn};
-use remit_core::constraint::{Constraint, Scalar};
+use remit_authority::grant::{Asked, Where, typed};
+use remit_authority::socket::wire::{AdminAsk, GrantAsk, HeldAsk, Request, Requested, RunAsk, Spawn};
 use remit_core::grant::Detail;
 use remit_core::id::Instance;
 use remit_core::manifest::Manifest;
@@ -17,6 +17,7 @@ use crate::ask;
 use crate::constraint::constraint;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
+use crate::grant;
 use crate::jwk;
 use crate::out::{Out, Style};
 use crate::time::{now, span, utc};
@@ -28,6 +29,9 @@ const KEY_FILE: &str = "name a public key, Ed25519 or P-256, as a JWK: --key FIL
 #[command(after_help = "Examples:
   remit request tickets/read_ticket --for 15m --why \"INC-42\"
   remit request tickets/issue_refund --for 5m --why \"INC-42\" --where 'id=41' --where 'amount_cents<=5000' --where 'iban=*'
+
+Beyond what agent.toml declares or the run holds, a person is asked (exit code 5 until somebody answers):
+  remit request tickets/issue_refund --for 5m --why \"INC-42\" --where 'id=41' --ask --wait 10m
 
 From inside a run, with REMIT_RUN or --run, less of what the run holds, or a run of another agent below it:
   remit request tickets/read_ticket --for 5m --why \"only ticket 41\" --where 'id=41'
@@ -63,6 +67,11 @@ pub(crate) struct RequestArgs {
     /// The process whose descendants are the run: this command's child, or its own
     #[arg(long, value_name = "PID", hide = true)]
     pid: Option<i32>,
+    /// Where policy does not grant it at once, ask the people whom policy names: what they allow is this, once
+    #[arg(long, conflicts_with = "pid")]
+    ask: bool,
+    #[command(flatten)]
+    wait: grant::Wait,
     #[command(flatten)]
     pin: ask::PinArgs,
 }
@@ -75,31 +84,77 @@ pub(crate) fn run(request: &RequestArgs, context: &Context) -> Result<Exit, CliE
         duration: request.duration.clone(),
         why: request.why.clone(),
     };
-    let given: Requested = match ask::run_socket(context, request.run.as_deref()) {
-        Some(socket) => ask::run(context, &socket, &inside(request, asked)?)?,
-        None => ask::admin_with_pin(
-            context,
-            &AdminAsk::Request(Box::new(Request {
-                agent: agent(request.agent.as_deref(), &context.home.flag(&context.env))?,
-                asked,
-                principal: request.principal.clone(),
-                pid: request.pid,
-                key: request.key.as_deref().map(|file| jwk::read(file, KEY_FILE)).transpose()?,
-                golden: false,
-            })),
-            &request.pin,
-        )?,
+    if request.wait.is_set() && !request.ask {
+        return Err(CliError::unevaluated("nobody is asked, so there is no answer to wait for", "add --ask"));
+    }
+    let given: Requested = match (ask::run_socket(context, request.run.as_deref()), request.ask) {
+        (Some(socket), false) => ask::run(context, &socket, &inside(request, asked)?)?,
+        (Some(socket), true) => return ask_inside(request, asked, &socket, began, context),
+        (None, false) => {
+            let wanted = outside(request, asked, context)?;
+            ask::admin_with_pin(context, &AdminAsk::Request(Box::new(wanted)), &request.pin)?
+        }
+        (None, true) => return ask_outside(request, asked, began, context),
     };
+    Ok(granted(&given, began, context))
+}
+
+/// What is asked of the admin socket: a run that begins.
+fn outside(request: &RequestArgs, asked: Asked, context: &Context) -> Result<Request, CliError> {
+    Ok(Request {
+        agent: agent(request.agent.as_deref(), &context.home.flag(&context.env))?,
+        asked,
+        principal: request.principal.clone(),
+        pid: request.pid,
+        key: request.key.as_deref().map(|file| jwk::read(file, KEY_FILE)).transpose()?,
+        golden: false,
+    })
+}
+
+/// Asks a person, where policy alone does not grant it; and waits for the answer, as long as was said.
+fn ask_outside(request: &RequestArgs, asked: Asked, began: Instant, context: &Context) -> Result<Exit, CliError> {
+    let wanted = outside(request, asked, context)?;
+    let ask = |ask| ask::admin_with_pin::<Asking>(context, &AdminAsk::Grant(ask), &request.pin);
+    let first = ask(GrantAsk::Ask(Box::new(wanted)))?;
+    let id = first.ask.as_ref().map(|shown| shown.ask.id.clone()).unwrap_or_default();
+    grant::follow(first, &request.wait, || ask(GrantAsk::Asked { id: id.clone() }), began, context)
+}
+
+/// The same for a run: beside what it holds, for a while.
+fn ask_inside(
+    request: &RequestArgs,
+    asked: Asked,
+    socket: &Path,
+    began: Instant,
+    context: &Context,
+) -> Result<Exit, CliError> {
+    let RunAsk::Request { asked } = inside(request, asked)? else {
+        return Err(CliError::unevaluated(
+            "a child run gets what its parent holds, and a person is asked for the parent",
+            "leave --agent out",
+        ));
+    };
+    let ask = |ask| ask::run::<Asking>(context, socket, &RunAsk::Held(ask));
+    let first = ask(HeldAsk::Ask { asked })?;
+    let id = first.ask.as_ref().map(|shown| shown.ask.id.clone()).unwrap_or_default();
+    grant::follow(first, &request.wait, || ask(HeldAsk::Asked { id: id.clone() }), began, context)
+}
+
+/// Shows what was granted.
+pub(crate) fn granted(given: &Requested, began: Instant, context: &Context) -> Exit {
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let facts = json!({
         "run": given.run, "grant": given.grant, "tools": tools(&given.grant), "socket": given.socket, "took_ms": took_ms,
-        "spawned_by": given.spawned_by,
+        "spawned_by": given.spawned_by, "narrower": given.narrower,
     });
     if let Some(warning) = &given.warning {
         context.out.remark(warning);
     }
-    context.out.facts(&facts, |out| people(&given, took_ms, &context.home.flag(&context.env), out));
-    Ok(Exit::Fine)
+    if let Some(narrower) = &given.narrower {
+        context.out.remark(format!("past use needed no more than: {narrower}"));
+    }
+    context.out.facts(&facts, |out| people(given, took_ms, &context.home.flag(&context.env), out));
+    Exit::Fine
 }
 
 /// What is asked of the run's own socket: less of what it holds, or, where an agent is named, a run of it below this one.
@@ -134,18 +189,7 @@ pub(crate) fn parentage(spawned_by: &[Instance]) -> Option<String> {
 
 /// All that was granted, as it is asked for.
 pub(crate) fn tools(grant: &Grant) -> Vec<String> {
-    let of = |detail: &Detail| {
-        let server = server(detail);
-        let tools = detail.tools.keys().map(|tool| format!("{server}/{tool}"));
-        let prompts = detail.prompts.keys().map(|prompt| format!("prompt:{server}/{prompt}"));
-        let resources = detail.resources.iter().map(|uri| match uri {
-            Constraint::Exact { value: Scalar::Text(uri) } => format!("resource:{server}/{uri}"),
-            _ => format!("resource:{server}/*"),
-        });
-        let features = detail.features.iter().map(|feature| format!("client:{server}/{}", feature.name()));
-        tools.chain(prompts).chain(resources).chain(features).collect::<Vec<_>>()
-    };
-    grant.details.iter().flat_map(of).collect()
+    typed::named(&grant.details)
 }
 
 fn server(detail: &Detail) -> &str {
@@ -170,9 +214,11 @@ fn people(given: &Requested, took_ms: u64, home: &str, out: &Out) {
         out.line("next   its tokens are asked for with its key, over OAuth: docs/delegation.md");
         return;
     }
+    // A token states the ceiling, unless another grant is named.
+    let of = if given.grant.ceiling { String::new() } else { format!(" --grant {}", given.grant.id) };
     out.line(match parentage {
-        Some(_) => format!("next   REMIT_RUN={id} remit{home} token {server}"),
-        None => format!("next   remit{home} token {server} --run {id}"),
+        Some(_) => format!("next   REMIT_RUN={id} remit{home} token {server}{of}"),
+        None => format!("next   remit{home} token {server} --run {id}{of}"),
     });
 }
 

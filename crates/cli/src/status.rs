@@ -2,15 +2,18 @@
 
 use clap::Args;
 use remit_authority::change::{Grant, Run};
-use remit_authority::socket::wire::{AdminAsk, RunAsk, RunStatus, Status};
+use remit_authority::held::Held;
+use remit_authority::socket::wire::{AdminAsk, HeldAsk, RunAsk, RunStatus, Status};
+use remit_authority::times::Spread;
 use serde_json::json;
 
 use crate::ask;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
+use crate::grant;
 use crate::health::{self, Health};
-use crate::out::{Out, Style, quoted};
-use crate::request::{parentage, tools};
+use crate::out::{Out, Style};
+use crate::request::parentage;
 use crate::time::{now, span};
 
 #[derive(Debug, Args)]
@@ -23,24 +26,31 @@ pub(crate) struct StatusArgs {
 pub(crate) fn run(status: &StatusArgs, context: &Context) -> Result<Exit, CliError> {
     if let Some(socket) = ask::run_socket(context, status.run.as_deref()) {
         let found: RunStatus = ask::run(context, &socket, &RunAsk::Status {})?;
+        let held: Vec<Held> = ask::run(context, &socket, &RunAsk::Held(HeldAsk::List {}))?;
         context.out.facts(&found, |out| {
             out.line(format!("run {} of {}", found.run.id, found.run.agent.short()));
             if let Some(of) = parentage(&found.spawned_by) {
                 out.line(format!("  {of}"));
             }
-            found.grants.iter().for_each(|grant| line(grant, out));
+            for held in &held {
+                grant::line(held, out);
+            }
         });
         return Ok(Exit::Fine);
     }
     let authority: Status = ask::admin(context, &AdminAsk::Status {})?;
     let runs: Vec<Run> = ask::admin(context, &AdminAsk::Runs {})?;
-    let grants: Vec<Grant> = ask::admin(context, &AdminAsk::Grants {})?;
+    let held = grant::all(context, None, None)?;
     let gateway = health::ask_blocking(&[&authority.gateway])?.pop();
     let gateway = gateway.unwrap_or_else(|| Health::Silent("not asked".into()));
-    let facts = json!({ "authority": authority, "gateway": gateway.json(), "runs": runs, "grants": grants });
+    let grants: Vec<&Grant> = held.iter().map(|held| &held.grant).collect();
+    let facts = json!({
+        "authority": authority, "gateway": gateway.json(), "runs": runs, "grants": grants,
+        "request_to_grant": authority.request_to_grant,
+    });
     context
         .out
-        .facts(&facts, |out| people(&authority, &gateway, (&runs, &grants), &context.home.flag(&context.env), out));
+        .facts(&facts, |out| people(&authority, &gateway, (&runs, &held), &context.home.flag(&context.env), out));
     Ok(match gateway {
         Health::Well(_) => Exit::Fine,
         Health::Unwell(_) => Exit::Findings,
@@ -48,7 +58,7 @@ pub(crate) fn run(status: &StatusArgs, context: &Context) -> Result<Exit, CliErr
     })
 }
 
-fn people(authority: &Status, gateway: &Health, (runs, grants): (&[Run], &[Grant]), home: &str, out: &Out) {
+fn people(authority: &Status, gateway: &Health, (runs, held): (&[Run], &[Held]), home: &str, out: &Out) {
     let good = |good: bool, word: &str| out.style(if good { Style::Good } else { Style::Bad }, word);
     let bundle = authority.bundle.map_or("none".to_owned(), |version| version.to_string());
     out.line(format!(
@@ -79,16 +89,28 @@ fn people(authority: &Status, gateway: &Health, (runs, grants): (&[Run], &[Grant
             span(run.until.saturating_sub(now())),
             run.parent.as_ref().map_or_else(String::new, |parent| format!(", a child of {parent}")),
         ));
-        grants.iter().filter(|grant| grant.run == run.id).for_each(|grant| line(grant, out));
+        for held in held.iter().filter(|held| held.grant.run == run.id) {
+            grant::line(held, out);
+        }
+    }
+    let times = &authority.request_to_grant;
+    for (what, spread) in [("by policy", times.immediate), ("by a person", times.asked)] {
+        if let Some(said) = took(what, spread) {
+            out.line(format!("granted    {said}"));
+        }
     }
     if runs.is_empty() {
         out.line(format!("runs       none: remit{home} request SERVER/TOOL --for 15m --why \"…\""));
     }
 }
 
-fn line(grant: &Grant, out: &Out) {
-    let tools = tools(grant);
-    let kind = if grant.ceiling { "ceiling" } else { "grant" };
-    let left = span(grant.until.saturating_sub(now()));
-    out.line(format!("  {kind} {}  {}  {left} left, because {}", grant.id, tools.join(", "), quoted(&grant.why)));
+/// How long grants took, from the request to the decision.
+fn took(what: &str, spread: Spread) -> Option<String> {
+    let time = |us: u64| match us {
+        0..10_000 => format!("{us} µs"),
+        10_000..10_000_000 => format!("{} ms", us / 1_000),
+        us => span(i64::try_from(us / 1_000_000).unwrap_or(i64::MAX)),
+    };
+    let (p50, p99) = (spread.p50_us?, spread.p99_us?);
+    Some(format!("{} {what}, from request to grant p50 {}, p99 {}", spread.count, time(p50), time(p99)))
 }

@@ -110,8 +110,11 @@ impl Group {
     }
 }
 
+/// Principal, actions and resource that a scope names; nothing where it names none.
+pub(crate) type Scope = (Option<EntityUid>, Vec<Option<EntityUid>>, Option<EntityUid>);
+
 /// The entities that a scope names. It applies where principal and resource, and one of the actions, match.
-fn scope(policy: &Policy) -> (Option<EntityUid>, Vec<Option<EntityUid>>, Option<EntityUid>) {
+pub(crate) fn scope(policy: &Policy) -> Scope {
     let principal = match policy.principal_constraint() {
         PrincipalConstraint::Any | PrincipalConstraint::Is(_) => None,
         PrincipalConstraint::In(uid) | PrincipalConstraint::Eq(uid) | PrincipalConstraint::IsIn(_, uid) => Some(uid),

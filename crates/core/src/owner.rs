@@ -5,14 +5,16 @@
 
 use std::collections::BTreeSet;
 
-use cedar_policy::Policy;
+use cedar_policy::{EntityUid, Policy};
 
 use crate::gate::Gate;
-use crate::id::Team;
+use crate::id::{AgentId, Team};
+use crate::index::{Scope, scope};
 use crate::input::Input;
-use crate::policy::Compiled;
+use crate::policy::{Compiled, agent_name, kind, uid};
 use crate::registry::ToolTier;
 use crate::role::{OrgRole, Post};
+use crate::target::Target;
 
 /// A gate as whoever loads it looks at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,44 @@ pub struct Gated {
     pub owner: OrgRole,
     /// Who lifts it, where that is said.
     pub approvers: Option<OrgRole>,
+    /// What its scope names.
+    scope: Scope,
+}
+
+impl Gated {
+    /// Whether its scope takes in what an agent does with a target. What else the policy looks at depends on the call.
+    pub fn meets(&self, agent: &AgentId, target: &Target) -> bool {
+        let principals = [
+            uid(&kind::AGENT, &agent.short()),
+            agent_name(agent),
+            uid(&kind::TEAM, agent.team.as_str()),
+            uid(&kind::ORG, agent.trust_domain.as_str()),
+        ];
+        let (actions, resources) = entities(target);
+        let (principal, action, resource) = &self.scope;
+        let among = |named: &Option<EntityUid>, own: &[EntityUid]| named.as_ref().is_none_or(|uid| own.contains(uid));
+        among(principal, &principals)
+            && action.iter().any(|action| among(action, &actions))
+            && among(resource, &resources)
+    }
+
+    /// Whether its scope names this very tool.
+    pub fn names(&self, target: &Target) -> bool {
+        let own = uid(&kind::ACTION, &target.value());
+        matches!(target, Target::Tool(..)) && self.scope.1.contains(&Some(own))
+    }
+}
+
+/// Actions and resources of a target, as a call of it has them.
+fn entities(target: &Target) -> (Vec<EntityUid>, Vec<EntityUid>) {
+    let (value, server) = (target.value(), uid(&kind::SERVER, target.server().as_str()));
+    let action = |name: &str| uid(&kind::ACTION, name);
+    match target {
+        Target::Tool(..) => (vec![action(&value), action("CallTool")], vec![uid(&kind::TOOL, &value), server]),
+        Target::Prompt(..) => (vec![action("GetPrompt")], vec![uid(&kind::PROMPT, &value), server]),
+        Target::Resource(..) => (vec![action("ReadResource")], vec![server]),
+        Target::Client(..) => (vec![action("AnswerServer")], vec![server]),
+    }
 }
 
 /// What a policy's annotation names; `None` where it names nothing, an error where that is no role that it may name.
@@ -73,11 +113,55 @@ pub(crate) fn gated(policy: &Policy) -> Option<Gated> {
     let id = policy.id().to_string();
     let role = |annotation| policy.annotation(annotation).and_then(|text| text.parse().ok());
     let owner = role("owner").unwrap_or_else(|| by_place(&id));
-    Some(Gated { gate, owner, approvers: role("approvers"), policy: id })
+    Some(Gated { gate, owner, approvers: role("approvers"), policy: id, scope: scope(policy) })
 }
 
 /// `team/<team>/<file>/<name>`, or the floor.
 fn by_place(id: &str) -> OrgRole {
     let team = id.strip_prefix("team/").and_then(|rest| rest.split('/').next()).and_then(|team| Team::new(team).ok());
     team.map_or(OrgRole::Platform, |team| OrgRole::of(&team, Post::Owner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Break: look at one part of the scope alone, or at its action only where it is one.
+    #[test]
+    fn a_gate_meets_what_its_whole_scope_takes_in() {
+        let agent = AgentId::parse("spiffe://acme.example/agent/support/triage/1").unwrap();
+        let targets = ["tickets/refund", "docs/read", "prompt:docs/greet", "resource:docs/x:1", "client:docs/roots"];
+        for (scope, met) in [
+            ("principal, action, resource", [true, true, true, true, true]),
+            ("principal, action in Action::\"CallTool\", resource", [true, true, false, false, false]),
+            ("principal, action == Action::\"tickets/refund\", resource", [true, false, false, false, false]),
+            (
+                "principal, action in [Action::\"docs/read\", Action::\"GetPrompt\"], resource",
+                [false, true, true, false, false],
+            ),
+            ("principal in Team::\"support\", action, resource in Server::\"docs\"", [false, true, true, true, true]),
+            (
+                "principal == Agent::\"support/triage@1\", action, resource == Tool::\"docs/read\"",
+                [false, true, false, false, false],
+            ),
+            (
+                "principal in AgentName::\"support/triage\", action == Action::\"AnswerServer\", resource",
+                [false, false, false, false, true],
+            ),
+            (
+                "principal in Org::\"acme.example\", action == Action::\"ReadResource\", resource",
+                [false, false, false, true, false],
+            ),
+            ("principal in Team::\"desk\", action, resource", [false; 5]),
+        ] {
+            let text = format!("@gate(\"approval\") forbid ({scope});");
+            let gate = gated(&text.parse().unwrap()).unwrap();
+            let targets = targets.map(|target| target.parse::<Target>().unwrap());
+            assert_eq!(targets.each_ref().map(|target| gate.meets(&agent, target)), met, "{scope}");
+            let names = targets.each_ref().map(|target| gate.names(target));
+            let tools =
+                [scope.contains("tickets/refund"), scope.contains("Action::\"docs/read\""), false, false, false];
+            assert_eq!(names, tools, "{scope}");
+        }
+    }
 }

@@ -179,6 +179,34 @@ pub struct Grant {
     pub ceiling: bool,
     /// Whether it holds a wildcard, by the manifest's exception.
     pub wildcard: bool,
+    /// The ask that a person allowed; nothing where policy alone decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ask: Option<String>,
+    /// From the request to the decision, in microseconds; nothing where an earlier release did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_us: Option<u64>,
+    /// When, in seconds since 1970.
+    pub at: i64,
+}
+
+/// A grant holds longer than it did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Extension {
+    /// The grant.
+    pub grant: GrantId,
+    /// The run that holds it.
+    pub run: RunId,
+    /// The first run of its tree.
+    pub root: RunId,
+    /// The agent.
+    pub agent: AgentId,
+    /// Its end before, in seconds since 1970.
+    pub was: i64,
+    /// Its end, in seconds since 1970.
+    pub until: i64,
+    /// Who asked for it, or `run` where it came from inside.
+    pub by: String,
     /// When, in seconds since 1970.
     pub at: i64,
 }

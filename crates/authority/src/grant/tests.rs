@@ -209,6 +209,8 @@ fn a_run_never_leaves_its_ceiling() {
         by: "policy".into(),
         ceiling: true,
         wildcard: false,
+        ask: None,
+        took_us: None,
         at: 1_000,
     };
     let check = |asked: &Asked| narrow(&ceiling, &ask(asked).unwrap(), 1_000);

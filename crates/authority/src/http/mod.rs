@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** every request has a bound on its size, on its time and on how many there are at once.
 
+mod ask_page;
 mod authorize;
 mod callback;
 mod client;

@@ -13,7 +13,8 @@ use remit_core::hash::{b64, sha256};
 
 use super::authorize::joined;
 use super::refused::Refused;
-use super::{Shared, blocking, page, person_page};
+use super::{Shared, ask_page, blocking, page, person_page};
+use crate::asks::record::AskShown;
 use crate::authority::State;
 use crate::error::AuthorityError;
 use crate::form::Form;
@@ -29,6 +30,38 @@ struct Stops(Box<Response>);
 impl From<Response> for Stops {
     fn from(response: Response) -> Self {
         Self(Box::new(response))
+    }
+}
+
+/// What a person is asked about.
+enum About {
+    /// A client's login.
+    Login(Box<LoginShown>),
+    /// More scope than policy grants.
+    Scope(Box<AskShown>),
+}
+
+impl About {
+    fn id(&self) -> &str {
+        match self {
+            Self::Login(login) => &login.id,
+            Self::Scope(shown) => &shown.ask.id,
+        }
+    }
+
+    fn says(&self) -> String {
+        match self {
+            Self::Login(login) => format!("{} wants to act for you", login.agent.short()),
+            Self::Scope(shown) => format!("{} asks for more", shown.ask.agent.short()),
+        }
+    }
+}
+
+/// What waits for a word under this code.
+fn about(state: &State, code: &str) -> Result<Option<About>, AuthorityError> {
+    match state.logins.find(code, state.config.clock.now()) {
+        Some(login) => Ok(Some(About::Login(Box::new(login)))),
+        None => Ok(ask_page::waiting(state, code)?.map(|shown| About::Scope(Box::new(shown)))),
     }
 }
 
@@ -54,8 +87,8 @@ async fn depart(state: &Arc<State>, query: &[u8]) -> Result<Response, Response> 
     let form = Form::read(query).map_err(|error| page::refusal(&error.to_string()))?;
     let now = state.config.clock.now();
     let login = match (form.one("ticket"), form.one("user_code")) {
-        (Some(ticket), None) => state.logins.of_ticket(ticket, now),
-        (None, Some(code)) => state.visits.guess(now, || state.logins.find(code, now)),
+        (Some(ticket), None) => state.logins.of_ticket(ticket, now).map(|login| About::Login(Box::new(login))),
+        (None, Some(code)) => state.visits.guess(now, || about(state, code).transpose()).transpose().map_err(broken)?,
         _ => None,
     };
     let login = login.ok_or_else(|| page::refusal(OVER))?;
@@ -63,7 +96,7 @@ async fn depart(state: &Arc<State>, query: &[u8]) -> Result<Response, Response> 
     match form.one("issuer") {
         Some(url) => issuers.retain(|issuer| issuer.url == url),
         // A person chooses, where there is a choice.
-        None if issuers.len() > 1 => return Ok(person_page::choice(&login, &issuers, &form)),
+        None if issuers.len() > 1 => return Ok(person_page::choice(&login.says(), &issuers, &form)),
         None => {}
     }
     let issuer = issuers.into_iter().next().ok_or_else(|| page::refusal("Nobody logs in there."))?;
@@ -72,7 +105,7 @@ async fn depart(state: &Arc<State>, query: &[u8]) -> Result<Response, Response> 
     // It is the person's browser that goes there, and it is sent only where the provider itself may be.
     let endpoint = endpoint.filter(|url| state.fetcher.allows(url));
     let endpoint = endpoint.ok_or_else(|| page::refusal("The identity provider says nowhere where people log in."))?;
-    let departure = state.visits.depart(&login.id, &issuer.url, now).map_err(broken)?;
+    let departure = state.visits.depart(login.id(), &issuer.url, now).map_err(broken)?;
     let departure = departure.ok_or_else(|| page::refusal("Too many people are logging in. Try again in a minute."))?;
     let client = issuer.client.as_ref().ok_or_else(|| page::refusal("Nobody logs in there."))?;
     let mut response = page::away(&joined(endpoint, &request(state, client, &departure)));
@@ -148,11 +181,14 @@ pub(super) async fn ask(state: Shared, headers: HeaderMap, RawQuery(query): RawQ
     let now = state.config.clock.now();
     let query = Form::read(query.unwrap_or_default().as_bytes()).ok();
     let mark = query.as_ref().and_then(|query| query.one("v")).unwrap_or_default();
-    let found = cookie(&state, &headers).and_then(|cookie| {
-        let (id, person) = state.visits.person(&cookie, mark, now)?;
-        Some((state.logins.find(&id, now)?, person))
-    });
-    let Some((login, person)) = found else { return page::refusal(OVER) };
+    let found = cookie(&state, &headers).and_then(|cookie| state.visits.person(&cookie, mark, now));
+    let Some((id, person)) = found else { return page::refusal(OVER) };
+    let login = match about(&state, &id) {
+        Ok(Some(About::Login(login))) => login,
+        Ok(Some(About::Scope(shown))) => return ask_page::ask(&person, &shown, mark),
+        Ok(None) => return page::refusal(OVER),
+        Err(error) => return broken(error),
+    };
     if !person.standing.may_use(&login.agent.team) {
         return person_page::not_of_the_team(&person.who, &login);
     }
@@ -169,7 +205,7 @@ pub(super) async fn answer(state: Shared, headers: HeaderMap, RawForm(form): Raw
     )
 }
 
-fn word(state: &State, headers: &HeaderMap, form: &[u8]) -> Result<Response, Stops> {
+fn word(state: &Arc<State>, headers: &HeaderMap, form: &[u8]) -> Result<Response, Stops> {
     // A browser says which page sends a form; no other page may.
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
     if origin != Some(&state.config.issuer) {
@@ -181,7 +217,13 @@ fn word(state: &State, headers: &HeaderMap, form: &[u8]) -> Result<Response, Sto
     let form = Form::read(form).map_err(|error| page::refusal(&error.to_string()))?;
     let own = form.one("form").unwrap_or_default();
     let (id, person) = state.visits.person(&cookie, own, now).ok_or_else(over)?;
-    let login = state.logins.find(&id, now).ok_or_else(over)?;
+    let login = match about(state, &id).map_err(broken)?.ok_or_else(over)? {
+        About::Login(login) => login,
+        About::Scope(shown) => {
+            let answered = ask_page::word(state, &person, (&shown, own), &form).map_err(broken)?;
+            return Ok(answered.unwrap_or_else(|| ask_page::ask(&person, &shown, own)));
+        }
+    };
     let allow = match form.one("word") {
         Some("allow") => true,
         Some("deny") => false,
@@ -192,7 +234,7 @@ fn word(state: &State, headers: &HeaderMap, form: &[u8]) -> Result<Response, Sto
     }
     let by = state.meet(&mut state.core(), &person.who).map_err(broken)?;
     let why = form.one("why").unwrap_or_default().to_owned();
-    let word = Word { id, allow, why, duration: form.one("for").unwrap_or_default().to_owned() };
+    let word = Word { id, allow, why, duration: form.one("for").unwrap_or_default().to_owned(), digest: None };
     let (_, here) = match state.answer_here(&word, &person.who.name, &by) {
         Ok(answered) => answered,
         // What stands in the way is for the person to mend: the page says it, and asks again.

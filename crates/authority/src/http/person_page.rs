@@ -29,13 +29,9 @@ pub(super) fn links(issuers: &[IssuerRecord], from: (&str, &str)) -> String {
 }
 
 /// Where there is a choice.
-pub(super) fn choice(login: &LoginShown, issuers: &[IssuerRecord], form: &Form) -> Response {
+pub(super) fn choice(what: &str, issuers: &[IssuerRecord], form: &Form) -> Response {
     let from = ["ticket", "user_code"].into_iter().find_map(|name| Some((name, form.one(name)?)));
-    let body = format!(
-        "<h1>{} wants to act for you</h1>{}",
-        text(&login.agent.short()),
-        links(issuers, from.unwrap_or_default())
-    );
+    let body = format!("<h1>{}</h1>{}", text(what), links(issuers, from.unwrap_or_default()));
     page(StatusCode::OK, None, "Log in", &body)
 }
 
@@ -105,7 +101,7 @@ pub(super) fn done(login: &LoginShown, allowed: bool, back: Option<&str>) -> Res
 }
 
 /// A form may be sent here, and the browser says from where: without that nobody could tell it from another page's.
-fn with_form(mut response: Response) -> Response {
+pub(super) fn with_form(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));

@@ -18,6 +18,7 @@ use crate::authority::State;
 use crate::error::AuthorityError;
 use crate::roles;
 use crate::standing;
+use crate::times::Times;
 
 mod brokered;
 
@@ -85,7 +86,7 @@ pub(super) struct Admin<'a> {
     /// Whether they said who they are, and have shown it by their own PIN.
     pub(super) named: bool,
     /// Their name.
-    name: String,
+    pub(super) name: String,
     pub(super) pin: Option<&'a str>,
     given: &'a [Given],
 }
@@ -104,10 +105,12 @@ impl Admin<'_> {
             AdminAsk::End { run } => self.end(&run),
             AdminAsk::Approvals {} => reply(self.state.approvals()?),
             // It begins no more than `remit request` would, for whoever asks.
-            AdminAsk::Answer(word) => match self.state.import_named(&word.id)? {
-                Some(import) => self.import(import, &word),
-                None => reply(self.state.answer(&word, &self.name, &self.by)?),
+            AdminAsk::Answer(word) => match (self.state.import_named(&word.id)?, self.state.ask_named(&word.id)?) {
+                (Some(import), _) => self.import(import, &word),
+                (None, Some(ask)) => self.answer_ask(&ask, &word),
+                (None, None) => reply(self.state.answer(&word, &self.name, &self.by)?),
             },
+            AdminAsk::Grant(ask) => self.grants(ask),
             AdminAsk::Team(ask) => self.team(ask),
             AdminAsk::Registry(ask) => self.registry(ask),
             AdminAsk::Revoke { kind, id, why } => self.revoke(kind, &id, &why),
@@ -227,6 +230,7 @@ impl Admin<'_> {
             locked: core.revoked.locked().map(ToOwned::to_owned).collect(),
             runs: core.journal.store().live_count(state.config.clock.now())?,
             pin_set: state.pin.is_set(),
+            request_to_grant: Times::of(core.journal.store())?,
         })
     }
 

@@ -6,6 +6,7 @@
 
 mod admin;
 pub mod client;
+mod grants;
 mod org;
 pub(crate) mod peer;
 mod registry;

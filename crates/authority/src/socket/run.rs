@@ -10,7 +10,7 @@ use remit_core::rejection::{Code, Rejection};
 
 use super::peer::{self, Peer};
 use super::wire::{Line, RunAsk, RunStatus, TokenGiven};
-use super::{line, not_a_request, reply};
+use super::{grants, line, not_a_request, reply};
 use crate::authority::State;
 use crate::change::Process;
 use crate::error::AuthorityError;
@@ -54,6 +54,7 @@ fn act(state: &Arc<State>, run: &RunId, peer: Peer, ask: RunAsk) -> Reply {
             let process = spawn.pid.map(|pid| process(state, peer, pid)).transpose()?;
             reply(state.spawn(run, &spawn, process)?)
         }
+        RunAsk::Held(ask) => grants::of_run(state, run, ask),
         RunAsk::Token { server, grant } => token(state, run, &server, grant),
         RunAsk::Headers { url, method, grant } => headers(state, run, &url, &method, grant),
     }
@@ -78,8 +79,7 @@ fn status(state: &State, id: &RunId) -> Reply {
         let help = "begin a new run: remit request SERVER/TOOL --for 15m --why \"…\"";
         refused(Code::TokenExpired, format!("the run `{id}` is over"), help)
     })?;
-    let mut grants = store.grants_of(id, now)?;
-    grants.sort_by_key(|grant| !grant.ceiling);
+    let grants = store.held_by(id, now)?;
     let spawned_by = store.spawned_by(&run)?;
     reply(RunStatus { run, grants, spawned_by })
 }

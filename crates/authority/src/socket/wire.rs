@@ -12,6 +12,7 @@ use remit_core::revoked::{Kind, Revocation};
 use remit_core::secret::{Place, Value};
 use serde::{Deserialize, Serialize};
 
+use crate::asks::record::AskShown;
 #[cfg(doc)]
 use crate::broker::connect::{Begun, Ended};
 #[cfg(doc)]
@@ -26,7 +27,9 @@ use crate::issuer::IssuerRecord;
 use crate::learn::Override;
 use crate::login::LoginShown;
 use crate::org::Import;
+use crate::times::Times;
 
+pub use super::grants::{GrantAsk, HeldAsk};
 pub use super::org::{PersonGone, RegistryAsk, RoleShown, TeamAsk, TeamShown};
 
 mod server;
@@ -245,6 +248,8 @@ pub enum AdminAsk {
     Team(TeamAsk),
     /// Something about how agents stand.
     Registry(RegistryAsk),
+    /// Something about what is held, or asked of a person.
+    Grant(GrantAsk),
 }
 
 /// What waits for a person's word.
@@ -255,6 +260,8 @@ pub enum Approval {
     Login(Box<LoginShown>),
     /// An agent of another authority shall be one of this one's.
     Import(Box<Import>),
+    /// More is wanted than policy grants at once.
+    Scope(Box<AskShown>),
 }
 
 /// A person's word.
@@ -271,6 +278,9 @@ pub struct Word {
     /// For how long; the longest that the manifest allows where nothing is said.
     #[serde(default, rename = "for", skip_serializing_if = "String::is_empty")]
     pub duration: String,
+    /// Digest of what was shown, where the word is for this and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 /// What came of a person's word.
@@ -318,6 +328,8 @@ pub enum RunAsk {
     },
     /// Begins a run of another agent below this one: [`Requested`].
     Spawn(Box<Spawn>),
+    /// Something about what the run holds, or asks a person for.
+    Held(HeldAsk),
     /// A token for one server: [`TokenGiven`].
     Token {
         /// The server.
@@ -378,6 +390,9 @@ pub struct Status {
     pub runs: usize,
     /// Whether a PIN is set.
     pub pin_set: bool,
+    /// How long grants took, from the request to the decision.
+    #[serde(default)]
+    pub request_to_grant: Times,
 }
 
 /// An agent was registered.
@@ -430,6 +445,9 @@ pub struct Requested {
     /// What the agent's owner should know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
+    /// The narrower request that the agent's past use would have needed, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub narrower: Option<String>,
 }
 
 /// A signing key was added.

@@ -4,6 +4,7 @@ use remit_core::id::{PrincipalId, ServerName};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 use serde::Serialize;
 
+use super::asks;
 use super::broker;
 use super::org;
 use crate::change::{
@@ -24,6 +25,7 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> Applied {
             grant(tx, ceiling)
         }
         Change::Granted(record) => grant(tx, record),
+        Change::Extended(_) | Change::Ask(_) | Change::AskAnswered(_) | Change::AskEnded(_) => asks::apply(tx, change),
         Change::Ended { run, at } => {
             let sql = "UPDATE runs SET ended = ?2 WHERE id = ?1 AND ended IS NULL";
             tx.execute("DELETE FROM refresh WHERE run = ?1", [run.as_str()])?;
@@ -137,8 +139,9 @@ fn run(tx: &Transaction<'_>, record: &Run) -> Applied {
 }
 
 fn grant(tx: &Transaction<'_>, record: &Grant) -> Applied {
-    let sql = "INSERT INTO grants (id, run, root, ceiling, until, record, at)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let sql = "INSERT INTO grants (id, run, root, ceiling, until, record, at, asked, took)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    asks::granted(tx, record)?;
     done(tx.prepare_cached(sql)?.execute(params![
         record.id.as_str(),
         record.run.as_str(),
@@ -146,7 +149,9 @@ fn grant(tx: &Transaction<'_>, record: &Grant) -> Applied {
         record.ceiling,
         record.until,
         json(record)?,
-        record.at
+        record.at,
+        record.ask.is_some(),
+        record.took_us.map(int)
     ]))
 }
 
@@ -156,6 +161,7 @@ fn token(tx: &Transaction<'_>, record: &TokenRecord) -> Applied {
     let sql = "INSERT INTO tokens (jti, gid, exp) VALUES (?1, ?2, ?3)";
     let row = params![record.jti, record.grant.as_str(), record.exp];
     tx.prepare_cached(sql)?.execute(row)?;
+    asks::used(tx, record)?;
     let Some(refresh) = &record.refresh else { return Ok(()) };
     let sql = "INSERT INTO refresh (digest, run, record) VALUES (?1, ?2, ?3)";
     done(tx.execute(sql, params![refresh.digest, record.run.as_str(), json(refresh)?]))
@@ -166,6 +172,7 @@ fn erase(tx: &Transaction<'_>, principal: &PrincipalId) -> Applied {
     tx.execute("DELETE FROM principals WHERE id = ?1", [principal.as_str()])?;
     org::forget(tx, principal)?;
     broker::erased(tx, principal)?;
+    asks::erased(tx, principal)?;
     let sql = "UPDATE grants SET record = json_set(record, '$.why', 'erased')
                WHERE json_extract(record, '$.principal') = ?1";
     done(tx.execute(sql, [principal.as_str()]))

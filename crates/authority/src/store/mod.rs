@@ -4,6 +4,7 @@
 //! index of its entry. The database may be deleted: it is rebuilt from the log.
 
 mod apply;
+mod asks;
 mod broker;
 mod org;
 mod read;

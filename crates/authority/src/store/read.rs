@@ -166,11 +166,6 @@ impl Store {
         self.all(sql, [now])
     }
 
-    pub(crate) fn grants_of(&self, run: &RunId, now: i64) -> List<Grant> {
-        let sql = "SELECT record FROM grants WHERE run = ?1 AND until > ?2 ORDER BY at, rowid";
-        self.all(sql, params![run.as_str(), now])
-    }
-
     /// The grant of a token that has not expired.
     pub(crate) fn token_grant(&self, jti: &str) -> Found<Grant> {
         let sql = "SELECT grants.record FROM tokens JOIN grants ON grants.id = gid WHERE jti = ?1";

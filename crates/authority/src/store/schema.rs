@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use crate::error::AuthorityError;
 
 /// One step each, in order; a file of `user_version` n has had the first n of them.
-const MIGRATIONS: &[&str] = &[FIRST, REFRESH, SECRETS, LIVE, ORGANIZATION, ISSUERS, BROKER];
+const MIGRATIONS: &[&str] = &[FIRST, REFRESH, SECRETS, LIVE, ORGANIZATION, ISSUERS, BROKER, ASKS];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -103,6 +103,23 @@ CREATE TABLE connections (
 CREATE INDEX connections_principal ON connections (principal);
 ";
 
+/// What people are asked for, how long grants took, and which grants were ever stated as a token, where.
+const ASKS: &str = "
+CREATE TABLE asks (
+    id TEXT PRIMARY KEY, run TEXT, principal TEXT NOT NULL, state TEXT NOT NULL, until INTEGER NOT NULL,
+    record TEXT NOT NULL) STRICT;
+CREATE INDEX asks_open ON asks (until) WHERE state IN ('open', 'allowed');
+CREATE INDEX asks_run ON asks (run) WHERE run IS NOT NULL;
+ALTER TABLE grants ADD COLUMN asked INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE grants ADD COLUMN took INTEGER;
+CREATE INDEX grants_took ON grants (asked, at, took) WHERE took IS NOT NULL;
+CREATE INDEX grants_agent ON grants (json_extract(record, '$.agent'), at);
+CREATE TABLE uses (
+    gid TEXT NOT NULL, audience TEXT NOT NULL, tokens INTEGER NOT NULL, last INTEGER NOT NULL,
+    PRIMARY KEY (gid, audience)) STRICT, WITHOUT ROWID;
+CREATE INDEX revocations_id ON revocations (kind, id);
+";
+
 /// Brings the file to the newest version; refuses one that is newer.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), AuthorityError> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
@@ -160,9 +177,9 @@ mod tests {
         migrate(&mut connection).unwrap();
         let tables: i64 =
             connection.query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", [], |r| r.get(0)).unwrap();
-        assert_eq!(tables, 21);
+        assert_eq!(tables, 23);
         connection.pragma_update(None, "user_version", 99).unwrap();
         let refused = migrate(&mut connection).unwrap_err();
-        assert!(matches!(refused, AuthorityError::Newer { found: 99, known: 7 }), "{refused}");
+        assert!(matches!(refused, AuthorityError::Newer { found: 99, known: 8 }), "{refused}");
     }
 }

@@ -10,9 +10,9 @@ use super::common::{GATEWAY, Key, LIST, MANIFEST, PIN, World, add_server, asked,
 use remit_authority::issuer::{KeySource, Kind};
 use remit_authority::socket::client::{self, ClientError};
 use remit_authority::socket::wire::{
-    AddIssuer, AdminAsk, Answer, Line, RegistryAsk, Request, Requested, RunAsk, Status, TeamAsk, Whose, Word,
+    AddIssuer, AdminAsk, Answer, GrantAsk, Line, RegistryAsk, Request, Requested, RunAsk, Status, TeamAsk, Whose, Word,
 };
-use remit_core::id::{RunId, ServerName, ToolName};
+use remit_core::id::{GrantId, RunId, ServerName, ToolName};
 use remit_core::rejection::Code;
 use remit_core::revoked;
 use serde_json::Value;
@@ -28,12 +28,33 @@ fn issuer() -> AddIssuer {
     super::federation::issuer("https://ci.example", Kind::Workload, rules, keys)
 }
 
+fn yes() -> Word {
+    Word { id: "BBBB-BBBB".into(), allow: true, why: "x".into(), duration: String::new(), digest: None }
+}
+
+/// One of each thing that can be asked about grants.
+fn of_grants() -> Vec<AdminAsk> {
+    let (grant, id): (GrantId, _) = ("g-x".parse().unwrap(), || "BBBB-BBBB".to_owned());
+    let (agent, asked) = ("support/triage".into(), asked(&["tickets/reply"]));
+    let begin = Request { agent, asked, principal: None, pid: None, key: None, golden: false };
+    [
+        GrantAsk::List(remit_authority::held::Whose::default()),
+        GrantAsk::Renew { grant: grant.clone(), duration: String::new() },
+        GrantAsk::Return { grant },
+        GrantAsk::Ask(Box::new(begin)),
+        GrantAsk::Asked { id: id() },
+        GrantAsk::Withdraw { id: id() },
+    ]
+    .map(AdminAsk::Grant)
+    .into()
+}
+
 /// One of each thing that can be asked of the admin socket.
 fn every(other: &RunId) -> Vec<AdminAsk> {
     let tools = || ["read_ticket", "reply", "delete_ticket"].map(|tool| ToolName::new(tool).unwrap()).to_vec();
     let (server, list) = (tickets(), LIST.replace("reads", "obeys"));
     let revoke = |kind, id: &str| AdminAsk::Revoke { kind, id: id.into(), why: "x".into() };
-    vec![
+    let mut all = vec![
         AdminAsk::Status {},
         AdminAsk::SetPin { new: "000000".into() },
         AdminAsk::RegisterAgent { manifest: MANIFEST.replace("15m", "24h") },
@@ -57,7 +78,7 @@ fn every(other: &RunId) -> Vec<AdminAsk> {
         AdminAsk::RotateKeys {},
         AdminAsk::Reload {},
         AdminAsk::Approvals {},
-        AdminAsk::Answer(Word { id: "BBBB-BBBB".into(), allow: true, why: "x".into(), duration: String::new() }),
+        AdminAsk::Answer(yes()),
         AdminAsk::Secret { server: tickets(), rotate: false, whose: Whose::All },
         AdminAsk::AddGateway { name: "edge".parse().unwrap(), key: Key::new(9).public },
         AdminAsk::Gateways {},
@@ -87,11 +108,24 @@ fn every(other: &RunId) -> Vec<AdminAsk> {
         AdminAsk::Connect { server: tickets() },
         AdminAsk::Connected { server: tickets(), code: "BBBB-BBBB".into() },
         AdminAsk::Disconnect { server: tickets() },
-    ]
+    ];
+    all.extend(of_grants());
+    all
 }
 
 /// Number of things that can be asked. What is added to the socket does not compile here until it is tried too.
-const VERBS: usize = 50;
+const VERBS: usize = 56;
+
+fn grant_verb(ask: &GrantAsk) -> usize {
+    match ask {
+        GrantAsk::List(_) => 50,
+        GrantAsk::Renew { .. } => 51,
+        GrantAsk::Return { .. } => 52,
+        GrantAsk::Ask(_) => 53,
+        GrantAsk::Asked { .. } => 54,
+        GrantAsk::Withdraw { .. } => 55,
+    }
+}
 
 fn verb(ask: &AdminAsk) -> usize {
     match ask {
@@ -149,6 +183,7 @@ fn verb(ask: &AdminAsk) -> usize {
         AdminAsk::Connect { .. } => 47,
         AdminAsk::Connected { .. } => 48,
         AdminAsk::Disconnect { .. } => 49,
+        AdminAsk::Grant(ask) => grant_verb(ask),
     }
 }
 

@@ -67,7 +67,7 @@ pub(crate) async fn only(world: &World) -> String {
 
 pub(crate) async fn answer(world: &World, id: &str, allow: bool) -> Result<Answered, ClientError> {
     let why = if allow { "INC-42, says Ada" } else { "" };
-    let said = Word { id: id.into(), allow, why: why.into(), duration: String::new() };
+    let said = Word { id: id.into(), allow, why: why.into(), duration: String::new(), digest: None };
     world.admin(AdminAsk::Answer(said)).await
 }
 
@@ -266,11 +266,11 @@ async fn whoever_allows_hears_what_stands_in_the_way() {
     follow(&world, &query(&[])).await;
     let id = only(&world).await;
     for (why, duration, code) in [("", "", Code::GrantIncomplete), ("x", "16m", Code::GrantIncomplete)] {
-        let said = Word { id: id.clone(), allow: true, why: why.into(), duration: duration.into() };
+        let said = Word { id: id.clone(), allow: true, why: why.into(), duration: duration.into(), digest: None };
         let refused = world.admin::<Answered>(AdminAsk::Answer(said)).await.unwrap_err();
         assert!(matches!(&refused, ClientError::Refused(rejection) if rejection.code == code), "{refused}");
     }
-    let said = Word { id, allow: true, why: "x".into(), duration: "2m".into() };
+    let said = Word { id, allow: true, why: "x".into(), duration: "2m".into(), digest: None };
     let answered: Answered = world.admin(AdminAsk::Answer(said)).await.unwrap();
     assert_eq!(answered.asked.unwrap().duration, "2m");
 }

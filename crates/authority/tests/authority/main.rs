@@ -1,6 +1,8 @@
 //! The authority through its real HTTP endpoints and sockets, on scratch homes.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod asks;
+mod asks_in_browser;
 mod bounds;
 mod broker;
 mod brokered;
@@ -13,6 +15,7 @@ mod federation;
 mod federation_keys;
 mod federation_words;
 mod followed;
+mod grants;
 mod http;
 mod hygiene;
 mod inside;

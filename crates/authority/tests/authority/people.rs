@@ -21,8 +21,8 @@ const GROUPS: &str = "[[group]]\nname = \"desk\"\nteams = [\"support\"]\n";
 
 /// An identity provider: what its next ID token says, and what it was sent for it.
 #[derive(Clone)]
-struct Idp {
-    url: String,
+pub(crate) struct Idp {
+    pub(crate) url: String,
     configuration: Arc<Mutex<Value>>,
     /// Changes of header and claims of the next ID token.
     next: Arc<Mutex<(Value, Value)>>,
@@ -31,7 +31,7 @@ struct Idp {
 }
 
 impl Idp {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let configuration = json!({"issuer": url, "jwks_uri": format!("{url}/jwks"), "token_endpoint": format!("{url}/token"),
@@ -87,7 +87,7 @@ impl Idp {
 }
 
 /// An authority that sends people to this provider.
-async fn world(idp: &Idp) -> World {
+pub(crate) async fn world(idp: &Idp) -> World {
     let mut world = federation::world().await;
     world.stop().await;
     world.internal_hosts = vec!["127.0.0.1".into()];
@@ -108,14 +108,19 @@ async fn trust_with_secret(world: &World, add: AddIssuer) {
 
 /// A browser, with what it keeps.
 #[derive(Default, Clone)]
-struct Browser {
+pub(crate) struct Browser {
     cookie: Option<String>,
     /// What the authority has shown after the provider's answer.
     mark: String,
 }
 
 impl Browser {
-    async fn ask(&mut self, world: &World, path: &str, form: Option<(&str, Option<&str>)>) -> (u16, String, String) {
+    pub(crate) async fn ask(
+        &mut self,
+        world: &World,
+        path: &str,
+        form: Option<(&str, Option<&str>)>,
+    ) -> (u16, String, String) {
         let builder = if form.is_some() { http::Request::post(path) } else { http::Request::get(path) };
         let mut builder = builder.header("host", "as.example");
         if let Some(cookie) = &self.cookie {
@@ -159,7 +164,7 @@ impl Browser {
     }
 
     /// To the page that asks, whatever the provider says in its ID token but the nonce.
-    async fn log_in(&mut self, world: &World, idp: &Idp, from: &str) -> (u16, String) {
+    pub(crate) async fn log_in(&mut self, world: &World, idp: &Idp, from: &str) -> (u16, String) {
         let asked = self.leave(world, idp, from).await;
         let nonce = value(&asked, "nonce").unwrap().to_owned();
         {
@@ -176,6 +181,11 @@ impl Browser {
         to.strip_prefix("/people/login?v=").unwrap_or_else(|| panic!("{to}")).clone_into(&mut self.mark);
         let (status, _, text) = self.ask(world, &to, None).await;
         (status, text)
+    }
+
+    /// The secret that its forms send back.
+    pub(crate) fn mark(&self) -> &str {
+        &self.mark
     }
 
     async fn say(&mut self, world: &World, page: &str, yes_or_no: &str) -> (u16, String) {

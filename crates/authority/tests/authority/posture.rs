@@ -23,7 +23,7 @@ fn import(statement: &str, key: &str) -> AdminAsk {
 }
 
 fn word(id: &str, allow: bool) -> AdminAsk {
-    AdminAsk::Answer(Word { id: id.into(), allow, why: "the same desk".into(), duration: String::new() })
+    AdminAsk::Answer(Word { id: id.into(), allow, why: "the same desk".into(), duration: String::new(), digest: None })
 }
 
 /// What is granted to the agent `away`, or why not.

@@ -29,6 +29,8 @@ fn the_first_page() {
           gateway     Say which gateways may be lent the credentials of servers
           issuer      Say whose word for people and workloads counts, and for what
           request     Get a scoped grant, at once
+          grant       See what is held and for how long, renew it, give it back, or follow what a person was
+                      asked for
           token       Print the headers with which an MCP client reaches a server
           approvals   Show what waits for a person's word
           approve     Let a program act as an agent, when it asks for it by its code

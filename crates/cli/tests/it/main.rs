@@ -9,6 +9,8 @@ mod agents;
 #[cfg(test)]
 mod apart;
 #[cfg(test)]
+mod asks;
+#[cfg(test)]
 mod brokered;
 #[cfg(test)]
 mod confirmed;
