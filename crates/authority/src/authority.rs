@@ -31,6 +31,7 @@ use crate::login::Logins;
 use crate::metadata::Documents;
 use crate::pin::Pin;
 use crate::refusals::Refusals;
+use crate::relay::{self, Held, Relay};
 use crate::signing::PrivateKey;
 use crate::socket::{self, Sockets};
 
@@ -40,6 +41,7 @@ const UPKEEP: Duration = Duration::from_secs(1);
 /// The control plane: one process, embedded stores.
 pub struct Authority {
     pub(crate) state: Arc<State>,
+    relay: Option<TcpListener>,
 }
 
 /// Everything that requests share.
@@ -67,6 +69,7 @@ pub(crate) struct State {
     pub(crate) visits: Visits,
     pub(crate) refusals: Refusals,
     pub(crate) broker: Broker,
+    pub(crate) relay: Relay,
     publishing: Mutex<()>,
     loaded: Mutex<Loaded>,
 }
@@ -78,6 +81,8 @@ pub(crate) struct Core {
     pub(crate) revoked: Revoked,
     /// Private keys of runs. They exist in this process's memory alone.
     pub(crate) held: HashMap<RunId, PrivateKey>,
+    /// Tokens of runs that the relay uses.
+    pub(crate) relayed: Held,
 }
 
 impl Authority {
@@ -101,6 +106,7 @@ impl Authority {
             journal,
             revoked: Revoked::default(),
             held: HashMap::new(),
+            relayed: Held::new(),
         };
         core.follow_feed()?;
         State::end_the_endless(&mut core, config.clock.now())?;
@@ -123,6 +129,7 @@ impl Authority {
             visits: Visits::default(),
             refusals: Refusals::default(),
             broker: Broker::default(),
+            relay: Relay::new()?,
             publishing: Mutex::default(),
             loaded: Mutex::default(),
             home,
@@ -134,7 +141,18 @@ impl Authority {
         state.sweep_secrets(&state.core())?;
         // The error is kept beside the bundle, where the status shows it.
         state.publish().ok();
-        Ok(Self { state: Arc::new(state) })
+        Ok(Self { state: Arc::new(state), relay: None })
+    }
+
+    /// Serves the relay for clients on this machine on a listener of its own, which nobody else may reach.
+    pub fn relay(mut self, listener: TcpListener) -> Result<Self, AuthorityError> {
+        let address = listener.local_addr().map_err(|source| AuthorityError::Relay { source })?;
+        if !address.ip().is_loopback() {
+            return Err(AuthorityError::RelayOpen { address });
+        }
+        self.state.relay.at(address);
+        self.relay = Some(listener);
+        Ok(self)
     }
 
     /// The verifier key that gateways pin.
@@ -162,8 +180,14 @@ impl Authority {
         let admin = socket::serve_admin(&state)?;
         socket::serve_runs(&state)?;
         let upkeep = tokio::spawn(upkeep(Arc::clone(&state)));
+        let relay = self.relay.map(|listener| tokio::spawn(relay::serve(Arc::clone(&state), listener)));
         http::serve(&state, listener, shutdown).await;
         upkeep.abort();
+        if let Some(relay) = relay {
+            relay.abort();
+            // Its address is free again before this returns. What it ended with is that it was told to.
+            relay.await.ok();
+        }
         admin.abort();
         state.sockets.close_all();
         let log = state.core().journal.log().clone();

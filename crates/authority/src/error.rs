@@ -36,6 +36,18 @@ pub enum AuthorityError {
         /// What was configured, in seconds.
         given: i64,
     },
+    /// Others than this machine could reach the relay.
+    #[error("the relay would listen on {address}, which is not this machine alone")]
+    RelayOpen {
+        /// Where it would listen.
+        address: std::net::SocketAddr,
+    },
+    /// The relay's listener could not be used.
+    #[error("the relay: {source}")]
+    Relay {
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A file or directory of the home could not be used.
     #[error("{}: {source}", path.display())]
     Io {

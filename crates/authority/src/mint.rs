@@ -234,7 +234,7 @@ fn unbound(agent: &AgentRecord) -> (Refusal, Rejection) {
     (Refusal::Proof, Rejection::new(Code::ProofInvalid, message, help))
 }
 
-fn revoked(kind: Kind) -> (Refusal, Rejection) {
+pub(crate) fn revoked(kind: Kind) -> (Refusal, Rejection) {
     let message = match kind {
         Kind::Veto => "the agent, or one that it acts for, is vetoed in production; owned by agent-security".to_owned(),
         kind => format!("the {} was revoked", kind.name()),

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use remit_authority::change::Run;
 use remit_authority::socket::client::{self, ClientError};
 use remit_authority::socket::wire::{AdminAsk, Given, RunAsk};
 use remit_core::rejection::{Code, Rejection};
@@ -77,7 +78,7 @@ pub(crate) fn admin_with<R: DeserializeOwned>(
 pub(crate) fn run<R: DeserializeOwned>(context: &Context, socket: &Path, ask: &RunAsk) -> Result<R, CliError> {
     client::run(socket, ask).map_err(|error| match error {
         ClientError::Unreachable { path, source } => {
-            let (over, help) = silent_run(context, &source);
+            let (over, help) = silent_run(context, &path, &source);
             CliError::unreachable(format!("the run's socket {} does not answer: {over}", path.display()), help)
         }
         other => failed(context, other),
@@ -91,11 +92,15 @@ pub(crate) fn run_socket(context: &Context, flag: Option<&str>) -> Option<PathBu
 }
 
 /// A run takes its socket with it. One that is there and that nobody serves is of an authority that was killed.
-fn silent_run(context: &Context, source: &std::io::Error) -> (String, String) {
+fn silent_run(context: &Context, socket: &Path, source: &std::io::Error) -> (String, String) {
     let home = context.home.flag(&context.env);
     // At its own end it takes the sockets of all runs with it, and makes them again at the next start.
     let served = UnixStream::connect(context.home.authority().admin_socket()).is_ok();
     match source.kind() {
+        std::io::ErrorKind::NotFound if served && has_own_key(context, socket) => (
+            "its key is kept elsewhere, so there are neither headers nor a relay for it here".into(),
+            "ask for its tokens with that key, over OAuth: docs/delegation.md".into(),
+        ),
         std::io::ErrorKind::NotFound if served => (
             "the run is over".into(),
             format!("begin a new one: remit{home} request SERVER/TOOL --for 15m --why \"…\""),
@@ -105,6 +110,13 @@ fn silent_run(context: &Context, source: &std::io::Error) -> (String, String) {
         }
         _ => (source.to_string(), format!("see what is wrong: remit{home} doctor")),
     }
+}
+
+/// Whether a run without a socket is live: it brought its own key.
+fn has_own_key(context: &Context, socket: &Path) -> bool {
+    let id = socket.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+    let runs: Result<Vec<Run>, _> = client::admin(context.home.authority().path(), &AdminAsk::Runs {}, None);
+    runs.is_ok_and(|runs| runs.iter().any(|run| Some(run.id.as_str()) == id && !run.key_held))
 }
 
 /// The command that starts the authority of this home. Where only a gateway lives, there is none to start.

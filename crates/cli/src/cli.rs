@@ -61,7 +61,7 @@ pub(crate) enum Command {
     Person(person::Person),
     /// Register MCP servers, review and expose their tools
     Server(server::Server),
-    /// Move a client's file of MCP servers off its standing keys: seal them, and lead it to the gateway
+    /// Move a client's file of MCP servers off its standing keys: seal them, and lead it to the relay
     Adopt(adopt::Adopt),
     /// Say which gateways may be lent the credentials of servers
     Gateway(gateway::Gateway),

@@ -78,6 +78,9 @@ fn people(authority: &Status, gateway: &Health, (runs, held): (&[Run], &[Held]),
         Health::Unwell(said) => out.line(format!("gateway    {}  {} {said}", good(false, "unwell"), authority.gateway)),
         Health::Silent(why) => out.line(format!("gateway    {}  {} {why}", good(false, "down"), authority.gateway)),
     }
+    if let Some(relay) = &authority.relay {
+        out.line(format!("relay      {}  {relay} (for MCP clients on this machine)", good(true, "up")));
+    }
     for locked in &authority.locked {
         out.line(format!("locked     {}  lift it: remit{home} lockdown {locked} --lift", good(false, locked)));
     }

@@ -52,6 +52,7 @@ pub(crate) struct Up {
 /// What the first start made, and what runs.
 struct Running {
     urls: Urls,
+    relay: SocketAddr,
     first: bool,
     pin: Option<String>,
 }
@@ -66,14 +67,16 @@ pub(crate) fn run(up: &Up, context: &Context) -> Result<Exit, CliError> {
         let listeners = listen(&context).await?;
         let first = is_first(&context);
         let urls = if first { new_urls(up, &context, &listeners)? } else { Urls::configured(&context)? };
-        let authority = serve::authority::open(&context, &urls)?;
+        let nearby = serve::relay::bind(&context).await?;
+        let relay = nearby.local_addr().map_err(|error| CliError::unevaluated(error, "try again"))?;
+        let authority = serve::authority::open(&context, &urls, nearby)?;
         if first {
-            write_config(&context, &urls, authority.root_vkey(), &listeners)?;
+            write_config(&context, &urls, authority.root_vkey(), &listeners, relay)?;
             context.reload()?;
         }
         same_root(&context, &authority)?;
         admit(&context, &authority)?;
-        serve(up, context, stop, (authority, listeners), Running { urls, first, pin: None }).await
+        serve(up, context, stop, (authority, listeners), Running { urls, relay, first, pin: None }).await
     })
 }
 
@@ -231,6 +234,7 @@ fn write_config(
     urls: &Urls,
     root: &str,
     listeners: &(TcpListener, TcpListener),
+    relay: SocketAddr,
 ) -> Result<(), CliError> {
     let listens = |listener: &TcpListener| listener.local_addr().map(|address| address.to_string());
     let broken = |error| CliError::unevaluated(error, "try again");
@@ -242,6 +246,7 @@ fn write_config(
         ("gateway.listen", listens(&listeners.1).map_err(broken)?),
         ("gateway.url", urls.gateway.clone()),
         ("gateway.name", GATEWAY_NAME.to_owned()),
+        ("relay.listen", relay.to_string()),
     ];
     let set = |name: &str| matches!(context.loaded.values.get(name), Some((_, Source::File(_) | Source::Env(_))));
     let missing: Vec<config::Added> = keys.into_iter().filter(|(name, _)| !set(name)).collect();
@@ -324,7 +329,8 @@ async fn ready(gateway: &str) {
 fn said(running: &Running, context: &Context) {
     let urls = &running.urls;
     let facts = json!({
-        "authority": urls.authority, "gateway": urls.gateway, "trust_domain": urls.domain, "home": context.home.path(),
+        "authority": urls.authority, "gateway": urls.gateway, "relay": format!("http://{}", running.relay),
+        "trust_domain": urls.domain, "home": context.home.path(),
         "first_start": running.first, "pin": running.pin, "root": context.loaded.config.trust.root,
     });
     context.out.facts(&facts, |out| people(running, context, out));

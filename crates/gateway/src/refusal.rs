@@ -164,7 +164,7 @@ fn renew() -> String {
 }
 
 fn prove(server: &str) -> String {
-    format!("get token and proof anew for each request: remit token {server} --run RUN")
+    format!("let the relay prove each request: remit token {server} --run RUN")
 }
 
 fn explain(entry: Option<u64>) -> String {

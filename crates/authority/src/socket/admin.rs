@@ -220,6 +220,7 @@ impl Admin<'_> {
         Ok(Status {
             issuer: state.config.issuer.clone(),
             gateway: state.config.gateway.clone(),
+            relay: state.relay.url(),
             trust_domain: state.config.trust_domain.to_string(),
             root_vkey: state.root.vkey().to_owned(),
             log: log.origin().to_owned(),

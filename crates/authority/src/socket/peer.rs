@@ -43,7 +43,7 @@ pub(crate) struct Peer {
 }
 
 /// Where a process belongs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Place {
     /// Outside every live run.
     Outside,

@@ -14,8 +14,7 @@ use super::{grants, line, not_a_request, reply};
 use crate::authority::State;
 use crate::change::Process;
 use crate::error::AuthorityError;
-use crate::grant::location;
-use crate::mint::{Minted, Wanted};
+use crate::kept::{Bound, not_held};
 use crate::proof;
 
 type Reply = Result<serde_json::Value, AuthorityError>;
@@ -56,6 +55,7 @@ fn act(state: &Arc<State>, run: &RunId, peer: Peer, ask: RunAsk) -> Reply {
         }
         RunAsk::Held(ask) => grants::of_run(state, run, ask),
         RunAsk::Token { server, grant } => token(state, run, &server, grant),
+        RunAsk::Relay { server, grant, always } => reply(state.relay_value(run, &server, grant, always)?),
         RunAsk::Headers { url, method, grant } => headers(state, run, &url, &method, grant),
     }
 }
@@ -85,7 +85,7 @@ fn status(state: &State, id: &RunId) -> Reply {
 }
 
 fn token(state: &State, run: &RunId, server: &ServerName, grant: Option<GrantId>) -> Reply {
-    let minted = mint(state, run, server, grant)?;
+    let minted = state.mint_kept(&mut state.core(), run, server, grant, Bound::AsDeclared)?;
     let kind = if minted.claims.cnf.is_some() { "DPoP" } else { "Bearer" };
     reply(TokenGiven {
         access_token: minted.token,
@@ -96,34 +96,16 @@ fn token(state: &State, run: &RunId, server: &ServerName, grant: Option<GrantId>
 }
 
 fn headers(state: &State, run: &RunId, url: &str, method: &str, grant: Option<GrantId>) -> Reply {
-    let minted = mint(state, run, &server_of(state, url)?, grant)?;
+    let server = server_of(state, url)?;
+    let mut core = state.core();
+    let minted = state.mint_kept(&mut core, run, &server, grant, Bound::AsDeclared)?;
     let token = &minted.token;
     if minted.claims.cnf.is_none() {
         return reply(BTreeMap::from([("Authorization", format!("Bearer {token}"))]));
     }
-    let core = state.core();
     let key = core.held.get(run).ok_or_else(|| not_held(run))?;
     let proof = proof::make(key, method, url, token, state.config.clock.now())?;
     reply(BTreeMap::from([("Authorization", format!("DPoP {token}")), ("DPoP", proof)]))
-}
-
-/// Bound to the run's key, unless the manifest says that its clients cannot prove possession.
-fn mint(state: &State, run: &RunId, server: &ServerName, grant: Option<GrantId>) -> Result<Minted, AuthorityError> {
-    let bearer = {
-        let mut core = state.core();
-        let store = core.journal.store();
-        let record = store.run(run)?;
-        let agent = record.as_ref().map(|run| store.agent(&run.agent)).transpose()?.flatten();
-        match record {
-            Some(run) if run.key_held => state.rekey(&mut core, &run.id)?,
-            _ => return Err(not_held(run)),
-        }
-        agent.is_some_and(|agent| agent.manifest.agent.bearer)
-    };
-    let wanted =
-        Wanted { grant, resources: vec![location(&state.config.gateway, server)], bound: !bearer, ..Wanted::default() };
-    let minted = state.mint(run, &wanted)?;
-    minted.map_err(|(_, rejection)| AuthorityError::Refused(rejection))
 }
 
 /// The server that a URL of the gateway is of.
@@ -135,12 +117,6 @@ fn server_of(state: &State, url: &str) -> Result<ServerName, AuthorityError> {
         let message = "the URL is none of the gateway's".into();
         refused(Code::RequestInvalid, message, &format!("it begins with {prefix}"))
     })
-}
-
-fn not_held(run: &RunId) -> AuthorityError {
-    let message = format!("the key of `{run}` is kept elsewhere");
-    let help = "ask /token, with an assertion signed by that key";
-    refused(Code::RequestInvalid, message, help)
 }
 
 fn refused(code: Code, message: String, help: &str) -> AuthorityError {

@@ -32,8 +32,10 @@ use crate::times::Times;
 pub use super::grants::{GrantAsk, HeldAsk};
 pub use super::org::{PersonGone, RegistryAsk, RoleShown, TeamAsk, TeamShown};
 
+mod relay;
 mod server;
 
+pub use relay::RelayGiven;
 pub use server::{AddServer, Borrowed, Oauth, SecretShown, ServerShown, Whose};
 
 /// Longest line, in bytes.
@@ -338,6 +340,16 @@ pub enum RunAsk {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         grant: Option<GrantId>,
     },
+    /// What a client that cannot prove possession of a key brings to the relay: [`RelayGiven`].
+    Relay {
+        /// The server.
+        server: ServerName,
+        /// The grant to state, the ceiling where none is named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grant: Option<GrantId>,
+        /// Also where the agent's tokens need no proof.
+        always: bool,
+    },
     /// Headers for one HTTP request: a map of name to value.
     Headers {
         /// The URL, under the gateway's `/mcp/<server>`.
@@ -370,6 +382,9 @@ pub struct Status {
     pub issuer: String,
     /// The gateway's URL.
     pub gateway: String,
+    /// The relay's URL, for clients on this machine.
+    #[serde(default)]
+    pub relay: Option<String>,
     /// The domain of trust.
     pub trust_domain: String,
     /// The verifier key that gateways pin.

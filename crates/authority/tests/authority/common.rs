@@ -52,12 +52,21 @@ pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) address: std::net::SocketAddr,
     pub(crate) internal_hosts: Vec<String>,
+    pub(crate) gateway: String,
+    pub(crate) token_seconds: i64,
+    /// Where its relay listens.
+    pub(crate) relay: std::net::SocketAddr,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     served: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl World {
     pub(crate) async fn start() -> Self {
+        Self::start_for(GATEWAY, remit_authority::config::TOKEN_SECONDS_MAX).await
+    }
+
+    /// With this gateway, and tokens of so many seconds.
+    pub(crate) async fn start_for(gateway: &str, token_seconds: i64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let floor = dir.path().join("policies/floor");
         std::fs::create_dir_all(&floor).unwrap();
@@ -67,6 +76,9 @@ impl World {
             clock: Clock::stopped(NOW),
             address: ([127, 0, 0, 1], 0).into(),
             internal_hosts: vec![],
+            gateway: gateway.into(),
+            token_seconds,
+            relay: ([127, 0, 0, 1], 0).into(),
             stop: None,
             served: None,
         };
@@ -76,10 +88,14 @@ impl World {
 
     pub(crate) async fn serve(&mut self) {
         let domain = TrustDomain::new("acme.example").unwrap();
-        let mut config = Config::new(domain, ISSUER, GATEWAY);
+        let mut config = Config::new(domain, ISSUER, &self.gateway);
+        config.token_seconds = self.token_seconds;
         config.clock = self.clock.clone();
         config.internal_hosts.clone_from(&self.internal_hosts);
-        let authority = Authority::open(self.dir.path(), config).unwrap();
+        // The same again after a restart, as a configuration has it.
+        let relay = tokio::net::TcpListener::bind(self.relay).await.unwrap();
+        self.relay = relay.local_addr().unwrap();
+        let authority = Authority::open(self.dir.path(), config).unwrap().relay(relay).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         self.address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

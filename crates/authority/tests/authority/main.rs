@@ -25,6 +25,7 @@ mod people;
 mod places;
 mod posture;
 mod refusals;
+mod relay;
 mod secrets;
 mod sockets;
 mod spawn;

@@ -24,19 +24,25 @@ pub(super) struct Entry {
     pub(super) name: ServerName,
     pub(super) upstream: Upstream,
     pub(super) given: Vec<Given>,
-    /// The gateway's URL for it.
+    /// The relay's URL for it.
     url: String,
     /// What the client says of it beside how it is reached.
     rest: Map<String, Value>,
 }
 
 impl Entry {
-    /// Reads a server; nothing where it leads to the gateway already.
-    pub(super) fn read(name: &str, text: &str, gateway: &str, context: &Context) -> Result<Option<Self>, CliError> {
+    /// Reads a server; nothing where it leads to the gateway or the relay already.
+    pub(super) fn read(
+        name: &str,
+        text: &str,
+        (gateway, relay): (&str, &str),
+        context: &Context,
+    ) -> Result<Option<Self>, CliError> {
         let value: Value = serde_json::from_str(text).map_err(|error| kept(&error))?;
         let Value::Object(mut members) = value else { return Err(kept(&"it is no object")) };
         let url = members.get("url").or_else(|| members.get("serverUrl")).and_then(Value::as_str);
-        if url.is_some_and(|url| url.starts_with(&format!("{gateway}/mcp/"))) {
+        let ours = |url: &str| [gateway, relay].iter().any(|own| url.starts_with(&format!("{own}/mcp/")));
+        if url.is_some_and(ours) {
             return Ok(None);
         }
         if members.contains_key("headersHelper") {
@@ -47,14 +53,15 @@ impl Entry {
             Some(url) => over_http(&expanded(url, &context.env)?, &members, &context.env)?,
             None => program(&members, context)?,
         };
-        let url = format!("{gateway}/mcp/{name}");
+        let url = format!("{relay}/mcp/{name}");
         members.retain(|name, _| !REACHED.contains(&name.as_str()));
         Ok(Some(Self { name, upstream, given, url, rest: members }))
     }
 
     /// What stands in its place.
     pub(super) fn replaced(&self, context: &Context) -> String {
-        let helper = format!("remit{} token {}", context.home.flag(&context.env), self.name);
+        // Said, because the agent that will use it may be one whose tokens go to the gateway.
+        let helper = format!("remit{} token {} --to relay", context.home.flag(&context.env), self.name);
         let mut members = Map::new();
         members.insert("type".into(), "http".into());
         members.insert("url".into(), self.url.clone().into());

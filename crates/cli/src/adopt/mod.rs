@@ -1,4 +1,5 @@
-//! `remit adopt`: a client's file of MCP servers with standing keys becomes one that leads to the gateway and holds none.
+//! `remit adopt`: a client's file of MCP servers with standing keys becomes one that leads to the relay, and so to the
+//! gateway, and holds none.
 //!
 //! **Invariant:** the file changes as a whole, or not at all, and only for servers that are registered with their keys sealed.
 //! What is kept of the old file is kept without its keys: they are to vanish from here, and to be revoked where they came from.
@@ -35,7 +36,7 @@ use file::File;
   remit adopt .mcp.json
   remit adopt .claude/settings.json --expose-all
 
-Every key in the file is sealed, the servers are registered, and the file leads to the gateway. Nothing is exposed unless
+Every key in the file is sealed, the servers are registered, and the file leads to the relay. Nothing is exposed unless
 you say so. The old keys stood in clear: revoke them where they were issued, and seal new ones with
 `remit server secret NAME --rotate`.")]
 pub(crate) struct Adopt {
@@ -60,7 +61,7 @@ enum Fate {
     Adopted { replaced: String, shown: Box<ServerShown> },
     /// The same, where nothing was to be done.
     Planned { replaced: String, sealed: Vec<String> },
-    /// It leads to the gateway already.
+    /// It leads to the gateway or the relay already.
     Done,
     /// It stays as it was.
     Kept(CliError),
@@ -69,11 +70,12 @@ enum Fate {
 pub(crate) fn run(adopt: &Adopt, context: &Context) -> Result<Exit, CliError> {
     uncored();
     let gateway = context.loaded.required("gateway.url", context.loaded.config.gateway.url.as_ref())?;
+    let relay = crate::serve::relay::url(context);
     let path = std::fs::canonicalize(&adopt.file).map_err(|error| failed(&adopt.file, &error))?;
     let file = File::read(&path)?;
     let mut fates = Vec::new();
     for (name, text) in file.servers()? {
-        let fate = match Entry::read(&name, text, gateway, context) {
+        let fate = match Entry::read(&name, text, (gateway, &relay), context) {
             Ok(None) => Fate::Done,
             Ok(Some(entry)) => one(adopt, &entry, context).unwrap_or_else(Fate::Kept),
             Err(why) => Fate::Kept(why),

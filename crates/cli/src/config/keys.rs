@@ -119,6 +119,12 @@ config! {
         gain "Too many: the machine's memory. Too few: other callers are refused."
         calls_max: Toml usize = "1024";
     }
+    relay: Relay {
+        /// Where the relay listens, for MCP clients that cannot prove possession of a key. It must be a loopback address: `127.0.0.1`
+        /// or `[::1]`, with port 0 for any that is free. The first `remit up` writes down which one it got.
+        gain "Where a client on this machine sends the value of its run. It is worth nothing but at this authority's own relay, and there to processes of that run, or of none."
+        listen: Text SocketAddr = "127.0.0.1:7463";
+    }
     admin: Admin {
         /// A file from which commands read the administrators' PIN, instead of asking for it on the terminal.
         gain "Nothing by itself. Who can read the file it names can approve, lift and widen: keep it where no agent's process reads."

@@ -33,7 +33,8 @@ impl Urls {
     }
 }
 
-pub(crate) fn open(context: &Context, urls: &Urls) -> Result<Authority, CliError> {
+/// Opens it, with the relay on a listener of its own.
+pub(crate) fn open(context: &Context, urls: &Urls, relay: TcpListener) -> Result<Authority, CliError> {
     let home = context.home.authority();
     let floor = home.floor();
     if !floor.exists() {
@@ -49,7 +50,7 @@ pub(crate) fn open(context: &Context, urls: &Urls) -> Result<Authority, CliError
     let mut config = Config::new(urls.domain.clone(), &urls.authority, &urls.gateway);
     config.token_seconds = context.loaded.config.authority.token_life.seconds();
     config.internal_hosts.clone_from(&context.loaded.config.authority.internal_hosts);
-    Authority::open(home.path(), config).map_err(failed)
+    Authority::open(home.path(), config).and_then(|authority| authority.relay(relay)).map_err(failed)
 }
 
 pub(crate) async fn serve(
@@ -65,6 +66,7 @@ fn failed(error: AuthorityError) -> CliError {
     let help = match &error {
         AuthorityError::Log(remit_audit::OpenError::Locked) => "it is running already: remit status",
         AuthorityError::HomeTooLong { .. } => "choose a shorter home: remit --home DIR …",
+        AuthorityError::RelayOpen { .. } => "choose a loopback address for relay.listen: remit config show",
         AuthorityError::TokenLife { .. } => "set authority.token_life to at most 10m: remit config show",
         AuthorityError::Newer { .. } => "use the newer `remit`",
         _ => "see what is wrong: remit doctor",

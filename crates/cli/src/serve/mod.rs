@@ -2,6 +2,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod gateway;
+pub(crate) mod relay;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -52,9 +53,12 @@ pub(crate) fn run(serve: &Serve, context: &Context) -> Result<Exit, CliError> {
             Command::Authority { .. } => {
                 let urls = authority::Urls::configured(context)?;
                 let listener = bind(context, "authority", "--listen").await?;
-                let opened = authority::open(context, &urls)?;
+                let relay = relay::bind(context).await?;
+                let nearby =
+                    relay.local_addr().map(|address| format!("; relay at http://{address}")).unwrap_or_default();
+                let opened = authority::open(context, &urls, relay)?;
                 context.out.remark(format!(
-                    "authority at http://{}, for {}",
+                    "authority at http://{}, for {}{nearby}",
                     config.authority.listen,
                     opened.root_vkey()
                 ));

@@ -105,17 +105,16 @@ fn a_file_with_standing_keys_becomes_one_without() {
     assert_eq!(adopted["servers"][0]["exposed"], 0);
     let text = world.now();
     let now: Value = serde_json::from_str(&text).unwrap();
-    let gateway = std::fs::read_to_string(world.apart.authority.join("remit.toml")).unwrap();
-    let gateway = gateway.rsplit("url = \"").next().unwrap().split('"').next().unwrap().to_owned();
+    let relay = world.apart.must(&["status"])["authority"]["relay"].as_str().unwrap().to_owned();
     let home = world.apart.authority.display();
     assert_eq!(
         now["mcpServers"]["Notes HTTP"],
         json!({
-            "type": "http", "url": format!("{gateway}/mcp/notes-http"), "timeout": 30,
-            "headersHelper": format!("remit --home {home} token notes-http"),
+            "type": "http", "url": format!("{relay}/mcp/notes-http"), "timeout": 30,
+            "headersHelper": format!("remit --home {home} token notes-http --to relay"),
         })
     );
-    assert_eq!(now["mcpServers"]["local"]["url"], format!("{gateway}/mcp/local"));
+    assert_eq!(now["mcpServers"]["local"]["url"], format!("{relay}/mcp/local"));
     assert!(now["mcpServers"]["local"].get("env").is_none());
     // What stays, stays to the byte.
     for kept in [

@@ -96,15 +96,20 @@ fn serve(home: &Path, part: &str, listen: SocketAddr, level: &str) -> Running {
 }
 
 pub(crate) fn start() -> Apart {
-    start_at("warn")
+    start_at("warn", "")
 }
 
 /// Both say all that they ever say.
 pub(crate) fn start_loudly() -> Apart {
-    start_at("trace")
+    start_at("trace", "")
 }
 
-fn start_at(level: &str) -> Apart {
+/// The same, with tokens that live for so many seconds.
+pub(crate) fn start_briefly(seconds: u32) -> Apart {
+    start_at("trace", &format!("token_life = \"{seconds}s\"\n"))
+}
+
+fn start_at(level: &str, authority_more: &str) -> Apart {
     let dir = tempfile::tempdir().unwrap();
     let (authority, gateway) = (dir.path().join("a"), dir.path().join("g"));
     let (at, listen) = (free(), free());
@@ -113,7 +118,8 @@ fn start_at(level: &str) -> Apart {
         std::fs::set_permissions(home, std::fs::Permissions::from_mode(0o700)).unwrap();
     }
     let urls = format!("url = \"http://{at}\"\n\n[gateway]\nurl = \"http://{listen}\"\n");
-    let config = format!("[trust]\ndomain = \"acme.example\"\n\n[authority]\nlisten = \"{at}\"\n{urls}");
+    let config =
+        format!("[trust]\ndomain = \"acme.example\"\n\n[authority]\nlisten = \"{at}\"\n{authority_more}{urls}");
     write(&authority.join("remit.toml"), &config, 0o600);
     let mut running = vec![serve(&authority, "authority", at, level)];
     // The root key goes by another road: here, by this test's own hands.
@@ -149,39 +155,12 @@ impl Apart {
 
     /// One request of an agent in this run: the status, and the message.
     fn ask(&self, run: &str, method: &str, params: Value) -> (u16, Value) {
-        self.ask_with(&self.must(&["token", "notes", "--run", run]), method, params)
+        self.ask_with(&self.must(&["token", "notes", "--run", run, "--to", "gateway"]), method, params)
     }
 
     /// The same, with these headers.
-    pub(crate) fn ask_with(&self, headers: &Value, method: &str, mut params: Value) -> (u16, Value) {
-        params["_meta"] = json!({
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientCapabilities": {},
-            "io.modelcontextprotocol/clientInfo": { "name": "test", "version": "1" },
-        });
-        let body = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params }).to_string();
-        let mut request = format!(
-            "POST /mcp/notes HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-type: application/json\r\n\
-             accept: application/json, text/event-stream\r\nmcp-protocol-version: 2026-07-28\r\nmcp-method: {method}\r\n\
-             content-length: {}\r\n",
-            self.listen,
-            body.len()
-        );
-        if let Some(name) = params["name"].as_str() {
-            request.extend(["mcp-name: ", name, "\r\n"]);
-        }
-        for (name, value) in headers.as_object().unwrap().iter().filter(|(name, _)| *name != "says") {
-            request.extend([name.as_str(), ": ", value.as_str().unwrap(), "\r\n"]);
-        }
-        let mut stream = TcpStream::connect(self.listen).unwrap();
-        stream.set_read_timeout(Some(READY)).unwrap();
-        stream.write_all(format!("{request}\r\n{body}").as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        // One line of the body is the message, whether or not it is a stream.
-        let mut messages = answer.lines().filter_map(|line| line.find('{').and_then(|at| line.get(at..)));
-        (status, messages.next_back().map_or(Value::Null, |json| serde_json::from_str(json).unwrap()))
+    pub(crate) fn ask_with(&self, headers: &Value, method: &str, params: Value) -> (u16, Value) {
+        ask_at(self.listen, headers, method, params)
     }
 
     pub(crate) fn read_note(&self, run: &str) -> (u16, Value) {
@@ -192,6 +171,38 @@ impl Apart {
     pub(crate) fn read_note_until(&self, run: &str, wanted: impl Fn(&(u16, Value)) -> bool) -> (u16, Value) {
         until(|| self.read_note(run), wanted)
     }
+}
+
+/// One request to this address, which is the gateway's or the relay's.
+pub(crate) fn ask_at(address: SocketAddr, headers: &Value, method: &str, mut params: Value) -> (u16, Value) {
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": { "name": "test", "version": "1" },
+    });
+    let body = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params }).to_string();
+    let mut request = format!(
+        "POST /mcp/notes HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         accept: application/json, text/event-stream\r\nmcp-protocol-version: 2026-07-28\r\nmcp-method: {method}\r\n\
+         content-length: {}\r\n",
+        address,
+        body.len()
+    );
+    if let Some(name) = params["name"].as_str() {
+        request.extend(["mcp-name: ", name, "\r\n"]);
+    }
+    for (name, value) in headers.as_object().unwrap().iter().filter(|(name, _)| *name != "says") {
+        request.extend([name.as_str(), ": ", value.as_str().unwrap(), "\r\n"]);
+    }
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(READY)).unwrap();
+    stream.write_all(format!("{request}\r\n{body}").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    // One line of the body is the message, whether or not it is a stream.
+    let mut messages = answer.lines().filter_map(|line| line.find('{').and_then(|at| line.get(at..)));
+    (status, messages.next_back().map_or(Value::Null, |json| serde_json::from_str(json).unwrap()))
 }
 
 /// What is answered once it is what is wanted.

@@ -71,7 +71,7 @@ impl World {
     }
 
     fn read(&self, note: u64) -> (u16, Value) {
-        let headers = self.apart.must(&["token", "notes", "--run", &self.run]);
+        let headers = self.apart.must(&["token", "notes", "--run", &self.run, "--to", "gateway"]);
         let call = json!({ "name": "read_note", "arguments": { "id": note } });
         let answer = self.apart.ask_with(&headers, "tools/call", call);
         self.said.borrow_mut().push(answer.1.to_string());

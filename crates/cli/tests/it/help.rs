@@ -25,7 +25,7 @@ fn the_first_page() {
           person      Make people known by name
           server      Register MCP servers, review and expose their tools
           adopt       Move a client's file of MCP servers off its standing keys: seal them, and lead it to
-                      the gateway
+                      the relay
           gateway     Say which gateways may be lent the credentials of servers
           issuer      Say whose word for people and workloads counts, and for what
           request     Get a scoped grant, at once

@@ -30,6 +30,8 @@ mod pin;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod relay;
+#[cfg(test)]
 mod remit;
 #[cfg(test)]
 #[cfg(feature = "demo")]

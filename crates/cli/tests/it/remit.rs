@@ -6,7 +6,10 @@ use std::process::{Command, Output};
 /// The binary, with nothing of this machine's configuration.
 pub(crate) fn remit(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_remit"));
-    command.env_clear().env("HOME", home).arg("--home").arg(home).current_dir(home);
+    command.env_clear();
+    // Tests do not wait for each other's addresses.
+    command.env("REMIT__RELAY__LISTEN", "127.0.0.1:0");
+    command.env("HOME", home).arg("--home").arg(home).current_dir(home);
     command
 }
 

@@ -51,7 +51,7 @@ fn furnished() -> Apart {
 }
 
 fn read_note(apart: &Apart, child: &str) -> (u16, Value) {
-    let headers = must_inside(&apart.authority, child, &["token", "notes"]);
+    let headers = must_inside(&apart.authority, child, &["token", "notes", "--to", "gateway"]);
     apart.ask_with(&headers, "tools/call", json!({ "name": "read_note", "arguments": { "id": 3 } }))
 }
 
@@ -140,7 +140,7 @@ fn a_child_of_a_run_calls_a_tool_and_its_entry_proves_who_began_it() {
     }
 
     // With the run that began it, it is over.
-    let headers = must_inside(home, child, &["token", "notes"]);
+    let headers = must_inside(home, child, &["token", "notes", "--to", "gateway"]);
     apart.must(&["revoke", "run", &root, "--why", "done"]);
     let call = || apart.ask_with(&headers, "tools/call", json!({ "name": "read_note", "arguments": { "id": 3 } }));
     until(call, |answer| crate::apart::code(answer) == Some("revoked") || answer.0 == 401);

@@ -82,7 +82,7 @@ fn a_veto_reaches_a_live_run_and_ends_when_its_role_lifts_it() {
     refused(&apart, &why, "this belongs to agent-security, and sam does not hold it");
     apart.must(&["role", "give", "agent-security", "sam", "--pin-file", &pin]);
     // A token that is good for minutes yet, with proofs that nobody has used.
-    let kept: Vec<Value> = (0..20).map(|_| apart.must(&["token", "notes", "--run", &run])).collect();
+    let kept: Vec<Value> = (0..20).map(|_| apart.must(&["token", "notes", "--run", &run, "--to", "gateway"])).collect();
     let mut kept = kept.into_iter();
     let began = Instant::now();
     apart.must(&why);

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
@@ -24,12 +24,19 @@ impl Drop for Up {
 
 pub(crate) fn up(home: &Path, words: &[&str]) -> Up {
     let mut command = remit(home);
-    command.args(["--json", "up"]).args(words).stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let said = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
-    Up { child, said }
+    command.args(["--json", "up"]).args(words);
+    Up::begin(command)
+}
+
+impl Up {
+    /// Until it says where it is.
+    pub(crate) fn begin(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let said = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
+        Self { child, said }
+    }
 }
 
 pub(crate) const ANY_PORT: [&str; 4] = ["--listen-authority", "127.0.0.1:0", "--listen-gateway", "127.0.0.1:0"];
