@@ -23,6 +23,7 @@ use crate::error::AuthorityError;
 use crate::fetch::Fetcher;
 use crate::followers::Followers;
 use crate::http;
+use crate::issuer::event::Ended;
 use crate::issuer::keeper::Keeper;
 use crate::issuer::visit::Visits;
 use crate::journal::Journal;
@@ -63,6 +64,7 @@ pub(crate) struct State {
     pub(crate) documents: Documents,
     pub(crate) keeper: Keeper,
     pub(crate) visits: Visits,
+    pub(crate) ended: Ended,
     pub(crate) refusals: Refusals,
     pub(crate) broker: Broker,
     publishing: Mutex<()>,
@@ -118,6 +120,7 @@ impl Authority {
             documents: Documents::default(),
             keeper: Keeper::default(),
             visits: Visits::default(),
+            ended: Ended::default(),
             refusals: Refusals::default(),
             broker: Broker::default(),
             publishing: Mutex::default(),
@@ -241,7 +244,7 @@ impl State {
             .bundle
             .as_ref()
             .is_some_and(|bundle| bundle.not_after.saturating_sub(now) <= BUNDLE_SECONDS / 2);
-        if retired || ends_soon {
+        if retired || ends_soon || self.terms_changed()? {
             self.publish()?;
         }
         Ok(())

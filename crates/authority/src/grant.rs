@@ -19,7 +19,7 @@ use remit_core::target::Target;
 use serde::{Deserialize, Serialize};
 
 use crate::change::Grant;
-use crate::subset::details_within;
+use remit_core::subset::details_within;
 
 pub(crate) use stated::{Stated, stated};
 

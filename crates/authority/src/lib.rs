@@ -32,6 +32,7 @@ mod live;
 pub mod login;
 pub mod metadata;
 mod mint;
+mod offline;
 pub mod org;
 mod people;
 mod pin;
@@ -51,7 +52,6 @@ pub mod socket;
 mod spawn;
 mod standing;
 mod store;
-pub mod subset;
 mod veto;
 
 pub use authority::Authority;
