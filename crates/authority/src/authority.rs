@@ -23,6 +23,7 @@ use crate::error::AuthorityError;
 use crate::fetch::Fetcher;
 use crate::followers::Followers;
 use crate::http;
+use crate::issuer::event::Ended;
 use crate::issuer::keeper::Keeper;
 use crate::issuer::visit::Visits;
 use crate::journal::Journal;
@@ -67,6 +68,7 @@ pub(crate) struct State {
     /// Held from the look at what is registered to the registration that was judged by it.
     pub(crate) registering: Mutex<()>,
     pub(crate) visits: Visits,
+    pub(crate) ended: Ended,
     pub(crate) refusals: Refusals,
     pub(crate) broker: Broker,
     pub(crate) relay: Relay,
@@ -127,6 +129,7 @@ impl Authority {
             keeper: Keeper::default(),
             registering: Mutex::default(),
             visits: Visits::default(),
+            ended: Ended::default(),
             refusals: Refusals::default(),
             broker: Broker::default(),
             relay: Relay::new()?,
@@ -269,7 +272,7 @@ impl State {
             .bundle
             .as_ref()
             .is_some_and(|bundle| bundle.not_after.saturating_sub(now) <= BUNDLE_SECONDS / 2);
-        if retired || ends_soon {
+        if retired || ends_soon || self.terms_changed()? {
             self.publish()?;
         }
         Ok(())

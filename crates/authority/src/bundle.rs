@@ -12,7 +12,7 @@ use remit_core::hash::{sha256, sha256_text};
 use remit_core::id::Team;
 use remit_core::owner::Gated;
 use remit_core::policy;
-use remit_core::registry::{Agent, Server, Tool};
+use remit_core::registry::{Agent, Offline, Server, Tool};
 use remit_core::role::OrgRole;
 use remit_core::secret::Reference;
 
@@ -21,6 +21,7 @@ use crate::change::{AgentRecord, Change, ServerRecord, ToolRecord};
 use crate::config::BUNDLE_SECONDS;
 use crate::error::AuthorityError;
 use crate::lend::references;
+use crate::offline::{self, Terms};
 use crate::posture::FileSaid;
 use crate::roles::gates_stand;
 use crate::separation::{self, Rules};
@@ -57,6 +58,8 @@ pub(crate) struct Loaded {
     rules: Option<Rules>,
     /// The gates of the last good bundle.
     gates: Vec<Gated>,
+    /// What agents may be handed by links, as it was issued last.
+    pub(crate) offline: Terms,
 }
 
 impl State {
@@ -166,7 +169,16 @@ fn assemble(
         let secrets = references(store, &record.name)?;
         servers.push(server(record, tools, secrets));
     }
-    let agents = store.agents()?.into_iter().map(agent).collect();
+    let (rules, now) = (state.rules()?, state.config.clock.now());
+    let (mut agents, mut handed) = (Vec::new(), Terms::new());
+    for record in store.agents()? {
+        let may = offline::terms(core, &rules, &record, now)?;
+        if record.manifest.agent.offline {
+            handed.push((record.id.clone(), may.clone()));
+        }
+        agents.push(agent(record, may));
+    }
+    state.loaded().offline = handed;
     Ok(Bundle {
         issuer: state.config.issuer.clone(),
         gateway: state.config.gateway.clone(),
@@ -200,7 +212,7 @@ fn server(record: ServerRecord, tools: Vec<ToolRecord>, secrets: Vec<Reference>)
     }
 }
 
-fn agent(record: AgentRecord) -> Agent {
+fn agent(record: AgentRecord, offline: Vec<Offline>) -> Agent {
     let manifest = record.manifest;
     Agent {
         needs: manifest.needs.iter().map(|need| need.target.clone()).collect(),
@@ -209,6 +221,7 @@ fn agent(record: AgentRecord) -> Agent {
         purpose: manifest.agent.purpose,
         tags: manifest.agent.tags,
         environment: manifest.agent.environment,
+        offline,
         calls_max: manifest.budget.calls,
         calls_per_minute_max: manifest.budget.calls_per_minute,
         repeats_max: manifest.budget.repeats,

@@ -21,7 +21,7 @@ use remit_core::target::Target;
 use serde::{Deserialize, Serialize};
 
 use crate::change::Grant;
-use crate::subset::details_within;
+use remit_core::subset::details_within;
 
 pub use beyond::ASKED_SECONDS_MAX;
 pub(crate) use beyond::{beyond, is_askable, or_ask, wanted};

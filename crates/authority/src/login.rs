@@ -314,6 +314,15 @@ impl Logins {
         Ok(Redeemed { id: id.clone(), agent: login.agent.clone(), resources: login.resources.clone(), allowed })
     }
 
+    /// What somebody allowed and nobody has fetched yet is not allowed any more.
+    pub(crate) fn take_back(&self, asker: &str) {
+        for login in self.all().values_mut() {
+            if matches!(&login.stage, Stage::Allowed(allowed) if allowed.asker == asker) {
+                login.stage = Stage::Denied;
+            }
+        }
+    }
+
     /// Notes the run that a login gave, which ends where its code comes back.
     pub(crate) fn used(&self, id: &str, run: &RunId) {
         if let Some(login) = self.all().get_mut(id) {

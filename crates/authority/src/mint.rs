@@ -17,7 +17,7 @@ use crate::error::AuthorityError;
 use crate::random;
 use crate::separation;
 use crate::standing::{self, frozen};
-use crate::subset::details_within;
+use remit_core::subset::details_within;
 
 /// Links below the root that a run may have: a root, its helpers, theirs, and one more. What is deeper is seen by nobody.
 pub(crate) const DELEGATION_LINKS: u32 = 3;
@@ -171,6 +171,7 @@ impl State {
                 Some(of) => of.via.iter().chain([&of.jti]).cloned().collect(),
                 None => run.via.clone(),
             },
+            lin_jkt: Vec::new(),
             del_depth: depth,
             del_max_depth: DELEGATION_LINKS,
             grant: Decision { until: grant.until, by: grant.by.clone() },

@@ -92,6 +92,7 @@ pub(crate) fn at_stake(new: &Manifest) -> Vec<String> {
     let mut stakes: Vec<String> = wildcards.map(|need| format!("need `{}`", need.target)).collect();
     let production = new.agent.environment == Environment::Production;
     stakes.extend(new.agent.bearer.then(|| "`bearer = true`".to_owned()));
+    stakes.extend(new.agent.offline.then(|| "`offline = true`".to_owned()));
     stakes.extend(production.then(|| "`environment = \"production\"`".to_owned()));
     stakes.extend((!new.agent.clients.is_empty()).then(|| "`clients`".to_owned()));
     stakes.extend((!new.agent.redirect_uris.is_empty()).then(|| "`redirect_uris`".to_owned()));
@@ -112,6 +113,7 @@ fn widened(old: &Manifest, new: &Manifest) -> Vec<String> {
     };
     let production = |m: &Manifest| m.agent.environment == Environment::Production;
     if_wider(new.agent.bearer && !old.agent.bearer, "`bearer = true`");
+    if_wider(new.agent.offline && !old.agent.offline, "`offline = true`");
     let added = |new: &[String], old: &[String]| new.iter().any(|url| !old.contains(url));
     if_wider(added(&new.agent.clients, &old.agent.clients), "`clients`");
     if_wider(added(&new.agent.redirect_uris, &old.agent.redirect_uris), "`redirect_uris`");
@@ -171,6 +173,7 @@ mod tests {
         let named = OLD.replace("docs/*", "docs/search").replace("wildcard = true", "");
         assert_eq!(stakes(&named), [""; 0]);
         assert_eq!(stakes(&named.replace("purpose", "bearer = true\npurpose")), ["`bearer = true`"]);
+        assert_eq!(stakes(&named.replace("purpose", "offline = true\npurpose")), ["`offline = true`"]);
         let production = named.replace("purpose", "environment = \"production\"\npurpose");
         assert_eq!(stakes(&production), ["`environment = \"production\"`"]);
     }
@@ -186,6 +189,7 @@ mod tests {
         check("tool = \"tickets/read\"", "prompt = \"tickets/read\"", &["need `prompt:tickets/read` for 15m"]);
         check("tool = \"tickets/read\"", "resource = \"docs/x:y\"", &["need `resource:docs/x:y` for 15m"]);
         check("purpose", "bearer = true\npurpose", &["`bearer = true`"]);
+        check("purpose", "offline = true\npurpose", &["`offline = true`"]);
         check("purpose", "environment = \"production\"\npurpose", &["`environment = \"production\"`"]);
         check("reversible = false", "reversible = true", &["a lower control tier"]);
         check("calls = 10", "calls = 11", &["budget `calls`"]);

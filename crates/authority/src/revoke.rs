@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 
 use remit_audit::note;
 use remit_core::bundle::FeedPage;
+use remit_core::chain;
 use remit_core::id::{PrincipalId, RunId, ServerName, ToolId};
 use remit_core::rejection::{Code, Rejection};
 use remit_core::revoked::{Kind, Revocation};
@@ -129,14 +130,17 @@ impl State {
 fn named(core: &Core, kind: Kind, id: &str, now: i64) -> Result<String, AuthorityError> {
     let store = core.journal.store();
     let found = match kind {
-        Kind::Run => run(core, id)?.is_some(),
+        // The authority never heard of what links begin: their ids stand in the logs of gateways.
+        Kind::Run => run(core, id)?.is_some() || chain::is_linked(id),
         Kind::Root => run(core, id)?.is_some_and(|run| run.root == run.id),
         Kind::Grant => match id.parse() {
             Ok(grant) => store.grant(&grant)?.is_some(),
             Err(_) => false,
         },
         // One that has expired still stands for what was begun by it.
-        Kind::Token => store.token_grant(id)?.is_some() || !delegated(core, id, now)?.is_empty(),
+        Kind::Token => {
+            store.token_grant(id)?.is_some() || !delegated(core, id, now)?.is_empty() || chain::is_linked(id)
+        }
         Kind::Agent | Kind::Veto => store.agent_named(id)?.is_some(),
         Kind::VetoLift => core.revoked.vetoed().any(|vetoed| vetoed == id),
         Kind::Team => store.agents()?.iter().any(|agent| agent.id.team.as_str() == id),
@@ -149,7 +153,7 @@ fn named(core: &Core, kind: Kind, id: &str, now: i64) -> Result<String, Authorit
                 Err(_) => false,
             }
         }
-        Kind::Key => store.run_of_key(id)?.is_some(),
+        Kind::Key => store.run_of_key(id)?.is_some() || chain::is_thumbprint(id),
         Kind::Lockdown => offered(core, id)?,
         Kind::Lift => core.revoked.locked().any(|locked| locked == id),
     };

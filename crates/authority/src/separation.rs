@@ -113,16 +113,29 @@ pub(crate) fn may_be(rules: &[Rule], manifest: &Manifest) -> Result<(), Rejectio
         if let Some(tag) = rule.never_tags.iter().find(|tag| about.tags.contains(tag)) {
             return Err(rule.refusal(&name, &format!("the tag {tag}")));
         }
-        let meets = |never: &Target, need: &Target| match never {
-            Target::Tool(server, None) => need.server() == server,
-            never => never.covers(need) || need.covers(never),
-        };
         let hit = manifest.needs.iter().find(|need| rule.never.iter().any(|never| meets(never, &need.target)));
         if let Some(need) = hit {
             return Err(rule.refusal(&name, &need.target.to_string()));
         }
     }
     Ok(())
+}
+
+/// Whether what is never to be had and what is needed overlap.
+fn meets(never: &Target, need: &Target) -> bool {
+    match never {
+        Target::Tool(server, None) => need.server() == server,
+        never => never.covers(need) || need.covers(never),
+    }
+}
+
+/// Whether a rule stands against an agent's having any of a target.
+pub(crate) fn stands(rules: &[Rule], manifest: &Manifest, target: &Target) -> bool {
+    let tags = &manifest.agent.tags;
+    let against = |rule: &Rule| {
+        rule.never_tags.iter().any(|tag| tags.contains(tag)) || rule.never.iter().any(|never| meets(never, target))
+    };
+    rules.iter().filter(|rule| rule.is_about(tags)).any(against)
 }
 
 /// Refuses what a rule stands against, of what an agent is to be granted: the manifest may be older than the rule.

@@ -11,11 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use remit_core::constraint::{Constraint, Scalar};
 use remit_core::grant::{Arguments, Detail, WILDCARD};
 use remit_core::id::AgentId;
+use remit_core::subset::details_within;
 
 use crate::change::Grant;
 use crate::error::AuthorityError;
 use crate::store::Store;
-use crate::subset::details_within;
 
 /// Fewer used grants than this say nothing of what an agent needs.
 const USED_MIN: usize = 3;
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(serde_json::to_value(found).unwrap(), *expected);
         let Ok(Some(found)) = serde_json::from_value::<Option<Arguments>>(expected.clone()) else { return };
         for one in &past {
-            assert!(crate::subset::arguments_within(one, &found), "{one:?} is not within {found:?}");
+            assert!(remit_core::subset::arguments_within(one, &found), "{one:?} is not within {found:?}");
         }
     }
 

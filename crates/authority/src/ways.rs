@@ -1,6 +1,7 @@
 //! What else can be typed: beside a refusal that a person could lift, and where past use needed less.
 
 use remit_core::grant::Detail;
+use remit_core::subset::details_within;
 use remit_core::target::Target;
 
 use crate::authority::{Core, State};
@@ -8,7 +9,6 @@ use crate::change::{AgentRecord, Grant};
 use crate::error::AuthorityError;
 use crate::grant::{Asked, beyond, is_askable, or_ask, typed, wanted};
 use crate::request::offers;
-use crate::subset::details_within;
 use crate::used;
 
 impl State {

@@ -76,6 +76,10 @@ pub struct Claims {
     /// takes one of them back means all that came of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub via: Vec<String>,
+    /// Thumbprints of the keys by which runs of its lineage handed it on themselves, the first first; none in a token as
+    /// the authority mints it. The nearest of its lineage began by these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lin_jkt: Vec<String>,
     /// Links below the root.
     pub del_depth: u32,
     /// Links below the root that may be reached.
@@ -155,6 +159,7 @@ impl Claims {
             && links == (self.del_depth as usize).saturating_add(1)
             && self.lin.len() == self.del_depth as usize
             && self.via.len() <= EXCHANGES_MAX
+            && self.lin_jkt.len() <= self.del_depth as usize
             && self.del_depth <= self.del_max_depth
             && self.del_max_depth <= DELEGATION_DEPTH_MAX
             && self.lineage().last().is_some_and(|first| first.run == self.root)

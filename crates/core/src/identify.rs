@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::chain;
 use crate::claims::{Claims, TOKEN_TYPE};
 use crate::dpop::{self, Proof};
 use crate::id::ServerName;
@@ -15,11 +16,16 @@ use crate::rejection::Code;
 /// How far the authority's clock may be ahead of the gateway's, in seconds. Nothing is accepted past its end.
 pub const CLOCK_SKEW_S: i64 = 60;
 
-/// Claims whose signature was verified; only [`verify`] makes one.
+/// Claims whose signature was verified; only [`verify`] and [`chain::verify`] make one.
 #[derive(Debug, Clone)]
 pub struct Authentic(Arc<Claims>);
 
 impl Authentic {
+    /// The same of a chain, for [`chain::verify`].
+    pub(crate) fn handed_on(claims: Claims) -> Self {
+        Self(Arc::new(claims))
+    }
+
     /// The claims: who is meant, and not yet whether it is he who asks.
     pub fn claims(&self) -> &Arc<Claims> {
         &self.0
@@ -126,6 +132,7 @@ pub fn identify<'a>(bundle: &'a Compiled, input: &'a Input) -> Caller<'a> {
     // Whoever is in the lineage limits what the tree may do, so each must be known.
     let registered = claims.lineage().all(|above| bundle.agent(&above.agent).is_some());
     match bundle.agent(&claims.client_id).filter(|_| registered) {
+        Some(_) if !chain::declared(bundle, claims, input.now) => Caller::Unknown(Code::ScopeUndeclared),
         Some(agent) => Caller::Known(claims, agent),
         None => Caller::Unknown(Code::AgentUnregistered),
     }

@@ -6,6 +6,7 @@
 pub mod arguments;
 pub mod bundle;
 pub mod call;
+pub mod chain;
 pub mod claims;
 pub mod confirm;
 pub mod constraint;
@@ -37,6 +38,7 @@ pub mod role;
 pub mod secret;
 pub mod snapshot;
 pub mod steady;
+pub mod subset;
 pub mod target;
 
 mod evaluate;

@@ -74,6 +74,9 @@ pub struct About {
     /// Whether MCP clients that cannot prove possession of a key may use its tokens.
     #[serde(default)]
     pub bearer: bool,
+    /// Whether another run may begin one of it by itself, by a link, of which the authority hears nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub offline: bool,
     /// URLs of the metadata documents of OAuth clients that may act as it, when a person lets them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clients: Vec<String>,

@@ -199,10 +199,25 @@ pub struct Agent {
     /// What its manifest says that it needs, whether or not it is granted now.
     #[serde(default)]
     pub needs: Vec<Target>,
+    /// What a run of it may have that another run began by itself, by a link; nothing where that is not to be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offline: Vec<Offline>,
     /// Calls that one root may make.
     pub calls_max: u64,
     /// Calls that one root may make in a minute.
     pub calls_per_minute_max: u64,
     /// Calls with the same tool and arguments that one root may make in a row.
     pub repeats_max: u64,
+}
+
+/// One thing that an agent may be handed without the authority.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Offline {
+    /// What.
+    pub target: Target,
+    /// For how long at once, in seconds.
+    pub seconds: i64,
+    /// Until when at all, in seconds since 1970: the end of the registration, or of the need.
+    pub until: i64,
 }

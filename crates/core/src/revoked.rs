@@ -146,7 +146,8 @@ impl Revoked {
                 || self.has(Kind::Agent, &format!("{}/{}", link.agent.team, link.agent.name))
                 || self.has(Kind::Team, link.agent.team.as_str())
         });
-        let key = claims.cnf.as_ref().is_some_and(|cnf| self.has(Kind::Key, &cnf.jkt));
+        let own = claims.cnf.as_ref().map(|cnf| &cnf.jkt);
+        let key = own.into_iter().chain(&claims.lin_jkt).any(|jkt| self.has(Kind::Key, jkt));
         [
             (token, Kind::Token),
             (self.has(Kind::Root, claims.root.as_str()), Kind::Root),
@@ -193,7 +194,7 @@ mod tests {
             "sub_profile": "user", "client_id": "spiffe://acme.example/agent/c/reader/3",
             "act": link("c/reader/3", "r-3", Some(act)), "cnf": { "jkt": "k-3" }, "authorization_details": [],
             "task": { "id": "g-3", "purpose": "reads", "why": "x" }, "run": "r-3", "root": "r-1", "root_at": 0, "root_until": 10_000_000_000_i64,
-            "gid": "g-3", "lin": ["t-1", "t-2"], "via": ["t-0"], "del_depth": 2, "del_max_depth": 3,
+            "gid": "g-3", "lin": ["t-1", "t-2"], "via": ["t-0"], "lin_jkt": ["k-2"], "del_depth": 2, "del_max_depth": 3,
             "grant": { "until": 9, "by": "policy" },
         }))
         .unwrap()
@@ -212,7 +213,7 @@ mod tests {
             (Kind::Team, &["a", "b", "c"]),
             (Kind::Grant, &["g-3"]),
             (Kind::Principal, &["p-1"]),
-            (Kind::Key, &["k-3"]),
+            (Kind::Key, &["k-2", "k-3"]),
         ] {
             let hit = |id: &str| {
                 let mut revoked = Revoked::default();

@@ -11,13 +11,14 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Action, URI_BYTES_MAX};
+use crate::constraint::{Constraint, Scalar};
 use crate::feature::Feature;
+use crate::grant::{Detail, WILDCARD};
 use crate::id::{IdError, ServerName, ToolName, shown};
 
 const PROMPT: &str = "prompt:";
 const RESOURCE: &str = "resource:";
 const CLIENT: &str = "client:";
-const WILDCARD: &str = "*";
 
 /// A thing of a server.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -105,6 +106,27 @@ impl Target {
         })
     }
 
+    /// Everything that a grant names at a server.
+    pub fn of_detail(server: &ServerName, detail: &Detail) -> Result<Vec<Self>, IdError> {
+        let mut targets = Vec::new();
+        for name in detail.tools.keys() {
+            let tool = if name == WILDCARD { None } else { Some(ToolName::new(name.as_str())?) };
+            targets.push(Target::Tool(server.clone(), tool));
+        }
+        for name in detail.prompts.keys() {
+            targets.push(Target::Prompt(server.clone(), ToolName::new(name.as_str())?));
+        }
+        for resource in &detail.resources {
+            match listed(resource) {
+                Some(uris) => targets.extend(uris.into_iter().map(|uri| Target::Resource(server.clone(), Some(uri)))),
+                // What cannot be listed is declared as every resource, or not at all.
+                None => targets.push(Target::Resource(server.clone(), None)),
+            }
+        }
+        targets.extend(detail.features.iter().map(|feature| Target::Client(server.clone(), *feature)));
+        Ok(targets)
+    }
+
     /// The target of a kind, by the value of its key.
     pub(crate) fn of(key: &str, value: &str) -> Result<Self, TargetError> {
         let prefix = match key {
@@ -118,6 +140,16 @@ impl Target {
             _ => "",
         };
         format!("{prefix}{value}").parse()
+    }
+}
+
+/// The URIs that a constraint accepts, where it names them.
+fn listed(resource: &Constraint) -> Option<Vec<String>> {
+    let text = |scalar: &Scalar| if let Scalar::Text(text) = scalar { Some(text.clone()) } else { None };
+    match resource {
+        Constraint::Exact { value } => text(value).map(|uri| vec![uri]),
+        Constraint::OneOf { values } => values.iter().map(text).collect(),
+        _ => None,
     }
 }
 

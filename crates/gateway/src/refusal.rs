@@ -105,6 +105,10 @@ fn text(code: Code, of: &Of<'_>) -> (String, String) {
         Code::AgentUnregistered => {
             ("the agent is not registered in this version".into(), "remit agent register agent.toml".into())
         }
+        Code::ScopeUndeclared => (
+            "agent.toml of the agent does not let it have this by a link, or not for so long".into(),
+            "say `offline = true` and declare the need, then: remit agent register agent.toml".into(),
+        ),
         Code::InsufficientScope => (format!("this run was not granted {what}"), request()),
         Code::LockedDown => (format!("{what} is locked down for everybody"), "wait until security lifts it".into()),
         Code::PinChanged => (

@@ -3,15 +3,18 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use remit_core::chain::{self, SEPARATOR};
 use remit_core::claims::Claims;
 use remit_core::dpop::{PROOF_WINDOW_S, Proof};
 use remit_core::hash::{Digest, sha256};
-use remit_core::identify::{Authentic, Request, authenticate, verify};
+use remit_core::identify::{Authentic, Request, authenticate};
 use remit_core::input::Presented;
 use remit_core::snapshot::Snapshot;
 
 /// Verified tokens that are kept.
 const TOKENS_MAX: usize = 20_000;
+/// Verified chains that are kept. Whoever has a token makes as many as they like, so they have a place of their own.
+const CHAINS_MAX: usize = 1_000;
 /// Proofs that are remembered in one window; beyond it every proof is refused, because a replay could not be seen.
 const PROOFS_MAX: usize = 1_000_000;
 
@@ -27,15 +30,22 @@ pub struct Tokens {
 struct Verified {
     bundle: Digest,
     tokens: HashMap<Digest, Authentic>,
+    chains: HashMap<Digest, Authentic>,
 }
 
 impl Verified {
+    fn of(&mut self, text: &str) -> (&mut HashMap<Digest, Authentic>, usize) {
+        let chain = text.contains(SEPARATOR);
+        if chain { (&mut self.chains, CHAINS_MAX) } else { (&mut self.tokens, TOKENS_MAX) }
+    }
+
     /// Where there is no room all are forgotten: each is verified again when it comes again, and none is refused.
-    fn keep(&mut self, key: Digest, authentic: Authentic) {
-        if self.tokens.len() >= TOKENS_MAX {
-            self.tokens.clear();
+    fn keep(&mut self, text: &str, key: Digest, authentic: Authentic) {
+        let (kept, most) = self.of(text);
+        if kept.len() >= most {
+            kept.clear();
         }
-        self.tokens.insert(key, authentic);
+        kept.insert(key, authentic);
     }
 }
 
@@ -67,18 +77,18 @@ impl Tokens {
     fn lookup(&self, snapshot: &Snapshot, token: &str) -> Option<Authentic> {
         let key = sha256(&[token.as_bytes()]);
         let versioned = &snapshot.bundle.versioned;
-        if let Some(known) = self.of(versioned.digest).tokens.get(&key) {
+        if let Some(known) = self.of(versioned.digest).of(token).0.get(&key) {
             return Some(known.clone());
         }
-        let authentic = verify(&versioned.bundle.keys, token)?;
-        self.of(versioned.digest).keep(key, authentic.clone());
+        let authentic = chain::verify(&snapshot.bundle, token)?;
+        self.of(versioned.digest).keep(token, key, authentic.clone());
         Some(authentic)
     }
 
     fn of(&self, bundle: Digest) -> MutexGuard<'_, Verified> {
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
         if verified.bundle != bundle {
-            *verified = Verified { bundle, tokens: HashMap::new() };
+            *verified = Verified { bundle, ..Verified::default() };
         }
         verified
     }
@@ -105,6 +115,7 @@ mod tests {
 
     use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
     use remit_core::hash::b64;
+    use remit_core::identify::verify;
     use remit_core::jws::Jwk;
 
     /// A digest of its own for each number.
@@ -140,11 +151,23 @@ mod tests {
         let (authentic, mut verified) = (authentic(), Verified::default());
         let mut most = 0;
         for n in 0..50_000 {
-            verified.keep(digest(n), authentic.clone());
+            verified.keep("token", digest(n), authentic.clone());
             most = most.max(verified.tokens.len());
             assert!(verified.tokens.contains_key(&digest(n)), "the newest is always kept");
         }
         assert_eq!((most, verified.tokens.len()), (20_000, 10_000));
+    }
+
+    /// Break: keep chains among the tokens, so that one who makes many has all others verified again and again.
+    #[test]
+    fn chains_take_no_place_of_tokens() {
+        let (authentic, mut verified) = (authentic(), Verified::default());
+        verified.keep("token", digest(0), authentic.clone());
+        for n in 1..2_501 {
+            verified.keep("token~link", digest(n), authentic.clone());
+            assert!(verified.chains.len() <= 1_000 && verified.chains.contains_key(&digest(n)));
+        }
+        assert_eq!((verified.tokens.len(), verified.chains.len()), (1, 500));
     }
 
     /// Break: forget proofs to make room for others, so that those can be used again; or remember more and more.

@@ -11,7 +11,7 @@ pub(crate) const NOW: i64 = 1_795_250_400;
 pub(crate) const DOMAIN: &str = "acme.example";
 pub(crate) const SUPPORT: &str = "spiffe://acme.example/agent/support/triage/1.4.2";
 pub(crate) const SALES: &str = "spiffe://acme.example/agent/sales/quote/1";
-const GATEWAY: &str = "https://gw.example";
+pub(crate) const GATEWAY: &str = "https://gw.example";
 
 /// The domain of trust.
 pub(crate) fn domain() -> Option<TrustDomain> {
@@ -51,10 +51,10 @@ pub(crate) fn compiled(bundle: Value) -> Result<Compiled, PolicyError> {
     compile(versioned, domain().ok_or_else(|| wrong(String::new()))?)
 }
 
-/// What a call of an agent with a grant for everything may do.
-pub(crate) fn asked(bundle: &Compiled, agent: &str, tool: &str, arguments: &str) -> Option<Outcome> {
+/// The claims of an agent with a grant for everything.
+pub(crate) fn claims(agent: &str) -> Value {
     let audience = format!("{GATEWAY}/mcp/tickets");
-    let claims = json!({
+    json!({
         "ver": 1, "iss": "https://as.example", "aud": [audience], "exp": NOW + 900, "iat": NOW - 10,
         "jti": "tok-1", "sub": "u-7f3a", "sub_profile": "user", "client_id": agent,
         "act": {"sub": format!("{agent}/run-1"), "iss": "https://as.example", "sub_profile": "ai_agent client_instance"},
@@ -62,7 +62,16 @@ pub(crate) fn asked(bundle: &Compiled, agent: &str, tool: &str, arguments: &str)
         "task": {"id": "task-9", "purpose": "sorts tickets", "why": "because"},
         "run": "run-1", "root": "run-1", "root_at": 1, "root_until": NOW + 3_600, "gid": "g-5", "del_depth": 0, "del_max_depth": 2,
         "grant": {"until": NOW + 1_800, "by": "policy"},
-    });
+    })
+}
+
+/// What a call of an agent with a grant for everything may do.
+pub(crate) fn asked(bundle: &Compiled, agent: &str, tool: &str, arguments: &str) -> Option<Outcome> {
+    judged(bundle, &claims(agent), tool, arguments)
+}
+
+/// What a call with these claims may do.
+pub(crate) fn judged(bundle: &Compiled, claims: &Value, tool: &str, arguments: &str) -> Option<Outcome> {
     let input = json!({
         "now": NOW, "presented": {"token": {"claims": claims, "credential": "bearer"}},
         "facts": {"revoked": null, "locked": false, "drifted": false},

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use remit_authority::subset::detail_within;
 use remit_core::constraint::{Constraint, Scalar};
 use remit_core::grant::{Detail, WILDCARD};
 use remit_core::json::Value;
+use remit_core::subset::detail_within;
 
 use crate::parts::texts;
 

@@ -7,6 +7,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a property panics where it does not hold, and is for nothing else")]
 
 mod bundle;
+mod chain;
 mod client;
 mod envelope;
 mod fixed;
@@ -33,6 +34,7 @@ mod wire;
 pub mod worst;
 
 pub use bundle::bundle;
+pub use chain::chain;
 pub use client::client;
 pub use envelope::envelope;
 pub use form::form;
@@ -58,8 +60,9 @@ pub use wire::wire;
 pub type Property = fn(&[u8]);
 
 /// Every property by its name, which is that of its target and of its corpus.
-pub const ALL: [(&str, Property); 20] = [
+pub const ALL: [(&str, Property); 21] = [
     ("bundle", bundle),
+    ("chain", chain),
     ("client", client),
     ("envelope", envelope),
     ("form", form),

@@ -47,7 +47,7 @@ macro_rules! replayed {
 }
 
 replayed! {
-    bundle client envelope form grant headers issuer json leaf list manifest names note policy schema segment sse tile token wire
+    bundle chain client envelope form grant headers issuer json leaf list manifest names note policy schema segment sse tile token wire
 }
 
 #[test]

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use remit_core::constraint::{Constraint, Scalar};
-use remit_core::grant::{Detail, WILDCARD};
-use remit_core::id::{IdError, ServerName, ToolName};
+use remit_core::grant::Detail;
+use remit_core::id::ServerName;
 use remit_core::manifest::{Manifest, Need};
 use remit_core::rejection::{Code, Rejection};
 use remit_core::target::Target;
@@ -60,40 +59,11 @@ fn targets(details: &[Detail], gateway: &str) -> Result<Vec<Target>, Rejection> 
             let server = location.strip_prefix(gateway).and_then(|rest| rest.strip_prefix("/mcp/"));
             let server = server.and_then(|name| ServerName::new(name).ok());
             let server = server.ok_or_else(|| invalid("a location is none of the gateway's"))?;
-            of_server(&mut targets, &server, detail).map_err(|error| invalid(error.to_string()))?;
+            targets.extend(Target::of_detail(&server, detail).map_err(|error| invalid(error.to_string()))?);
         }
     }
     distinct(&mut targets)?;
     if targets.is_empty() { Err(invalid("nothing is named that may be done")) } else { Ok(targets) }
-}
-
-fn of_server(targets: &mut Vec<Target>, server: &ServerName, detail: &Detail) -> Result<(), IdError> {
-    for name in detail.tools.keys() {
-        let tool = if name == WILDCARD { None } else { Some(ToolName::new(name.as_str())?) };
-        targets.push(Target::Tool(server.clone(), tool));
-    }
-    for name in detail.prompts.keys() {
-        targets.push(Target::Prompt(server.clone(), ToolName::new(name.as_str())?));
-    }
-    for resource in &detail.resources {
-        match listed(resource) {
-            Some(uris) => targets.extend(uris.into_iter().map(|uri| Target::Resource(server.clone(), Some(uri)))),
-            // What cannot be listed is declared as every resource, or not at all.
-            None => targets.push(Target::Resource(server.clone(), None)),
-        }
-    }
-    targets.extend(detail.features.iter().map(|feature| Target::Client(server.clone(), *feature)));
-    Ok(())
-}
-
-/// The URIs that a constraint accepts, where it names them.
-fn listed(resource: &Constraint) -> Option<Vec<String>> {
-    let text = |scalar: &Scalar| if let Scalar::Text(text) = scalar { Some(text.clone()) } else { None };
-    match resource {
-        Constraint::Exact { value } => text(value).map(|uri| vec![uri]),
-        Constraint::OneOf { values } => values.iter().map(text).collect(),
-        _ => None,
-    }
 }
 
 fn invalid(message: impl Into<String>) -> Rejection {

@@ -7,6 +7,7 @@ mod authorize;
 mod callback;
 mod client;
 mod device;
+mod events;
 mod fleet;
 mod introspect;
 mod lease;
@@ -106,6 +107,7 @@ fn router(state: &Arc<State>) -> Router {
         .route("/token", post(token::token))
         .route("/introspect", post(introspect::introspect))
         .route("/revoke", post(revoke::revoke))
+        .route("/events", post(events::receive))
         .route("/fleet/bundle", get(fleet::bundle))
         .route("/fleet/feed", get(fleet::feed))
         .route("/fleet/secret/{server}", get(lease::lease))

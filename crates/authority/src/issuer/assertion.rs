@@ -188,6 +188,11 @@ impl Assertion {
         self.jkt.as_deref()
     }
 
+    /// When it was made, in seconds since 1970.
+    pub(crate) fn made(&self) -> i64 {
+        self.made
+    }
+
     /// Uses it up; `false` where it was shown before.
     pub(crate) fn is_first(&self, state: &State) -> bool {
         state.first_use(self.id.clone(), self.made, self.exp.saturating_add(SKEW_S))

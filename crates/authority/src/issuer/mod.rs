@@ -6,6 +6,7 @@
 pub mod assertion;
 pub mod claims;
 pub mod discovery;
+pub(crate) mod event;
 pub mod jws;
 pub(crate) mod keeper;
 pub mod keys;

@@ -135,6 +135,12 @@ impl Visits {
         self.all(now).visits.retain(|_, visit| visit.issuer != issuer);
     }
 
+    /// A person's session at their provider ended: whoever is here as them begins again.
+    pub(crate) fn forget_person(&self, name: &str, now: i64) {
+        let is_theirs = |visit: &Visit| matches!(&visit.stage, Stage::Known(person, _) if person.who.name == name);
+        self.all(now).visits.retain(|_, visit| !is_theirs(visit));
+    }
+
     /// The visit is over.
     pub(crate) fn end(&self, cookie: &str, now: i64) {
         self.all(now).visits.remove(&digest(cookie));

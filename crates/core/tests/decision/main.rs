@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bounds;
 #[cfg(test)]
+mod chain_of_jose;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod context;

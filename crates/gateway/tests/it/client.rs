@@ -170,10 +170,11 @@ pub fn fresh() -> u64 {
 
 /// Thumbprint of a seed's key.
 pub fn thumbprint(seed: [u8; 32]) -> String {
-    jwk(seed).thumbprint()
+    public(seed).thumbprint()
 }
 
-fn jwk(seed: [u8; 32]) -> Jwk {
+/// A seed's public key.
+pub fn public(seed: [u8; 32]) -> Jwk {
     let pair = Ed25519KeyPair::from_seed_unchecked(&seed).unwrap();
     Jwk::ed25519(pair.public_key().as_ref(), None)
 }
@@ -190,7 +191,7 @@ impl Run {
     /// A proof for a request.
     pub fn proof(&self, method: &str, url: &str) -> String {
         let seed = self.seed.unwrap();
-        let header = serde_json::json!({ "typ": "dpop+jwt", "alg": "EdDSA", "jwk": jwk(seed) });
+        let header = serde_json::json!({ "typ": "dpop+jwt", "alg": "EdDSA", "jwk": public(seed) });
         let payload = serde_json::json!({
             "htm": method, "htu": url, "iat": self.clock.now_s(), "jti": format!("j{}", fresh()),
             "ath": b64(&sha256(&[self.token.as_bytes()])),

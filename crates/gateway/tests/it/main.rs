@@ -22,6 +22,8 @@ mod bytes;
 #[cfg(test)]
 mod calls;
 #[cfg(test)]
+mod chain;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod granted;
@@ -57,6 +59,8 @@ mod restart;
 mod revoke;
 #[cfg(test)]
 mod room;
+#[cfg(test)]
+mod rotation;
 #[cfg(test)]
 mod said;
 #[cfg(test)]

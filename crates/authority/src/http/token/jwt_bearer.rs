@@ -31,6 +31,7 @@ use crate::signing::PrivateKey;
 use crate::socket::wire::Request;
 
 pub(in crate::http) const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const OVER: &str = "the person's session ended at the provider after it said so";
 /// The profile of ID-JAGs, by which clients find out that they may bring one.
 pub(in crate::http) const ID_JAG_PROFILE: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
 
@@ -86,6 +87,13 @@ fn begin(state: &Arc<State>, headers: &HeaderMap, mut form: Form, assertion: &As
         return Err(refuse(state, &Unfit::Again));
     }
     let begun = launch(state, &meant, within, proven);
+    if let Ok(given) = &begun
+        && state.ended.covers(&meant.who.name, assertion.made())
+    {
+        // While it began.
+        state.end(&mut state.core(), &given.minted.claims.run)?;
+        return Err(recorded(state, assertion, invalid(OVER)));
+    }
     begun.map_err(|refused| recorded(state, assertion, refused))
 }
 
@@ -169,7 +177,11 @@ fn person(state: &State, form: &Form, assertion: &Assertion) -> Result<Meant, Re
     if !assertion.issuer.rules.standing(&assertion.claims).may_use(&agent.id.team) {
         return Err(invalid("this person is in no group whose team the agent is of"));
     }
-    Ok(Meant { agent, who: Who::person(&assertion.issuer, &assertion.subject, &assertion.claims) })
+    let who = Who::person(&assertion.issuer, &assertion.subject, &assertion.claims);
+    if state.ended.covers(&who.name, assertion.made()) {
+        return Err(invalid(OVER));
+    }
+    Ok(Meant { agent, who })
 }
 
 /// What the identity provider allows: where, and which targets, where it names any. What the request leaves out is taken

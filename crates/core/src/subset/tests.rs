@@ -1,8 +1,8 @@
 //! Narrower is shown, wider is refused, and what the narrower accepts the wider accepts.
 
 use super::*;
+use crate::feature::Feature;
 use proptest::prelude::*;
-use remit_core::feature::Feature;
 use std::collections::BTreeMap;
 
 fn constraint(text: &str) -> Constraint {
@@ -165,7 +165,7 @@ fn name() -> impl Strategy<Value = String> {
     prop::sample::select(vec!["x", "y", "*"]).prop_map(String::from)
 }
 
-fn any_detail() -> impl Strategy<Value = Detail> {
+pub(crate) fn any_detail() -> impl Strategy<Value = Detail> {
     let small = prop_oneof![
         Just(Constraint::Wildcard {}),
         scalar().prop_map(|value| Constraint::Exact { value }),

@@ -3,10 +3,10 @@
 //! **Invariant:** sound, not complete. `true` is a proof by cases; where no case applies the answer is `false`, so that
 //! what cannot be shown to be narrower is refused.
 
-use remit_core::constraint::{Constraint, Scalar};
-use remit_core::grant::{Arguments, DETAIL_TYPE, Detail, WILDCARD};
-use remit_core::json::Value;
-use remit_core::number::Exact;
+use crate::constraint::{Constraint, Scalar};
+use crate::grant::{Arguments, DETAIL_TYPE, Detail, WILDCARD};
+use crate::json::Value;
+use crate::number::Exact;
 
 /// Whether every detail of the child is within one detail of the parent.
 pub fn details_within(child: &[Detail], parent: &[Detail]) -> bool {
@@ -214,4 +214,4 @@ fn number(scalar: &Scalar) -> Option<Exact> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
