@@ -81,7 +81,7 @@ pub fn verify(bundle: &Compiled, text: &str) -> Option<Authentic> {
         before = link;
     }
     // Which looks at depth and lengths again.
-    claims.coherent().then(|| Authentic::handed_on(claims))
+    claims.coherent().then(|| identify::handed_on(claims))
 }
 
 /// The claims of whoever a link is for, where its parent may say so.

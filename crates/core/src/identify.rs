@@ -21,15 +21,15 @@ pub const CLOCK_SKEW_S: i64 = 60;
 pub struct Authentic(Arc<Claims>);
 
 impl Authentic {
-    /// The same of a chain, for [`chain::verify`].
-    pub(crate) fn handed_on(claims: Claims) -> Self {
-        Self(Arc::new(claims))
-    }
-
     /// The claims: who is meant, and not yet whether it is he who asks.
     pub fn claims(&self) -> &Arc<Claims> {
         &self.0
     }
+}
+
+/// The claims of a chain that [`chain::verify`] has verified.
+pub(crate) fn handed_on(claims: Claims) -> Authentic {
+    Authentic(Arc::new(claims))
 }
 
 /// What a request presents. No `Debug`: it holds a token.
