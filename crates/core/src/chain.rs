@@ -94,6 +94,8 @@ fn handed_on(bundle: &Compiled, parent: &Claims, before: &str, text: &str) -> Op
         && link.par_hash == b64(&sha256(&[signed(before)?.as_bytes()]))
         && Some(link.del_depth) == parent.del_depth.checked_add(1)
         && link.del_max_depth <= parent.del_max_depth
+        // Here and not in the end, so that nobody has more signatures checked than a chain may have.
+        && link.del_depth <= link.del_max_depth
         && link.exp <= parent.exp
         && link.act.sub.trust_domain == parent.client_id.trust_domain
         && is_thumbprint(&link.cnf.jkt)

@@ -39,7 +39,7 @@ fn world() -> World {
     let mut config = Config::new(TrustDomain::new("acme.example").unwrap(), "https://as.example", GATEWAY);
     config.clock = clock.clone();
     let state = Authority::open(dir.path(), config).unwrap().state;
-    let by = PrincipalId::new("p-1").unwrap();
+    let by = state.principal(&mut state.core(), "ada").unwrap();
     for name in SERVERS {
         let tools = TOOLS.map(|tool| format!(r#"{{"name":"{tool}","inputSchema":{{"type":"object"}}}}"#));
         let add = AddServer {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use remit_core::id::{PrincipalId, RunId, ServerName, ToolName, TrustDomain};
+use remit_core::id::{RunId, ServerName, ToolName, TrustDomain};
 use remit_core::registry::{Environment, Upstream};
 use remit_core::rejection::Code;
 
@@ -36,7 +36,7 @@ fn world(dir: &std::path::Path) -> Arc<State> {
     let mut config = Config::new(TrustDomain::new("acme.example").unwrap(), "https://as.example", "https://gw.example");
     config.clock = Clock::stopped(NOW);
     let state = Authority::open(dir, config).unwrap().state;
-    let by = PrincipalId::new("p-1").unwrap();
+    let by = state.principal(&mut state.core(), "ada").unwrap();
     let add = AddServer {
         name: ServerName::new("tickets").unwrap(),
         environment: Environment::Staging,

@@ -36,7 +36,7 @@ fn furnished() -> Apart {
 }
 
 fn read_note(apart: &Apart, run: &str, grant: &str) -> (u16, Value) {
-    let headers = apart.must(&["token", "notes", "--run", run, "--grant", grant]);
+    let headers = apart.must(&["token", "notes", "--run", run, "--grant", grant, "--to", "gateway"]);
     apart.ask_with(&headers, "tools/call", json!({ "name": "read_note", "arguments": { "id": 3 } }))
 }
 
@@ -138,7 +138,7 @@ fn a_grant_is_listed_renewed_and_given_back_from_inside_and_outside() {
     assert!(inside.status.success() && String::from_utf8_lossy(&inside.stdout).starts_with("renewed  "));
     until(|| read_note(&apart, &root, id), is_done);
     // Tokens that are good for minutes yet, with proofs that nobody has used.
-    let token = || apart.must(&["token", "notes", "--run", &root, "--grant", id]);
+    let token = || apart.must(&["token", "notes", "--run", &root, "--grant", id, "--to", "gateway"]);
     let kept = std::cell::RefCell::new((0..40).map(|_| token()).collect::<Vec<Value>>());
     let (code, out, err) = run(home, &["grant", "return", id]);
     assert!(code == 0 && out.contains("given back"), "{out}{err}");
