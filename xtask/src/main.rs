@@ -3,7 +3,6 @@
 mod bench;
 mod ci;
 mod conformance;
-mod docs;
 mod fault;
 mod fuzz;
 mod interop;
@@ -22,8 +21,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   ci     everything that must pass: format, lints, tests, supply chain, tidy,
          other makers' programs, and the short form of fault
   prove  the long form of what searches for faults: hours
-  tidy   the house rules that no compiler knows: lengths, directions, links, generated docs
-  docs   write the generated pages of docs/ again
+  tidy   the house rules that no compiler knows: lengths, directions, links
   worlds [N]  the decision against its naive model on N random worlds, a million unless told
   fault [--long] [--built] [--only NAME]…  the log when disks fail, the process is killed, and somebody edits: counts, and controls
   fuzz [--seconds N] [--keep] [TARGET…]  bytes that break a property of a parser, searched by libFuzzer
@@ -42,7 +40,6 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(root()),
         ["prove"] => ci::prove(root()),
         ["tidy"] => tidy::run(root()),
-        ["docs"] => docs::write(root()).map(|()| true),
         ["fault", rest @ ..] => match fault::Options::read(rest) {
             Some(options) => fault::run(root(), &options),
             None => Err(std::io::Error::other(fault::USAGE)),

@@ -10,6 +10,6 @@ use std::process::Command;
 /// built for the tests. A package by itself has other features, and half of the libraries would be compiled again.
 pub(crate) fn build(root: &Path) -> io::Result<()> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(root).args(["build", "--quiet", "--locked", "--workspace", "--bins", "--tests"]);
+    cargo.current_dir(root).args(["build", "--quiet", "--locked", "--workspace", "--bins", "--tests", "--examples"]);
     if cargo.status()?.success() { Ok(()) } else { Err(io::Error::other("the programs do not build")) }
 }

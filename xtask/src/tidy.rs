@@ -4,7 +4,6 @@
 
 mod adr;
 mod direction;
-mod fresh;
 mod length;
 mod lexer;
 mod links;
@@ -55,7 +54,6 @@ const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
     vulnerabilities::check,
     adr::check,
     readme::check,
-    fresh::check,
     direction::check,
 ];
 
